@@ -1,0 +1,1 @@
+"""The softsort command line."""

@@ -1,0 +1,1 @@
+"""Soft sorting operators over the neighbourhoods of image pixels."""
