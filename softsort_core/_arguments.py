@@ -1,0 +1,117 @@
+"""What callers pass, checked and made into arrays.
+
+Values that are traced by JAX cannot be looked at, so only concrete ones are checked;
+wrong traced values give NaN.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+from softsort_core._errors import SoftSortError
+
+Values: TypeAlias = ArrayLike | Sequence[Any]
+
+
+def is_concrete(value: Any) -> bool:
+    """Return whether the value can be looked at now."""
+    return not isinstance(value, Tracer)
+
+
+def as_floating(values: Any, name: str) -> tuple[Array, Any]:
+    """Return the values as float32 or float64, and the dtype to give results in.
+
+    Integers and booleans become JAX's default float, half precisions are computed in
+    float32 and given back as they came.
+    """
+    if not isinstance(values, jax.Array):
+        values = np.asarray(values)
+        if values.dtype.kind not in "fiub" and values.dtype != jnp.bfloat16:
+            raise SoftSortError(
+                f"{name} has dtype {values.dtype}: give real numbers (floats, integers)"
+            )
+        if values.dtype.kind in "iub":
+            _check_integers(values, name)
+            values = values.astype(jnp.result_type(float))
+    array = jnp.asarray(values)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise SoftSortError(f"{name} is complex: give real numbers")
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        if is_concrete(array):
+            _check_integers(np.asarray(array), name)
+        array = array.astype(jnp.result_type(float))
+    dtype = array.dtype
+    return array.astype(jnp.promote_types(dtype, jnp.float32)), dtype
+
+
+def _check_integers(values: np.ndarray, name: str) -> None:
+    dtype = jnp.result_type(float)
+    limit = 2 ** (jnp.finfo(dtype).nmant + 1)
+    if values.size and max(abs(int(values.min())), abs(int(values.max()))) > limit:
+        raise SoftSortError(
+            f"{name} has integers beyond {limit}, which {dtype} cannot tell apart: "
+            "subtract a common offset or enable jax_enable_x64"
+        )
+
+
+def as_epsilon(epsilon: Any) -> Any:
+    """Return epsilon, a positive scalar."""
+    if np.shape(epsilon) != () or (
+        is_concrete(epsilon) and not (np.isfinite(epsilon) and epsilon > 0)
+    ):
+        raise SoftSortError(
+            f"epsilon is {epsilon!r}: give one positive number, such as 0.01"
+        )
+    return epsilon
+
+
+def as_weights(weights: Any, name: str) -> Array | None:
+    """Return non-negative weights with a positive sum, not yet normalised."""
+    if weights is None:
+        return None
+    if is_concrete(weights):
+        array = np.asarray(weights)
+        low, total = np.min(array, initial=np.inf), np.sum(array)
+        if not (low >= 0 and np.isfinite(total) and total > 0):
+            raise SoftSortError(
+                f"{name} must be finite, non-negative and not all zero: the smallest "
+                f"is {low}, the sum {total}"
+            )
+    return as_floating(weights, name)[0]
+
+
+def as_distribution(weights: Any, name: str) -> Array:
+    """Return a vector of non-negative weights that sums to 1."""
+    vector = as_weights(weights, name)
+    if vector is None or vector.ndim != 1:
+        raise SoftSortError(f"{name} has shape {np.shape(weights)}: give a vector")
+    return vector / jnp.sum(vector)
+
+
+def as_count(count: Any, name: str, low: int, high: int | None = None) -> int:
+    """Return an integer in [low, high]."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise SoftSortError(f"{name} is {count!r}: give an integer")
+    if count < low or (high is not None and count > high):
+        bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise SoftSortError(f"{name} is {count}: give an integer {bounds}")
+    return int(count)
+
+
+def as_levels(q: Any) -> Array | np.ndarray:
+    """Return quantile levels as a vector; None stands for 0.2, 0.5 and 0.8."""
+    q = [0.2, 0.5, 0.8] if q is None else q
+    if is_concrete(q):
+        q = np.asarray(q)
+        if not (q.dtype.kind in "fiu" and np.all((q >= 0) & (q <= 1))):
+            raise SoftSortError(f"q is {q}: quantile levels are numbers in [0, 1]")
+    levels = np.atleast_1d(q) if is_concrete(q) else jnp.atleast_1d(q)
+    if levels.ndim != 1 or levels.size == 0:
+        raise SoftSortError(f"q has shape {levels.shape}: give a number or a vector")
+    return levels

@@ -1,0 +1,104 @@
+"""Operators on slices of n values become operators on any axes of an array."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from softsort_core._errors import SoftSortError
+
+# Entries of plans solved at a time, and of one plan: bounds on the memory in flight.
+_ENTRIES_AT_ONCE = 2**24
+_LARGEST_PLAN = 2**28
+
+
+def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
+    """Return the number of values in each slice of `inputs` along `axis`."""
+    shape = np.shape(inputs)
+    return math.prod(shape[i] for i in _normalised_axes(axis, len(shape)))
+
+
+def over_slices(
+    operator: Callable[[Array, Array], Array],
+    inputs: Array,
+    weights: Array | None,
+    axis: int | Sequence[int],
+    *,
+    num_targets: int,
+    same_shape: bool,
+) -> Array:
+    """Apply `operator(values, weights)` to every slice of `inputs` along `axis`.
+
+    Args:
+        operator: maps n values and their n weights, which sum to 1, to k results.
+        inputs: array of any shape.
+        weights: None for uniform ones, else of shape (n,) or that of `inputs`.
+        axis: one axis, or several whose values form one slice together.
+        num_targets: size of the plans that `operator` makes, beside n.
+        same_shape: whether the k = n results take the places of the values. If not,
+            an axis of the results stands where the first of the given axes was.
+    """
+    axes = _normalised_axes(axis, inputs.ndim)
+    kept = [i for i in range(inputs.ndim) if i not in axes]
+    sizes = [inputs.shape[i] for i in axes]
+    n = math.prod(sizes)
+    if n == 0:
+        return inputs
+    if n * num_targets > _LARGEST_PLAN:
+        raise SoftSortError(
+            f"a plan between {n} values and {num_targets} targets is too large (more "
+            f"than {_LARGEST_PLAN} entries): use fewer targets or shorter slices"
+        )
+
+    def to_slices(array):
+        return jnp.transpose(array, (*kept, *axes)).reshape(-1, n)
+
+    def on_slice(pair):
+        values, weights = pair
+        return operator(values, weights / jnp.sum(weights))
+
+    slices = to_slices(inputs)
+    if weights is None:
+        weights = jnp.ones(n)
+    if weights.shape not in ((n,), inputs.shape):
+        raise SoftSortError(
+            f"input_weights has shape {weights.shape}: give one weight for each of the "
+            f"{n} values of a slice, or the shape of the inputs, {inputs.shape}"
+        )
+    weights = to_slices(weights) if weights.ndim == inputs.ndim else weights
+    pairs = slices, jnp.broadcast_to(weights, slices.shape).astype(inputs.dtype)
+    batch = max(1, _ENTRIES_AT_ONCE // (n * num_targets))
+    if slices.shape[0] == 0:
+        one = jax.eval_shape(on_slice, jax.tree.map(lambda array: array[0], pairs))
+        results = jnp.zeros((0, *one.shape), one.dtype)
+    elif slices.shape[0] <= batch:
+        results = jax.vmap(on_slice)(pairs)
+    else:
+        results = jax.lax.map(on_slice, pairs, batch_size=batch)
+
+    results = results.reshape(*(inputs.shape[i] for i in kept), *results.shape[1:])
+    if same_shape:
+        results = results.reshape(*results.shape[:-1], *sizes)
+        return jnp.moveaxis(results, range(len(kept), inputs.ndim), axes)
+    return jnp.moveaxis(
+        results,
+        range(len(kept), results.ndim),
+        range(min(axes), min(axes) + results.ndim - len(kept)),
+    )
+
+
+def _normalised_axes(axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+    for one in axes:
+        if not isinstance(one, int | np.integer) or not -ndim <= one < ndim:
+            raise SoftSortError(
+                f"axis {one} does not exist: inputs has {ndim} axes, numbered from 0"
+            )
+    normalised = tuple(sorted({one % ndim for one in axes}))
+    if len(normalised) != len(axes) or not axes:
+        raise SoftSortError(f"axis is {axis}: name at least one axis, and each once")
+    return normalised

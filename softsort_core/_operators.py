@@ -1,0 +1,497 @@
+"""The soft operators: each squashes, solves one transport problem and reads the plan.
+
+Inputs are transported, at entropic regularisation epsilon, onto targets that are
+evenly spaced in [0, 1]; the weights of the targets make the operator (Cuturi, Teboul
+and Vert 2019, "Differentiable ranks and sorting using optimal transport").
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core._arguments import (
+    Values,
+    as_count,
+    as_distribution,
+    as_epsilon,
+    as_floating,
+    as_levels,
+    as_weights,
+    is_concrete,
+)
+from softsort_core._axis import over_slices, slice_size
+from softsort_core._errors import SoftSortError
+from softsort_core._squash import squash
+from softsort_core._transport import Plan, transport
+
+Squashing: TypeAlias = Callable[[Array], Array] | None
+
+
+def sort(
+    inputs: Values,
+    axis: int | Sequence[int] = -1,
+    topk: int = -1,
+    num_targets: int | None = None,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+) -> Float[Array, "..."]:
+    """Sort softly: increasing convex combinations of the values along an axis.
+
+    As epsilon -> 0, tends to the sorted values; as epsilon grows, every entry tends
+    to the mean. The entries of a full sort sum to the sum of the values.
+
+    Args:
+        inputs: real numbers of any shape.
+        axis: the axis to sort along; several axes are sorted together as one.
+        topk: if in [1, n - 1], only the `topk` largest are returned.
+        num_targets: return this many sorted values instead of n, each standing for
+            an equal share of the mass. Not used with `topk`.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: maps the n values of a slice to about [0, 1], increasing. By
+            default the sigmoid of the values less their mean over their standard
+            deviation.
+        input_weights: non-negative weights of the values, of shape (n,) or that of
+            `inputs`; uniform by default. A value of weight 0 takes no part.
+
+    Returns:
+        The shape of `inputs` with size n, `topk` or `num_targets` on `axis`. A slice
+        that contains NaN or infinity, or whose solve did not converge, is all NaN. A
+        single value is returned as it is, an empty axis as an empty axis.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> print(soft.sort([1.0, 5.0, 4.0, 8.0, 12.0]).round(2))
+        [ 1.05  4.12  4.85  8.01 11.97]
+    """
+    n = slice_size(inputs, axis)
+    b = _sort_weights(n, topk, num_targets)
+    dropped = 1 if 0 < topk < n else 0
+
+    def read(plan, values):
+        return _increasing(_combinations(plan, values))[dropped:]
+
+    return _over_plans(
+        read,
+        inputs,
+        axis,
+        b,
+        epsilon,
+        squashing_fun,
+        input_weights,
+        same_shape=b.size - dropped == n,
+    )
+
+
+def ranks(
+    inputs: Values,
+    axis: int | Sequence[int] = -1,
+    num_targets: int | None = None,
+    target_weights: Values | None = None,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+) -> Float[Array, "..."]:
+    """Rank softly: the ascending rank of each value, a real number in [0, n - 1].
+
+    As epsilon -> 0, tends to the ranks 0 ... n - 1, ties sharing their average; as
+    epsilon grows, every rank tends to (n - 1) / 2, which is always their mean.
+
+    Args:
+        inputs: real numbers of any shape.
+        axis: the axis to rank along; several axes are ranked together as one.
+        num_targets: number of rank levels in [0, n - 1]; n by default.
+        target_weights: masses of the rank levels, instead of `num_targets`.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `sort`. A value of weight 0 is ranked among the others
+            without influencing them.
+
+    Returns:
+        Ranks in the shape of `inputs`. A slice that contains NaN or infinity, or
+        whose solve did not converge, is all NaN. A single value has rank 0.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> print(soft.ranks([1.0, 5.0, 4.0, 8.0, 12.0]).round(2))
+        [0.02 1.84 1.15 3.   3.99]
+    """
+    n = slice_size(inputs, axis)
+    if target_weights is None:
+        m = max(n, 1) if num_targets is None else num_targets
+        b = np.full(m, 1 / as_count(m, "num_targets", 1))
+    else:
+        b = as_distribution(target_weights, "target_weights")
+
+    def read(plan, _):
+        levels = (n - 1) * _positions(b.size)
+        return _clipped(plan.given_input(levels), 0.0, n - 1.0)
+
+    return _over_plans(
+        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+    )
+
+
+def topk_mask(
+    inputs: Values,
+    axis: int | Sequence[int] = -1,
+    k: int = 1,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+) -> Float[Array, "..."]:
+    """Select softly: how far each value belongs to the k largest, in [0, 1].
+
+    As epsilon -> 0, tends to 1 at the k largest values and 0 at the others. The mask
+    sums to k.
+
+    Args:
+        inputs: real numbers of any shape.
+        axis: the axis to select along; several axes are taken together as one.
+        k: how many values to select, in [0, n].
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `sort`; then the selected weight is k / n of the whole.
+
+    Returns:
+        The mask in the shape of `inputs`. A slice that contains NaN or infinity, or
+        whose solve did not converge, is all NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> print(soft.topk_mask([1.0, 5.0, 4.0, 8.0, 12.0], k=2).round(2))
+        [0.   0.01 0.   0.99 1.  ]
+    """
+    n = slice_size(inputs, axis)
+    share = as_count(k, "k", 0, n) / max(n, 1)
+
+    def read(plan, _):
+        return _clipped(plan.given_input(np.array([0.0, 1.0])), 0.0, 1.0)
+
+    b = np.array([1 - share, share])
+    return _over_plans(
+        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+    )
+
+
+def quantile(
+    inputs: Values,
+    q: Values | None = None,
+    axis: int | Sequence[int] = -1,
+    weight: float | Array | None = None,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+) -> Float[Array, "..."]:
+    """Compute soft quantiles: convex combinations of the values near each level.
+
+    As epsilon -> 0, tends to the average of the sorted values whose cumulative mass
+    lies within `weight` of mass around the level: for `weight` <= 1 / n that is the
+    value at the level itself, or the mean of the two that meet there. As epsilon
+    grows, every quantile tends to the mean.
+
+    Args:
+        inputs: real numbers of any shape.
+        q: a level or a vector of k levels in [0, 1], in any order; 0.2, 0.5 and 0.8
+            by default. 0 and 1 are the soft minimum and maximum.
+        axis: the axis, or several axes taken together as one.
+        weight: mass of the target of each level, at most half the distance between
+            neighbouring levels, to 0 and to 1. By default the smallest of that
+            bound, 0.02 and 1.5 / n.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `sort`.
+
+    Returns:
+        The shape of `inputs` with size k on `axis` (1 for a scalar `q`), in the order
+        of `q`. A slice that contains NaN or infinity, or whose solve did not
+        converge, is all NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range, or no values.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> print(soft.quantile([1.0, 5.0, 4.0, 8.0, 12.0], q=0.5).round(3))
+        [4.996]
+    """
+    n = slice_size(inputs, axis)
+    if n == 0:
+        raise SoftSortError("quantile of no values: inputs is empty along its axis")
+    levels = as_levels(q)
+    # Equal levels share one target, where they can be told.
+    distinct = np.unique(levels) if is_concrete(levels) else jnp.sort(levels)
+    b = _quantile_weights(distinct, weight, n)
+
+    def read(plan, values):
+        quantiles = _increasing(_combinations(plan, values))[1::2]
+        quantiles = quantiles[jnp.searchsorted(distinct, levels)]
+        return jnp.where((levels >= 0) & (levels <= 1), quantiles, jnp.nan)
+
+    return _over_plans(
+        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=False
+    )
+
+
+def quantile_normalization(
+    inputs: Values,
+    targets: Values,
+    weights: Values | None = None,
+    axis: int | Sequence[int] = -1,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+) -> Float[Array, "..."]:
+    """Give the values the distribution of `targets`, keeping their order.
+
+    As epsilon -> 0, each value becomes the target at its own quantile; as epsilon
+    grows, the mean of the targets.
+
+    Args:
+        inputs: real numbers of any shape.
+        targets: m values in ascending order.
+        weights: non-negative masses of the targets, shape (m,); uniform by default.
+        axis: the axis to normalise along; several axes are taken together as one.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `sort`.
+
+    Returns:
+        Normalised values in the shape of `inputs`. A slice that contains NaN or
+        infinity, or whose solve did not converge, is all NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range; targets that are not ascending.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> print(soft.quantile_normalization([3.0, 9.0, 1.0], [10.0, 20.0, 30.0]))
+        [19.98849  29.971735 10.039776]
+    """
+    values = as_floating(targets, "targets")[0]
+    if values.ndim != 1 or values.size == 0:
+        raise SoftSortError(f"targets has shape {values.shape}: give a vector")
+    if is_concrete(targets) and not np.all(np.diff(np.asarray(targets)) >= 0):
+        raise SoftSortError("targets is not in ascending order: sort it first")
+    if weights is None:
+        b = np.full(values.size, 1 / values.size)
+    else:
+        b = as_distribution(weights, "weights")
+    if b.shape != values.shape:
+        raise SoftSortError(
+            f"weights and targets should have the same shape: {b.shape} != "
+            f"{values.shape}"
+        )
+
+    def read(plan, _):
+        return _clipped(plan.given_input(values), values[0], values[-1])
+
+    return _over_plans(
+        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+    )
+
+
+def quantize(
+    inputs: Values,
+    num_levels: int = 10,
+    axis: int | Sequence[int] = -1,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+) -> Float[Array, "..."]:
+    """Quantize softly: draw the values to `num_levels` levels of equal mass.
+
+    As epsilon -> 0, each value becomes the mean of the values in its own quantile
+    group; as epsilon grows, the mean of all.
+
+    Args:
+        inputs: real numbers of any shape.
+        num_levels: number of levels.
+        axis: the axis to quantize along; several axes are taken together as one.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `sort`.
+
+    Returns:
+        Quantized values in the shape of `inputs`. A slice that contains NaN or
+        infinity, or whose solve did not converge, is all NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> print(soft.quantize([1.0, 2.0, 8.0, 9.0], num_levels=2).round(2))
+        [1.5 1.5 8.5 8.5]
+    """
+    b = np.full(num_levels, 1 / as_count(num_levels, "num_levels", 1))
+
+    def read(plan, values):
+        levels = _combinations(plan, values)
+        return _clipped(plan.given_input(levels), levels[0], levels[-1])
+
+    return _over_plans(
+        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+    )
+
+
+def sort_with(
+    inputs: Values,
+    criterion: Values,
+    topk: int = -1,
+    *,
+    axis: int = 0,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+) -> Float[Array, "..."]:
+    """Sort vectors softly by a criterion: convex combinations, by rising criterion.
+
+    As epsilon -> 0, tends to the vectors in the order of the criterion; as epsilon
+    grows, to their mean.
+
+    Args:
+        inputs: n vectors, of shape (n, d) by default.
+        criterion: what to sort by, shape (n,) or (n, 1).
+        topk: if in [1, n - 1], only the vectors of the `topk` largest criteria.
+        axis: the axis of `inputs` that counts the n vectors.
+        epsilon: regularisation, positive, relative to squashed criteria in (0, 1).
+        squashing_fun: maps the criterion to about [0, 1]; see `sort`.
+        input_weights: non-negative weights of the vectors, shape (n,).
+
+    Returns:
+        The shape of `inputs`, with size n or `topk` on `axis`. NaN or infinity in the
+        criterion makes all of it NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range; sizes that do not match.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> print(soft.sort_with([[1.0, 0.0], [2.0, 5.0]], [7.0, 3.0], epsilon=1e-3))
+        [[2. 5.]
+         [1. 0.]]
+    """
+    vectors, dtype = as_floating(inputs, "inputs")
+    n = slice_size(vectors, axis)
+    shape = np.shape(criterion)
+    if shape not in ((n,), (n, 1)):
+        raise SoftSortError(
+            f"criterion has shape {shape}: give one number for each of the {n} "
+            f"vectors along axis {axis} of the inputs"
+        )
+    b = _sort_weights(n, topk, None)
+    dropped = 1 if 0 < topk < n else 0
+
+    def read(plan, _):
+        return _combinations(plan, jnp.moveaxis(vectors, axis, 0))[dropped:]
+
+    composites = _over_plans(
+        read,
+        jnp.reshape(jnp.asarray(criterion), n),
+        0,
+        b,
+        epsilon,
+        squashing_fun,
+        input_weights,
+        same_shape=False,
+    )
+    return jnp.moveaxis(composites, 0, axis).astype(dtype)
+
+
+def _over_plans(
+    read: Callable[[Plan, Array], Array],
+    inputs: Values,
+    axis: int | Sequence[int],
+    target_weights: Array | np.ndarray,
+    epsilon: float | Array,
+    squashing_fun: Squashing,
+    input_weights: Values | None,
+    *,
+    same_shape: bool,
+) -> Array:
+    """Read the plan of each slice; see `over_slices` for the shape of the result."""
+    x, dtype = as_floating(inputs, "inputs")
+    a = as_weights(input_weights, "input_weights")
+    epsilon = as_epsilon(epsilon)
+    b = jnp.asarray(target_weights, x.dtype)
+    y = _positions(b.size).astype(x.dtype)
+
+    def operator(values, weights):
+        squashed = (
+            squash(values, weights) if squashing_fun is None else squashing_fun(values)
+        )
+        if squashed.shape != values.shape:
+            raise SoftSortError(
+                f"squashing_fun returned shape {squashed.shape} for values of shape "
+                f"{values.shape}: it must squash each value"
+            )
+        logits = -((squashed[:, None] - y) ** 2) / epsilon
+        return read(transport(logits.astype(x.dtype), weights, b), values)
+
+    return over_slices(
+        operator, x, a, axis, num_targets=b.size, same_shape=same_shape
+    ).astype(dtype)
+
+
+def _positions(m: int) -> np.ndarray:
+    """Return m evenly spaced targets in [0, 1]; a single one lies in the middle."""
+    return np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])
+
+
+def _sort_weights(n: int, topk: int, num_targets: int | None) -> np.ndarray:
+    """Return equal weights, or for top-k one for the rest before k of 1 / n."""
+    if 0 < as_count(topk, "topk", -1) < n:
+        return np.concatenate([[n - topk], np.ones(topk)]) / n
+    m = max(n, 1) if num_targets is None else num_targets
+    return np.full(m, 1 / as_count(m, "num_targets", 1))
+
+
+def _quantile_weights(
+    levels: Array | np.ndarray, weight: float | Array | None, n: int
+) -> Array:
+    """Return weights of 2 k + 1 targets: filler, level, filler, ..., level, filler."""
+    k = levels.size
+    gaps = jnp.diff(levels, prepend=0.0, append=1.0)
+    room = jnp.minimum(0.5 / k, 0.5 * jnp.min(gaps))
+    w = jnp.minimum(room, min(0.02, 1.5 / n) if weight is None else weight)
+    ends = jnp.full(k + 1, 1.0).at[jnp.array([0, -1])].set(0.5)
+    fillers = gaps - w * ends
+    return jnp.stack([fillers, jnp.full(k + 1, w)], axis=1).reshape(-1)[:-1]
+
+
+def _combinations(plan: Plan, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
+    """Return E[value | target], within the range of the values."""
+    low, high = jax.lax.stop_gradient((jnp.min(values, 0), jnp.max(values, 0)))
+    # A common offset takes no part in the products, whose rounding it would swamp.
+    middle = low / 2 + high / 2
+    return _clipped(plan.given_target(values - middle) + middle, low, high)
+
+
+def _clipped(values: Array, low: Any, high: Any) -> Array:
+    """Take away rounding beyond the bounds, leaving derivatives as they are."""
+    return values + jax.lax.stop_gradient(jnp.clip(values, low, high) - values)
+
+
+def _increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
+    """Take away decreases that are mere rounding, leaving derivatives as they are."""
+    return values + jax.lax.stop_gradient(jax.lax.cummax(values) - values)
