@@ -1,0 +1,52 @@
+"""What the command says to people: on stderr, so that stdout holds data only."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+# Set by --quiet and --verbose before anything else happens: an error in the command
+# line itself must already obey them.
+quiet = False
+verbose = False
+
+
+def note(message: str) -> None:
+    """Tell what a reader of the result should know, unless --quiet."""
+    if not quiet:
+        _print(f"softsort: {message}")
+
+
+def error(message: str) -> None:
+    """Tell in one line why the command failed."""
+    _print("softsort: error: " + " ".join(message.split("\n")))
+
+
+def _print(line: str) -> None:
+    # A closed stderr must not turn a result into a failure.
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(
+    label: str, total: int, delay: float = 1.0
+) -> Iterator[Callable[[], None]]:
+    """Yield a function that counts one step; a bar appears if the work takes long."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    task = bar.add_task(label, total=total)
+    timer = threading.Timer(delay, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda: bar.advance(task)
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()

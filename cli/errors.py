@@ -1,0 +1,20 @@
+"""The two ways in which a command refuses, and the exit codes they carry."""
+
+
+class CommandError(Exception):
+    """Data, a file or a device that the command cannot work with."""
+
+    exit_code = 1
+
+
+class UsageError(CommandError):
+    """A command line that cannot be carried out as written."""
+
+    exit_code = 2
+
+
+class ClosedPipeError(Exception):
+    """The reader of standard output has gone: the command ends, and quietly.
+
+    Not an OSError, because Typer turns those into exit code 1.
+    """

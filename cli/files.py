@@ -1,0 +1,125 @@
+"""Bytes in and bytes out: files, pipes, and outputs that are whole or absent."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from cli.errors import ClosedPipeError, CommandError, UsageError
+
+STDIN = "standard input"
+
+
+def is_stream(path: Path | None) -> bool:
+    """Whether `path` stands for standard input or output."""
+    return path is None or str(path) == "-"
+
+
+def label(path: Path | None) -> str:
+    """The name of an input in messages."""
+    return STDIN if path is None or is_stream(path) else str(path)
+
+
+def beside(path: Path, addition: str, folder: Path | None) -> Path | None:
+    """The default output of an input: `{stem}{addition}{ext}`, or its name in `folder`.
+
+    None, for standard output, if the input is standard input.
+    """
+    if is_stream(path):
+        return None
+    if folder is not None:
+        return folder / path.name
+    return path.with_name(path.stem + addition + path.suffix)
+
+
+def read_bytes(path: Path | None) -> bytes:
+    """All bytes of a file, or of standard input for None and `-`."""
+    if path is None or is_stream(path):
+        if sys.stdin is None or (path is None and sys.stdin.isatty()):
+            raise UsageError(
+                "no FILE, and standard input is a terminal: name a file or pipe data in"
+            )
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+
+
+def check_output(path: Path | None, *, force: bool) -> None:
+    """Refuse an output that cannot or must not be written, before any work is done."""
+    if path is None or is_stream(path):
+        return
+    if path.is_dir():
+        raise CommandError(f"cannot write {path}: it is a folder; name a file in it")
+    if path.is_file() and not force:
+        raise CommandError(
+            f"{path} exists: choose another -o, or --force to replace it"
+        )
+    if not path.parent.is_dir():
+        raise CommandError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+@contextmanager
+def open_output(path: Path | None, *, force: bool) -> Iterator[BinaryIO]:
+    """Yield a file that becomes `path` when all went well, and leaves nothing if not.
+
+    Standard output, and devices and named pipes given as `path`, are written to
+    directly, for nothing could be renamed onto them.
+    """
+    check_output(path, force=force)
+    try:
+        if path is None or is_stream(path):
+            with _stdout() as stream:
+                yield stream
+        elif path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                yield stream
+        else:
+            with _replacing(path) as stream:
+                yield stream
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
+    except OSError as error:
+        where = "standard output" if is_stream(path) else str(path)
+        reason = error.strerror or str(error)
+        raise CommandError(f"cannot write {where}: {reason}") from error
+
+
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    if sys.stdout is None:
+        raise UsageError("standard output is closed: name a file with -o")
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    # The file behind a link is replaced, not the link; and the new file appears in
+    # the same folder, because a rename cannot cross file systems.
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    stream = temporary.open("xb")
+    try:
+        with stream:
+            yield stream
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def discard_stdout() -> None:
+    """Send what Python still holds for a closed standard output nowhere.
+
+    Otherwise the interpreter meets the closed pipe once more when it flushes at exit,
+    and reports it.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

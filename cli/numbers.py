@@ -1,0 +1,84 @@
+"""Cells <-> numbers: what counts as a number, and how a number is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cli.errors import UsageError
+from cli.formats import quote
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+ABSENT = ("", "na", "nan")  # in any case of letters
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column as numbers."""
+
+    values: np.ndarray  # float64, one a row, NaN where there is no number
+    absent: int  # how many cells say that there is none
+    invalid: np.ndarray  # the rows whose cell says something else
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which rows hold a number."""
+        import numpy as np
+
+        return ~np.isnan(self.values)
+
+
+def parse(cells: pl.Series, carriage: str) -> Numbers:
+    """Read cells as numbers; spaces, quotes and a carriage return around are ignored.
+
+    A number beyond the range of float64 is not one, and neither is infinity.
+    """
+    import numpy as np
+    import polars as pl
+
+    numbers = cells.cast(pl.Float64, strict=False)
+    odd = (~numbers.is_finite()).fill_null(True).arg_true()
+    values = numbers.fill_null(np.nan).to_numpy(writable=True)
+    if odd.is_empty():
+        return Numbers(values, 0, odd.to_numpy())
+    blanks = " \t" + carriage
+    said = cells.gather(odd).str.strip_chars(blanks)
+    quoted = said.str.starts_with('"') & said.str.ends_with('"')
+    bare = said.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(blanks)
+    said = said.zip_with(~quoted, bare)
+    again = said.cast(pl.Float64, strict=False)
+    again = again.set(~again.is_finite(), None)
+    values[odd.to_numpy()] = again.fill_null(np.nan).to_numpy()
+    absent = said.str.to_lowercase().is_in(ABSENT)
+    invalid = odd.filter(again.is_null() & ~absent)
+    return Numbers(values, int(absent.sum()), invalid.to_numpy())
+
+
+def check_format(spec: str | None) -> None:
+    """Refuse a --float-format that Python cannot format a number with."""
+    try:
+        format(0.5, spec or "")
+    except ValueError as error:
+        raise UsageError(
+            f"--float-format {spec!r}: {error}; write .4f, .3e or .6g"
+        ) from None
+
+
+def as_text(values: np.ndarray, spec: str | None, delimiter: str) -> pl.Series:
+    """Numbers as cells: the shortest text that reads back the same, or by `spec`.
+
+    A NaN gives an empty cell.
+    """
+    import numpy as np
+    import polars as pl
+
+    if not spec:
+        numbers = pl.Series(values).fill_nan(None)
+        return numbers.cast(pl.String).fill_null("")
+    texts = [
+        "" if np.isnan(value) else format(value, spec) for value in values.tolist()
+    ]
+    return pl.Series([quote(text, delimiter) for text in texts], dtype=pl.String)

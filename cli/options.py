@@ -1,0 +1,255 @@
+"""The options that commands share, declared once.
+
+A command takes whole groups of them, as in `def rank(solver: Solver, table: Reading)`;
+`command` shows Typer the fields of each group as single options.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from cli import console
+
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def option(*names: str, **settings: Any) -> Any:
+    """Declare an option that can also come from SOFTSORT_<ITS LONG NAME>."""
+    long = next((name for name in names if name.startswith("--")), names[0])
+    envvar = "SOFTSORT_" + long.strip("-").replace("-", "_").upper()
+    return typer.Option(*names, envvar=envvar, show_envvar=False, **settings)
+
+
+def _positive(value: float) -> float:
+    if not 0 < value < math.inf:
+        raise typer.BadParameter(f"{value} is not a positive number, such as 0.01.")
+    return value
+
+
+def _quiet(value: bool) -> bool:
+    console.quiet = value
+    return value
+
+
+def _verbose(value: bool) -> bool:
+    console.verbose = value
+    return value
+
+
+Table = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="FILE", help="A CSV or TSV file; - or nothing for standard input."
+    ),
+]
+QUIET_HELP = "Say nothing on stderr but errors."
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How much the command says on stderr."""
+
+    quiet: Annotated[
+        bool, option("--quiet", "-q", callback=_quiet, is_eager=True, help=QUIET_HELP)
+    ] = False
+    verbose: Annotated[
+        bool,
+        option(
+            "--verbose",
+            "-v",
+            callback=_verbose,
+            is_eager=True,
+            help="Show warnings of libraries, and tracebacks of errors.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class TalkWithoutQ(Talk):
+    """The same for a command where -q means something else."""
+
+    quiet: Annotated[
+        bool, option("--quiet", callback=_quiet, is_eager=True, help=QUIET_HELP)
+    ] = False
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How soft, and where it is computed."""
+
+    epsilon: Annotated[
+        float,
+        option(
+            "--epsilon",
+            "-e",
+            callback=_positive,
+            help="Softness: smaller is closer to the exact result, larger is smoother.",
+        ),
+    ] = 0.01
+    squash: Annotated[
+        Literal["sigmoid", "none"],
+        option(
+            "--squash",
+            help="Map values into (0, 1) by a sigmoid after whitening, or take them "
+            "as they are.",
+        ),
+    ] = "sigmoid"
+    hard: Annotated[
+        bool, option("--hard", help="The exact operator instead, for comparison.")
+    ] = False
+    device: Annotated[
+        Literal["auto", "cpu", "gpu", "tpu"],
+        option("--device", help="Where to compute."),
+    ] = "auto"
+    precision: Annotated[
+        Literal["32", "64"] | None,
+        option(
+            "--precision",
+            show_default="64 for tables, 32 for images",
+            help="Bits of the floating-point numbers.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read."""
+
+    columns: Annotated[
+        list[str] | None,
+        option(
+            "--columns",
+            "-c",
+            metavar="COLUMNS",
+            show_default="every numeric column",
+            help="Names, numbers from 1, ranges 2-4 or 3-, /regex/, !excluded; "
+            "separated by commas or repeated. An exact name wins.",
+        ),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        option(
+            "--delimiter",
+            "-d",
+            metavar="CHAR",
+            show_default="by extension, else ,",
+            help="What separates cells; `tab` for a tab.",
+        ),
+    ] = None
+    no_headers: Annotated[
+        bool,
+        option("--no-headers", "-n", help="The first row holds data; write no header."),
+    ] = False
+    comment: Annotated[
+        str | None,
+        option(
+            "--comment",
+            metavar="PREFIX",
+            help="Lines that begin with this hold no data; where the table is written "
+            "again, they stay where they are.",
+        ),
+    ] = None
+    form: Annotated[
+        Literal["csv", "tsv"] | None,
+        option("--format", help="The format of standard input and output."),
+    ] = None
+    on_invalid: Annotated[
+        Literal["error", "null", "skip"],
+        option(
+            "--on-invalid",
+            help="A cell that is neither number nor empty, NA, NaN: fail, treat it as "
+            "empty, or leave its row out.",
+        ),
+    ] = "error"
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where a result goes."""
+
+    output: Annotated[
+        Path | None,
+        option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default="standard output",
+            help="Write to this file; it is whole or not there.",
+        ),
+    ] = None
+    force: Annotated[bool, option("--force", help="Replace an existing file.")] = False
+
+
+@dataclass(frozen=True)
+class TableWriting(Writing):
+    """Where a table goes, and how its numbers are written."""
+
+    float_format: Annotated[
+        str | None,
+        option(
+            "--float-format",
+            metavar="SPEC",
+            show_default="the shortest that reads back the same",
+            help="Format of the results, such as .4f.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Appending(TableWriting):
+    """The same for a table that gets more columns."""
+
+    replace: Annotated[
+        bool,
+        option("--replace", help="Overwrite columns that have the name of a result."),
+    ] = False
+
+
+def command(function: Callable[..., None], talk: type = Talk) -> Callable[..., None]:
+    """Show Typer the fields of the option groups that `function` takes, and of `talk`.
+
+    Examples in its docstring keep their lines in the help.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {
+        n: hint for n, hint in hints.items() if is_dataclass(hint)
+    }
+
+    def flat(**values: Any) -> None:
+        for field in fields(talk):
+            del values[field.name]  # its callback has taken note of it
+        for name, group in groups.items():
+            taken = {field.name: values.pop(field.name) for field in fields(group)}
+            values[name] = group(**taken)
+        function(**values)
+
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in groups:
+            parameters += _parameters(groups[name])
+        else:
+            parameters.append(parameter.replace(kind=KEYWORD, annotation=hints[name]))
+    parameters += _parameters(talk)
+    flat.__signature__ = inspect.Signature(parameters)  # pyright: ignore
+    flat.__annotations__ = {each.name: each.annotation for each in parameters}
+    flat.__name__ = function.__name__
+    flat.__doc__ = re.sub(
+        r"(?m)^ *(?=Examples?:$)", "\b\n", inspect.getdoc(function) or ""
+    )
+    return flat
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, KEYWORD, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(group)
+    ]

@@ -1,0 +1,33 @@
+"""`softsort quantize`."""
+
+from typing import Annotated
+
+from cli.options import Appending, Reading, Solver, Table, command, option
+
+
+@command
+def quantize(
+    file: Table = None,
+    *,
+    levels: Annotated[
+        int, option("--levels", min=1, help="How many different values to draw to.")
+    ] = 10,
+    solver: Solver,
+    reading: Reading,
+    writing: Appending,
+) -> None:
+    """Draw the values of each column to a few levels.
+
+    Appends {column}_quantized. Each level stands for an equal share of the values.
+
+    Example:
+      softsort quantize prices.csv --levels 4 -c price
+    """
+    from cli import columnwise, runtime
+
+    quantize = runtime.operator("quantize", solver, columnwise.BITS)
+
+    def compute(values):
+        return quantize(values, num_levels=levels)
+
+    columnwise.append(file, "quantized", compute, solver, reading, writing)

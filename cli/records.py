@@ -1,0 +1,153 @@
+"""Where the cells and the lines of a delimited text begin and end.
+
+A newline or a delimiter inside quotes is content. Here each of them is exchanged for
+a control character that the text does not contain, so that afterwards every newline
+ends a line and every delimiter ends a cell: the text can be split without looking at
+quotes, and `restore` gives back the original bytes, whatever was done in between.
+
+Quotes mean what they mean to Python's `csv`: they enclose a cell only if they begin it,
+and are ordinary characters elsewhere. A comment line holds no cells.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BOM = b"\xef\xbb\xbf"
+CONTROL = bytes([*range(1, 9), *range(14, 32), 127])
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A text whose every newline and delimiter is structure."""
+
+    text: bytes
+    newline: str  # what stands for a newline inside quotes
+    delimiter: str  # what stands for a delimiter inside quotes
+    carriage: str  # what stands for a carriage return anywhere
+    unused: str  # a character that does not occur at all
+    originals: dict[str, str]
+
+    def restore(self, masked: bytes) -> bytes:
+        """The original bytes of (a part of) the text."""
+        for stand_in, original in self.originals.items():
+            masked = masked.replace(stand_in.encode(), original.encode())
+        return masked
+
+    def restore_text(self, masked: str) -> str:
+        """The original characters of a part of the text."""
+        return self.restore(masked.encode()).decode()
+
+
+def mask(data: bytes, source: str, delimiter: str, comment: str | None) -> Masked:
+    """Exchange every newline, delimiter and carriage return that is content."""
+    if b"\0" in data:
+        raise CommandError(
+            f"{source} is not a text table (it holds zero bytes): expected CSV or TSV "
+            "in UTF-8"
+        )
+    free = list(islice((code for code in CONTROL if code not in data), 5))
+    free = [chr(code) for code in free if chr(code) != delimiter]
+    if len(free) < 4:
+        raise CommandError(
+            f"{source} is not a text table (it is full of control codes)"
+        )
+    newline, cell, carriage, unused = free[:4]
+    originals = {}
+    if b'"' in data:
+        bounds = _quoted(data, source, delimiter, comment)
+        data = _hide(data, bounds, {"\n": newline, delimiter: cell})
+        originals = {newline: "\n", cell: delimiter}
+    if b"\r" in data:
+        data = data.replace(b"\r", carriage.encode())
+        originals[carriage] = "\r"
+    originals = {
+        code: text for code, text in originals.items() if code.encode() in data
+    }
+    return Masked(data, newline, cell, carriage, unused, originals)
+
+
+def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
+    """Exchange the marked characters after every odd one of `bounds`."""
+    import numpy as np
+
+    text = np.frombuffer(data, np.uint8).copy()
+    turns = np.zeros(len(text), np.uint8)
+    turns[bounds] = 1
+    turned = np.uint8(0)
+    for start in range(0, len(text), BLOCK):
+        block = text[start : start + BLOCK]
+        inside = np.cumsum(turns[start : start + BLOCK], dtype=np.uint8) + turned
+        turned = inside[-1]
+        inside = (inside & 1).astype(bool)
+        for structure, stand_in in marks.items():
+            block[inside & (block == ord(structure))] = ord(stand_in)
+    return text.tobytes()
+
+
+def _quoted(
+    data: bytes, source: str, delimiter: str, comment: str | None
+) -> np.ndarray:
+    """Places in the text between which, pair by pair, everything is quoted."""
+    import numpy as np
+
+    text = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(text == ord('"'))
+    remark = None if comment is None else re.escape(comment.encode())
+    remarks = remark and re.search(rb'(?m)^%s[^\n]*"' % remark, data)
+    if not remarks and _regular(text, quotes, delimiter):
+        return quotes
+    return _quoted_cells(data, source, delimiter, remark)
+
+
+def _regular(text: np.ndarray, quotes: np.ndarray, delimiter: str) -> bool:
+    """Whether odd quotes open at the start of a cell and even ones close at its end.
+
+    Two quotes in a row inside a cell are one that closes and one that opens again, so
+    that counting the quotes before a place tells whether it is inside.
+    """
+    import numpy as np
+
+    if len(quotes) % 2:
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    start = len(BOM) if text[:3].tobytes() == BOM else 0
+    edge = np.zeros(256, bool)
+    edge[[ord(delimiter), ord("\n")]] = True
+    opens = edge[text[opening - 1]] | (opening == start)
+    opens[1:] |= opening[1:] == closing[:-1] + 1
+    edge[[ord("\r"), ord('"')]] = True
+    closes = edge[text[np.minimum(closing + 1, len(text) - 1)]]
+    closes |= closing == len(text) - 1
+    return bool(opens.all() and closes.all())
+
+
+def _quoted_cells(
+    data: bytes, source: str, delimiter: str, remark: bytes | None
+) -> np.ndarray:
+    """The same as the quotes of a regular text, found one cell at a time."""
+    import numpy as np
+
+    start = len(BOM) if data.startswith(BOM) else 0
+    cell = rb'(?<![^%s\n])"[^"]*(?:""[^"]*)*("?)' % re.escape(delimiter.encode())
+    if remark is not None:
+        cell += rb"|(?<![^\n])%s[^\n]*" % remark
+    bounds = []
+    # A view, so that the text begins after the byte order mark.
+    for match in re.finditer(cell, memoryview(data)[start:]):
+        if match[1] is None:
+            continue
+        if not match[1]:
+            line = data.count(b"\n", 0, start + match.start()) + 1
+            raise CommandError(f"{source}, line {line}: a quoted cell is never closed")
+        bounds += [start + match.start(), start + match.end() - 1]
+    return np.array(bounds, np.int64)

@@ -1,0 +1,115 @@
+"""Device, precision and compilation cache, set before jax is imported."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli import console
+from cli.errors import CommandError
+from cli.options import Solver
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
+    """The operator of this name: the exact one for --hard, else the soft one, compiled.
+
+    It takes arrays by position and everything else by keyword, and gives an array of
+    `bits` bits unless --precision says otherwise.
+    """
+    if solver.hard:
+        from cli import hard
+
+        return getattr(hard, function)
+    start(solver, bits)
+    import softsort_core
+
+    return compiled(getattr(softsort_core, function), solver)
+
+
+def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
+    """The filter of images, likewise."""
+    if solver.hard:
+        from cli import hard
+
+        return hard.soft_quantile_filter
+    start(solver, bits)
+    import filters
+
+    return compiled(filters.soft_quantile_filter, solver)
+
+
+def compiled(function: Callable[..., Any], solver: Solver) -> Callable[..., np.ndarray]:
+    """A soft operator with the options of `solver`, compiled once per shape."""
+    import jax
+    import numpy as np
+
+    squashing = None if solver.squash == "sigmoid" else lambda values: values
+
+    def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
+        @jax.jit
+        def run(epsilon, *arrays):
+            return function(
+                *arrays, epsilon=epsilon, squashing_fun=squashing, **settings
+            )
+
+        return np.asarray(run(solver.epsilon, *arrays))
+
+    return call
+
+
+def start(solver: Solver, bits: str) -> None:
+    """Import jax with the device and the precision that the options ask for."""
+    if not console.verbose:
+        # What jax and XLA say about devices that are not there is not for the user.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.getLogger("jax").setLevel(logging.ERROR)
+        warnings.simplefilter("ignore")
+    if solver.device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    jax.config.update("jax_enable_x64", (solver.precision or bits) == "64")
+    cache = cache_folder()
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        # By default only slow compilations are kept: here every one counts, because
+        # each command is a new process.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    kind = None if solver.device == "auto" else solver.device
+    try:
+        jax.config.update("jax_default_device", jax.devices(kind)[0])
+    except RuntimeError as error:
+        raise CommandError(
+            f"--device {solver.device}: jax finds no such device; use --device cpu, or "
+            f"install jax for it ({error})"
+        ) from error
+
+
+def cache_folder() -> Path | None:
+    """The folder of compiled functions, or None where there cannot be one.
+
+    Whoever can write there can make this program run other code, so it must belong to
+    the user alone.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    from importlib.metadata import version
+
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("softsort") / f"jaxlib-{version('jaxlib')}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError:
+        return None
+    own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return folder if own and not status.st_mode & 0o022 else None
