@@ -45,7 +45,7 @@ def read(path: Path | None, reading: Reading, criterion: str | None = None) -> C
         path,
         delimiter=formats.delimiter_of(path, reading.form, reading.delimiter),
         headers=not reading.no_headers,
-        comment=reading.comment,
+        comment=reading.comment or None,
     )
     wanted, excluded = columns.choose(reading.columns or [], table.names)
     found = (
@@ -64,11 +64,9 @@ def read(path: Path | None, reading: Reading, criterion: str | None = None) -> C
 
 
 def _parsed(table: tables.Table, wanted: Sequence[int]) -> dict[int, numbers.Numbers]:
-    carriage = table.masked.carriage
     cells = table.cells(wanted)
     return {
-        column: numbers.parse(cell, carriage)
-        for column, cell in zip(wanted, cells, strict=True)
+        column: numbers.parse(cell) for column, cell in zip(wanted, cells, strict=True)
     }
 
 
@@ -77,10 +75,7 @@ def _numeric(
 ) -> dict[int, numbers.Numbers]:
     """The columns whose every cell is a number or absent, with at least one number."""
     wanted = [column for column in range(len(table.names)) if column not in excluded]
-    sample = [
-        numbers.parse(cells, table.masked.carriage)
-        for cells in table.cells(wanted, limit=SAMPLE)
-    ]
+    sample = [numbers.parse(cells) for cells in table.cells(wanted, limit=SAMPLE)]
     wanted = [
         column
         for column, some in zip(wanted, sample, strict=True)

@@ -31,8 +31,8 @@ class Numbers:
         return ~np.isnan(self.values)
 
 
-def parse(cells: pl.Series, carriage: str) -> Numbers:
-    """Read cells as numbers; spaces, quotes and a carriage return around are ignored.
+def parse(cells: pl.Series) -> Numbers:
+    """Read cells as numbers; spaces and quotes around them are ignored.
 
     A number beyond the range of float64 is not one, and neither is infinity.
     """
@@ -44,7 +44,7 @@ def parse(cells: pl.Series, carriage: str) -> Numbers:
     values = numbers.fill_null(np.nan).to_numpy(writable=True)
     if odd.is_empty():
         return Numbers(values, 0, odd.to_numpy())
-    blanks = " \t" + carriage
+    blanks = " \t"
     said = cells.gather(odd).str.strip_chars(blanks)
     quoted = said.str.starts_with('"') & said.str.ends_with('"')
     bare = said.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(blanks)

@@ -53,9 +53,10 @@ class Table:
         if not columns or rows.is_empty():
             return [pl.Series([], dtype=pl.String) for _ in columns]
         # Row after row to the end of the file is the common case: no copy is needed.
-        skipped = int(rows[0]) if len(rows) == len(self.lines) - rows[0] else 0
+        whole = len(rows) == len(self.lines) - rows[0] and self.carriage is None
+        skipped = int(rows[0]) if whole else 0
         text = (
-            self.masked.text if skipped else text_of(self.lines.gather(rows).to_frame())
+            self.masked.text if whole else text_of(self.lines.gather(rows).to_frame())
         )
         names = [str(column) for column in range(len(self.names))]
         frame = pl.read_csv(
@@ -87,12 +88,13 @@ def parse(
     data: bytes, source: str, *, delimiter: str, headers: bool, comment: str | None
 ) -> Table:
     """Find the lines and the rows of a delimited text."""
-    if not data[:1024].strip() and not data.removeprefix(BOM).strip():
+    start = data[:1024].removeprefix(BOM)
+    if not start.strip(b"\r\n") and not data.removeprefix(BOM).strip(b"\r\n"):
         raise CommandError(f"{source} is empty: expected a table")
     masked = mask(data, source, delimiter, comment)
     lines, carriage = _lines(masked, data, source)
     holds = lines != ""
-    if comment is not None:
+    if comment:
         holds &= ~lines.str.starts_with(comment)
     rows = holds.arg_true()
     if rows.is_empty():

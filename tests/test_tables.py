@@ -1,0 +1,228 @@
+"""Whatever bytes a table has, they come out again, with the new cells behind them."""
+
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cli import results, tables
+from cli.errors import CommandError, UsageError
+from cli.formats import delimiter_of, quote, unquote
+
+BOM = b"\xef\xbb\xbf"
+NONE = np.zeros(0, np.int64)
+
+
+def parse(data: bytes, delimiter=",", headers=True, comment=None) -> tables.Table:
+    return tables.parse(
+        data, "x.csv", delimiter=delimiter, headers=headers, comment=comment
+    )
+
+
+def appended(data: bytes, columns, delimiter=",", headers=True, comment=None) -> bytes:
+    table = parse(data, delimiter, headers, comment)
+    series = {name: pl.Series(cells) for name, cells in columns.items()}
+    return b"".join(results.append(table, series, NONE))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A random table: what it is, what it says, and what appending must give."""
+
+    data: bytes
+    cells: list[list[str]]
+    delimiter: str
+    expected: bytes
+
+
+# Zero bytes are refused, lone surrogates are not UTF-8, and a carriage return outside
+# quotes is drawn separately, for at the end of a line it would be a line ending.
+PLAIN = st.text(st.characters(exclude_characters='\0\r\n",;\t', codec="utf-8"))
+ANY = st.text(
+    st.characters(exclude_characters="\0", codec="utf-8")
+    | st.sampled_from(',;\t"\r\n#')
+)
+
+
+@st.composite
+def cell(draw, first: bool) -> tuple[str, str]:
+    """The text of a cell as written and as read."""
+    style = draw(st.sampled_from(["plain", "quoted", "inner quotes", "behind quotes"]))
+    if style == "plain":
+        text = draw(PLAIN)
+        return (
+            ('"' + text + '"', text) if first and text.startswith("#") else (text,) * 2
+        )
+    if style == "inner quotes":
+        text = "x" + draw(PLAIN) + '"' + draw(PLAIN) + draw(st.sampled_from(["", '"']))
+        return text, text
+    said = draw(ANY)
+    written = '"' + said.replace('"', '""') + '"'
+    if style == "behind quotes":
+        # csv takes characters behind the closing quote as part of the cell.
+        rest = "y" + draw(PLAIN)
+        return written + rest, said + rest
+    return written, said
+
+
+@st.composite
+def written(draw) -> Written:
+    delimiter = draw(st.sampled_from(",;\t"))
+    width = draw(st.integers(1, 4))
+    endings = draw(st.sampled_from([["\n"], ["\r\n"], ["\n", "\r\n"]]))
+    fillers = draw(
+        st.sampled_from([[], [""], ["#", '# a "comment', '#,"'], ["", "#;"]])
+    )
+    lines, expected, cells = [], [], []
+    for number in range(draw(st.integers(2, 6))):
+        for filler in (
+            draw(st.lists(st.sampled_from(fillers), max_size=2)) if fillers else []
+        ):
+            ending = draw(st.sampled_from(endings))
+            lines.append(filler + ending)
+            expected.append(filler + ending)
+        pairs = [draw(cell(first=place == 0)) for place in range(width)]
+        if width == 1 and not pairs[0][0]:
+            pairs = [('""', "")]
+        line, ending = (
+            delimiter.join(pair[0] for pair in pairs),
+            draw(st.sampled_from(endings)),
+        )
+        new = "new" if number == 0 else f"{number - 1}.5"
+        lines.append(line + ending)
+        expected.append(line + delimiter + new + ending)
+        cells.append([pair[1] for pair in pairs])
+    data, result = "".join(lines), "".join(expected)
+    if draw(st.booleans()):
+        data, result = data.removesuffix(ending), result.removesuffix(ending)
+    mark = draw(st.sampled_from([b"", BOM]))
+    return Written(mark + data.encode(), cells, delimiter, mark + result.encode())
+
+
+@settings(max_examples=400, deadline=None)
+@given(written())
+def test_appending_leaves_every_byte_as_it_was(table: Written):
+    columns = {"new": [f"{row}.5" for row in range(len(table.cells) - 1)]}
+    output = appended(table.data, columns, table.delimiter, comment="#")
+    assert output == table.expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(written())
+def test_cells_are_those_that_csv_reads(table: Written):
+    read = parse(table.data, table.delimiter, comment="#")
+    if not table.data.decode().startswith("\ufeff"):
+        assert read.names == table.cells[0]
+    for position, column in enumerate(read.cells(range(len(read.names)))):
+        restored = [unquote(read.masked.restore_text(text)) for text in column]
+        expected = [row[position] for row in table.cells[1:]]
+        assert [text.removeprefix("\ufeff") for text in restored] == [
+            text.removeprefix("\ufeff") for text in expected
+        ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(written(), st.integers(0, 3))
+def test_replacing_changes_one_column_and_no_other(table: Written, position: int):
+    read = parse(table.data, table.delimiter, comment="#")
+    position %= len(read.names)
+    name = read.names[position]
+    if read.names.count(name) > 1 or table.data.decode().startswith("\ufeff"):
+        return
+    column = pl.Series(["7"] * len(read.rows))
+    output = b"".join(results.append(read, {name: column}, NONE))
+    after = parse(output, table.delimiter, comment="#")
+    for place in range(len(read.names)):
+        want = (
+            ["7"] * len(column)
+            if place == position
+            else read.cells([place])[0].to_list()
+        )
+        got = after.cells([place])[0].to_list()
+        assert [after.masked.restore_text(text) for text in got] == [
+            read.masked.restore_text(text) for text in want
+        ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY)
+def test_quoting_is_read_back_by_csv(text: str):
+    (row,) = csv.reader(io.StringIO(quote(text, ",") + ",end", newline=""))
+    assert row == [text, "end"]
+    assert unquote(quote(text, ",")) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a\n1\n2", b"a,n\n1,x\n2,x"),
+        (b"a\r\n1\r\n", b"a,n\r\n1,x\r\n"),
+        (b"a,a\n007,1.10\n", b"a,a,n\n007,1.10,x\n"),
+        (b',\n"",\n', b',,n\n"",,x\n'),
+        (b"a,b\n1,2\n\n\n", b"a,b,n\n1,2,x\n\n\n"),
+        (b'a,b\n"1\n2",3\n', b'a,b,n\n"1\n2",3,x\n'),
+        (BOM + b'"a",b\n1,2\n', BOM + b'"a",b,n\n1,2,x\n'),
+        (b"\x01\x02\x03,b\n1,\x04\n", b"\x01\x02\x03,b,n\n1,\x04,x\n"),
+        (b"a\rb,c\n1,2\r3\n", b"a\rb,c,n\n1,2\r3,x\n"),
+    ],
+)
+def test_appending(data: bytes, expected: bytes):
+    rows = expected.count(b",x")
+    assert appended(data, {"n": ["x"] * rows}) == expected
+
+
+def test_without_headers_no_name_is_written():
+    assert (
+        appended(b"1,2\n3,4\n", {"n": ["x", "y"]}, headers=False) == b"1,2,x\n3,4,y\n"
+    )
+
+
+def test_names_and_cells_that_need_quotes_get_them():
+    assert (
+        appended(b'"a,b"\n1\n', {'a,"b"_rank': ["x"]}) == b'"a,b","a,""b""_rank"\n1,x\n'
+    )
+
+
+def test_many_lines_are_written_in_pieces_that_fit():
+    lines = [b"a,b"] + [b"%d,'%d'" % (number, number) for number in range(300_000)]
+    cells = [str(number) for number in range(300_000)]
+    parts = list(
+        results.append(parse(b"\n".join(lines)), {"c": pl.Series(cells)}, NONE)
+    )
+    assert len(parts) > 1
+    expected = [b"a,b,c"] + [
+        line + b",%d" % number for number, line in enumerate(lines[1:])
+    ]
+    assert b"".join(parts) == b"\n".join(expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "x.csv is empty"),
+        (b"\r\n\n", "x.csv is empty"),
+        (BOM, "x.csv is empty"),
+        (b"#\n#\n", "nothing but comments"),
+        (b"a,b\n", "has a header but no rows"),
+        (b"a,b\n1,2\n3\n", "line 3: 1 cells where the header has 2"),
+        (b'a,b\n"1\n\n",2\n\n3,4,5\n', "line 6: 3 cells where the header has 2"),
+        (b'a,b\n1,"2\n3,4\n', "line 2: a quoted cell is never closed"),
+        (b"a\n\xff\n", "line 2: byte 0xff is not UTF-8"),
+        ("a\n1\n".encode("utf-16"), "holds zero bytes"),
+        (bytes(range(1, 256)), "is full of control codes"),
+    ],
+)
+def test_what_is_not_a_table_is_refused(data: bytes, message: str):
+    with pytest.raises(CommandError, match=message):
+        parse(data, comment="#")
+
+
+@pytest.mark.parametrize("delimiter", ["", ",,", "\n", '"', "é", "5", ".", "-", "e"])
+def test_delimiters_that_cannot_be_are_refused(delimiter: str):
+    with pytest.raises(UsageError, match="--delimiter"):
+        delimiter_of(None, None, delimiter)
