@@ -146,6 +146,5 @@ def _judge(
         return np.zeros(0, np.int64)
     rows = np.unique(np.concatenate([found.invalid for found in invalid.values()]))
     fate = "left out" if on_invalid == "skip" else "treated as absent"
-    what = "rows with a cell" if on_invalid == "skip" else "rows have a cell"
-    console.note(f"{len(rows)} {what} that is not a number: {fate}")
+    console.note(f"rows with a cell that is not a number: {len(rows)}, {fate}")
     return rows if on_invalid == "skip" else rows[:0]

@@ -57,7 +57,7 @@ def check_output(path: Path | None, *, force: bool) -> None:
         raise CommandError(f"cannot write {path}: it is a folder; name a file in it")
     if path.is_file() and not force:
         raise CommandError(
-            f"{path} exists: choose another -o, or --force to replace it"
+            f"{path} exists: name another output, or --force to replace it"
         )
     if not path.parent.is_dir():
         raise CommandError(f"cannot write {path}: there is no folder {path.parent}")

@@ -77,7 +77,7 @@ def sort_with(inputs: np.ndarray, criterion: np.ndarray) -> np.ndarray:
     return inputs[np.argsort(criterion, kind="stable")]
 
 
-def soft_quantile_filter(
+def quantile_filter(
     image: np.ndarray, *, q: float, size: tuple[int, int], border: str
 ) -> np.ndarray:
     """The quantile of the window around each pixel, channel by channel."""

@@ -58,7 +58,8 @@ def read(path: Path | None) -> Picture:
         raise CommandError(f"{source} is {what}: expected a PNG or JPEG file") from None
     except PIL.Image.DecompressionBombError as error:
         raise CommandError(
-            f"{source}: {error}; scale it down first, or cut it into pieces"
+            f"{source} claims more pixels than a file of {len(data)} bytes should be "
+            "trusted with; cut it into pieces, or scale it down"
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise CommandError(f"{source} is damaged: {error}") from error
@@ -67,6 +68,11 @@ def read(path: Path | None) -> Picture:
 
 def _check(image: PIL.Image.Image, data: bytes, source: str) -> None:
     """Refuse what Pillow would silently turn into something else."""
+    if image.format == "MPO":
+        raise CommandError(
+            f"{source} holds several pictures: take the first one out, as in "
+            "`magick IN[0] OUT.jpg`"
+        )
     if image.format not in ("PNG", "JPEG"):
         raise CommandError(
             f"{source} is a {image.format} file: only PNG and JPEG are read; {WAY_OUT}"

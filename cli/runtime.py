@@ -38,7 +38,7 @@ def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
     if solver.hard:
         from cli import hard
 
-        return hard.soft_quantile_filter
+        return hard.quantile_filter
     start(solver, bits)
     import filters
 

@@ -161,8 +161,8 @@ def _check_widths(table: Table) -> None:
         cells = lines[row].count(table.delimiter) + 1
         than = "the header" if table.header is not None else "the first row"
         raise CommandError(
-            f"{table.source}, line {table.line_number(row)}: {cells} cells where "
-            f"{than} has {len(table.names)}; correct the line, or --delimiter"
+            f"{table.source}, line {table.line_number(row)}: {cells} instead of "
+            f"{len(table.names)} cells as in {than}; correct the line, or --delimiter"
         )
 
 

@@ -1,0 +1,178 @@
+"""The command as a process: what it imports, pipes, terminals, signals, its cache."""
+
+import json
+import os
+import pty
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOFTSORT = [sys.executable, "-c", "import cli.app; cli.app.main()"]
+HEAVY = {
+    "PIL",
+    "filters",
+    "flax",
+    "jax",
+    "matplotlib",
+    "numpy",
+    "polars",
+    "rich",
+    "scipy",
+    "softsort_core",
+}
+LONG = "x\n" + "".join(f"{number}\n" for number in range(100_000))
+
+
+def run(*arguments, **settings) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*SOFTSORT, *arguments], capture_output=True, text=True, check=False, **settings
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["rank", "--help"], ["nope"]])
+def test_help_imports_nothing_heavy(arguments):
+    program = (
+        "import json, sys; import cli.app; cli.app.run(sys.argv[1:]); "
+        "print(json.dumps(list(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert arguments == ["nope"] or "Usage: softsort" in done.stdout
+    modules = json.loads(done.stderr.splitlines()[-1])
+    assert {name.partition(".")[0] for name in modules} & HEAVY == set()
+
+
+def test_exact_results_do_not_need_jax(tmp_path):
+    (tmp_path / "x.csv").write_text("x\n1\n")
+    program = (
+        "import sys; import cli.app; "
+        "cli.app.run(['rank', '--hard', 'x.csv']); sys.exit('jax' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+def pipe_into_nothing(arguments: list[str], text: str = "") -> tuple[int, str]:
+    """Run with a standard output that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*SOFTSORT, *arguments],
+        input=text,
+        text=True,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("text", ["x\n1\n", LONG])
+def test_a_closed_pipe_ends_quietly(text):
+    assert pipe_into_nothing(["rank", "--hard"], text) == (0, "")
+
+
+def test_help_into_a_closed_pipe_ends_quietly():
+    assert pipe_into_nothing(["--help"]) == (0, "")
+
+
+def test_head_gets_its_lines():
+    command = f"{sys.executable} -c 'import cli.app; cli.app.main()' rank --hard"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -2; echo ${{PIPESTATUS[0]}}"],
+        input=LONG,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "x,x_rank\n0,0.0\n0\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*SOFTSORT, "rank", "--hard"],
+            input="x\n1\n",
+            text=True,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "softsort: error: cannot write standard output: No space left on device\n"
+    )
+
+
+def test_a_terminal_is_not_waited_for():
+    ours, theirs = pty.openpty()
+    done = run("rank", stdin=theirs, timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 2
+    assert "standard input is a terminal" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_signals_leave_nothing_behind(tmp_path, number, code):
+    # The command is caught while it writes its file.
+    program = (
+        "import sys, cli.app, cli.results; from time import sleep\n"
+        "def endless(*_):\n"
+        "    yield b'half'\n"
+        "    print('writing', flush=True)\n"
+        "    while True: sleep(0.01)\n"
+        "cli.results.append = endless\n"
+        "cli.app.main()"
+    )
+    (tmp_path / "x.csv").write_text("x\n1\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "rank", "--hard", "x.csv", "-o", "y.csv"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    assert len(list(tmp_path.iterdir())) == 2
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_compiled_operators_are_kept_for_the_user_alone(tmp_path):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    text = "x\n1\n5\n4\n"
+    first = run("rank", input=text, env=environment)
+    assert (first.returncode, first.stderr) == (0, "")
+    (folder,) = (tmp_path / "softsort").iterdir()
+    kept = list(folder.iterdir())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert kept
+    second = run("rank", input=text, env=environment)
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+    assert {path.name for path in kept} == {path.name for path in folder.iterdir()}
+
+
+def test_a_cache_that_cannot_be_is_no_error(tmp_path):
+    (tmp_path / "softsort").write_text("a file where the folder should be")
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = run("rank", input="x\n1\n", env=environment)
+    assert (done.returncode, done.stdout) == (0, "x,x_rank\n1,0.0\n")
