@@ -1,0 +1,186 @@
+"""The soft median and soft quantile filters of images."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from filters._arguments import Image, Number, as_epsilon, as_image, as_level, as_number
+from filters._plan import middle_shares
+from filters._windows import check_border, extend, map_windows, window_shape
+from softsort_core import SoftSortError
+
+Squashing: TypeAlias = Callable[[Array], Array] | None
+
+
+def soft_median(
+    image: Image,
+    size: int | tuple[int, int] = 3,
+    *,
+    epsilon: Number = 1e-2,
+    squashing_fun: Squashing = None,
+    border: str = "reflect",
+    cval: Number = 0.0,
+) -> Float[Array, "h w *c"]:
+    """Replace every pixel by the soft median of the window around it.
+
+    As epsilon -> 0, tends to the median filter for windows of n <= 50 values; as
+    epsilon grows, to the mean filter. It is `soft_quantile_filter` at level 1/2, where
+    the limit, the arguments and the errors are described.
+
+    In windows of n <= 50 values, with median x_m and squashed values s, the result is
+    within
+
+        (n + 1) / (1 - n w) * sum_i |x_i - x_m| exp(-|s_i - s_m| / epsilon),
+
+    w = min(0.02, 1.5 / n), of x_m. In larger ones the limit is the mean of the n w
+    values in the middle, at most 1.5: x_m and a = (n w - 1) / 2 of either neighbour in
+    sorted order. It is off x_m by a / (n w) <= 1/6 of the difference of the gaps
+    between x_m and these neighbours.
+
+    Example:
+        >>> from filters import soft_median
+        >>> image = [[1, 2, 3], [4, 99, 6], [7, 8, 9]]
+        >>> print(soft_median(image, epsilon=1e-3).round(1))
+        [[2. 3. 3.]
+         [4. 6. 6.]
+         [7. 8. 9.]]
+    """
+    return soft_quantile_filter(
+        image,
+        0.5,
+        size,
+        epsilon=epsilon,
+        squashing_fun=squashing_fun,
+        border=border,
+        cval=cval,
+    )
+
+
+def soft_quantile_filter(
+    image: Image,
+    q: Number = 0.5,
+    size: int | tuple[int, int] = 3,
+    *,
+    epsilon: Number = 1e-2,
+    squashing_fun: Squashing = None,
+    border: str = "reflect",
+    cval: Number = 0.0,
+) -> Float[Array, "h w *c"]:
+    """Replace every pixel by the soft quantile of level q of the window around it.
+
+    As epsilon -> 0, tends to the mean of the window's quantile function over levels
+    q - w/2 to q + w/2, w = min(0.02, q/2, (1 - q)/2, 1.5/n): for most q and small
+    windows, one of the n values. As epsilon grows, tends to the mean. For each window
+    this is `softsort_core.quantile` of its values: shifting or scaling the image by a
+    positive constant does the same to the result, which stays between the least and
+    the largest value of the window.
+
+    If both ends of the levels lie within value k in sorted order, that is
+    f = n (q - w/2) - (k - 1) > 0 and g = k - n (q + w/2) > 0, then the result is
+    within
+
+        max(k / g, (n - k + 1) / f) * sum_i |x_i - x_k| exp(-|s_i - s_k| / epsilon)
+
+    of x_k, s being the squashed values.
+
+    Args:
+        image: real numbers of shape (h, w), or (h, w, c) with channels that are
+            filtered apart. Half precisions are computed in float32, integers in JAX's
+            default float.
+        q: level in [0, 1]; 0 is a soft minimum, 1 a soft maximum.
+        size: odd sides of the window, one for both or (rows, columns).
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: an increasing function of numbers, applied to the whole image.
+            By default, the sigmoid of each window's values less their mean, over
+            their standard deviation. A new function is compiled anew: define it once.
+        border: how the image goes on outside, as in scipy.ndimage: "reflect",
+            "nearest", "mirror", "wrap" or "constant".
+        cval: the value outside if border is "constant".
+
+    Returns:
+        The shape of `image`, and its dtype if that is floating. Windows that contain
+        NaN or infinity give NaN, and so would one whose column sums could not be
+        solved to 1e-5 (float64: 1e-10). A constant window gives its value, and its
+        derivative is that of the mean.
+
+    Raises:
+        SoftSortError: an argument out of its range. Values traced by JAX cannot be
+            checked and give NaN.
+
+    Example:
+        >>> from filters import soft_quantile_filter
+        >>> print(soft_quantile_filter([[1, 2, 3, 9, 5]], 0.8, size=(1, 3)).round(1))
+        [[2. 3. 9. 9. 9.]]
+    """
+    pixels, dtype = as_image(image)
+    window = window_shape(size)
+    check_border(border)
+    if not (squashing_fun is None or callable(squashing_fun)):
+        raise SoftSortError(f"squashing_fun is {squashing_fun!r}: give a function")
+    numbers = (
+        as_level(q, pixels.dtype),
+        as_epsilon(epsilon, pixels.dtype),
+        as_number(cval, "cval", pixels.dtype),
+    )
+    channels = pixels.reshape(*pixels.shape[:2], -1)
+    result = _filter(channels, *numbers, window, squashing_fun, border)
+    return result.reshape(pixels.shape).astype(dtype)
+
+
+@partial(jax.jit, static_argnames=("window", "squashing_fun", "border"))
+def _filter(
+    pixels: Float[Array, "h w c"],
+    q: Float[Array, ""],
+    epsilon: Float[Array, ""],
+    cval: Float[Array, ""],
+    window: tuple[int, int],
+    squashing_fun: Squashing,
+    border: str,
+) -> Float[Array, "h w c"]:
+    # Traced values have not been checked.
+    q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
+    epsilon = jnp.where(epsilon > 0, epsilon, jnp.nan)
+    images = [extend(pixels, window, border, cval)]
+    if squashing_fun is not None:
+        squashed = squashing_fun(images[0])
+        if jnp.shape(squashed) != images[0].shape:
+            raise SoftSortError(
+                f"squashing_fun gives shape {jnp.shape(squashed)} for an array of "
+                f"shape {images[0].shape}: give an elementwise function"
+            )
+        images.append(jnp.asarray(squashed, pixels.dtype))
+
+    def quantile(x, s=None):
+        shares, certified = middle_shares(_squash(x) if s is None else s, q, epsilon)
+        return jnp.where(certified, _combine(shares, x), jnp.nan)
+
+    return map_windows(quantile, images, window)
+
+
+def _squash(x: Float[Array, "n *tile"]) -> Float[Array, "n *tile"]:
+    # [min, max] is mapped to [-1, 1] first, which keeps squares in range and a common
+    # offset out of every rounding. It cancels, so no derivative need pass through it.
+    low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))
+    half_range = high / 2 - low / 2
+    scaled = (x - (low / 2 + high / 2)) / jnp.where(half_range > 0, half_range, 1)
+    centred = scaled - jnp.mean(scaled, 0)
+    variance = jnp.mean(centred**2, 0)
+    deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    return jax.nn.sigmoid(centred / deviation)
+
+
+def _combine(
+    shares: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
+) -> Float[Array, "*tile"]:
+    """The mean of the values x in proportion to their shares, within their range."""
+    weights = shares / jnp.sum(shares, 0)
+    # Differences from a first estimate round less than the values do; values far
+    # from it have no weight, so an outlier costs no digits.
+    estimate = jax.lax.stop_gradient(jnp.sum(weights * x, 0))
+    mean = estimate + jnp.sum(weights * (x - estimate), 0)
+    within = jnp.clip(mean, jnp.min(x, 0), jnp.max(x, 0))
+    return mean + jax.lax.stop_gradient(within - mean)

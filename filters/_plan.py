@@ -1,0 +1,212 @@
+"""The plan between the n values of a window and three targets, for every window.
+
+Squashed values s_i of weight 1/n are transported onto the targets 0, 1/2 and 1 of
+weights b. Differences of the costs (s - y)^2 are linear in s, so the shares of value
+i among the targets are
+
+    p_i = (A l_i, 1, C u_i) / (A l_i + 1 + C u_i),
+    l_i = exp((s_low - s_i) / epsilon),  u_i = exp((s_i - s_high) / epsilon)
+
+for any references s_low and s_high. The two unknowns A and C make the column means
+of the shares equal to b: Newton's method needs no exponential of a value and solves
+two equations in closed form.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from filters._windows import window_sums
+
+Values: TypeAlias = Float[Array, "n *tile"]
+Pixels: TypeAlias = Float[Array, "*tile"]
+Scalar: TypeAlias = Float[Array, ""]
+Weights: TypeAlias = tuple[Scalar, Scalar, Scalar]
+Scales: TypeAlias = tuple[Pixels, Pixels]
+
+# The middle target weighs at most this.
+_WIDEST = 0.02
+# Steps of A and C are cut to this factor, e^2. Uncut, or at e^3, Newton's method can
+# cycle; cut, at most 15 steps were ever needed.
+_LONGEST_STEP = 2.0
+_MAX_STEPS = 60
+
+
+def target_weights(q: Scalar, n: int) -> Weights:
+    """Weights of the targets 0, 1/2, 1 that put level q of n values on the middle one.
+
+    At q = 0 the middle target and the first have no weight, and the limit of the plan
+    takes the values in proportion to exp(-s / epsilon). A floor below the resolution
+    of q gives that limit, and its derivative, without a case of its own.
+    """
+    floor = 1e-3 * float(jnp.finfo(q.dtype).eps)
+    # Added as a value, not a constant, which the compiler would add to the 1 first.
+    extra = jnp.where(jnp.minimum(q, 1 - q) < floor, floor, 0.0)
+    below, above = q + extra, (1 - q) + extra
+    middle = jnp.minimum(jnp.minimum(below, above) / 2, min(_WIDEST, 1.5 / n))
+    return below - middle / 2, middle, above - middle / 2
+
+
+def middle_shares(s: Values, q: Scalar, epsilon: Scalar) -> tuple[Values, Array]:
+    """The middle target's share of each value, and whether the window is certified.
+
+    Certified: the column sums are within 1e-5 (float64: 1e-10) of the weights, the
+    sum of the middle column relative to its own weight.
+    """
+    b = target_weights(q, s.shape[0])
+    fixed = jax.lax.stop_gradient((s, b, epsilon))
+    (s_low, s_high), start = _start(*fixed)
+    # A value further away belongs to one target to far below rounding, and products
+    # with A and C, which stay within about e^25, cannot overflow.
+    reach = 0.7 * float(np.log(jnp.finfo(s.dtype).max))
+    low = jnp.exp(jnp.clip((s_low - s) / epsilon, -reach, reach))
+    high = jnp.exp(jnp.clip((s - s_high) / epsilon, -reach, reach))
+    shares = _shares(low, high, *_solve(low, high, b, start))
+    error = _error([jnp.mean(share, 0) for share in shares], b)
+    return shares[1], error <= _tolerance(s)
+
+
+def _start(
+    s: Values, b: Weights, epsilon: Scalar
+) -> tuple[Float[Array, "2 *tile"], Scales]:
+    """The references, and A and C, of the limit epsilon -> 0.
+
+    There the sorted values fill the targets one after the other. The value that
+    straddles the first two targets is s_low, and A the ratio of its shares of them;
+    likewise s_high and C for the last two. Bisection on the number of values below
+    finds both to within epsilon, which is all that a start needs.
+    """
+    n = s.shape[0]
+    end_of_low, start_of_high = n * b[0], n * (b[0] + b[1])
+    rank_low = jnp.minimum(jnp.floor(end_of_low), n - 1) + 1
+    rank_high = jnp.maximum(jnp.ceil(start_of_high), 1)
+    # A value may end just where a target does. A small share is a start that Newton's
+    # method can leave in either direction, no share is not.
+    low, high = (
+        jnp.clip(share, 1e-4 * jnp.minimum(n * b[1], 1), 1 - 1e-4)
+        for share in (end_of_low - rank_low + 1, rank_high - start_of_high)
+    )
+    alone = rank_low == rank_high
+    ratios = (
+        low / jnp.where(alone, n * b[1], 1 - low),
+        high / jnp.where(alone, n * b[1], 1 - high),
+    )
+    ranks = jnp.stack([rank_low, rank_high]).reshape(2, *[1] * (s.ndim - 1))
+
+    def halve(_, bracket):
+        left, right = bracket
+        middle = left / 2 + right / 2
+        is_below = [(s <= m).astype(s.dtype) for m in middle]
+        enough = jnp.stack(window_sums(*is_below)) >= ranks
+        # Each pixel stops by itself, so that its result does not depend on others.
+        wide = right - left > epsilon
+        return (
+            jnp.where(wide & ~enough, middle, left),
+            jnp.where(wide & enough, middle, right),
+        )
+
+    left, right = jnp.min(s, 0), jnp.max(s, 0)
+    span = jnp.max(jnp.where(jnp.isfinite(right - left), right - left, 0))
+    halvings = jnp.clip(jnp.ceil(jnp.log2(span / epsilon)), 0, 64).astype(int)
+    both = (2, *left.shape)
+    bracket = jnp.broadcast_to(left, both), jnp.broadcast_to(right, both)
+    left, right = jax.lax.fori_loop(0, halvings, halve, bracket)
+    low, high = (jnp.full_like(s[0], ratio) for ratio in ratios)
+    return left / 2 + right / 2, (low, high)
+
+
+def _shares(low: Values, high: Values, a: Pixels, c: Pixels) -> tuple[Values, ...]:
+    to_low, to_high = a * low, c * high
+    middle = 1 / (to_low + 1 + to_high)
+    return to_low * middle, middle, to_high * middle
+
+
+@jax.custom_jvp
+def _solve(low: Values, high: Values, b: Weights, start: Scales) -> Scales:
+    """A and C that give the shares the column means b."""
+    n, tolerance = low.shape[0], _tolerance(low)
+
+    def unfinished(state):
+        step, _, _, error = state
+        return (step < _MAX_STEPS) & jnp.any(error > tolerance)
+
+    def advance(state):
+        step, a, c, error = state
+        to_low, middle, to_high = _shares(low, high, a, c)
+        *sums, lm, um, lu = window_sums(
+            to_low, middle, to_high, to_low * middle, to_high * middle, to_low * to_high
+        )
+        means = [total / n for total in sums]
+        residuals = [mean - weight for mean, weight in zip(means, b, strict=True)]
+        d_a, d_c = _newton(residuals, (lm, um, lu), n)
+        # The step that finds the error small enough is still taken: it squares it.
+        active = error > tolerance
+        return (
+            step + 1,
+            jnp.where(active, a * _cut_exp(d_a), a),
+            jnp.where(active, c * _cut_exp(d_c), c),
+            jnp.where(active, _error(means, b), error),
+        )
+
+    unknown = jnp.full_like(start[0], jnp.inf)
+    _, a, c, _ = jax.lax.while_loop(unfinished, advance, (0, *start, unknown))
+    return a, c
+
+
+def _cut_exp(change: Pixels) -> Pixels:
+    return jnp.exp(jnp.clip(change, -_LONGEST_STEP, _LONGEST_STEP))
+
+
+@_solve.defjvp
+def _solve_jvp(primals, tangents):
+    # The column means stay b, so what the solution adds to their change must cancel
+    # what low and high add at fixed A, C: Newton's step for that change.
+    low, high, *_ = primals
+    a, c = _solve(*primals)
+    shares, changes = jax.jvp(
+        lambda low, high: _shares(low, high, a, c), (low, high), tangents[:2]
+    )
+    to_low, middle, to_high = shares
+    products = to_low * middle, to_high * middle, to_low * to_high
+    d_a, d_c = _newton(
+        [jnp.mean(p, 0) - w for p, w in zip(changes, tangents[2], strict=True)],
+        [jnp.sum(product, 0) for product in products],
+        low.shape[0],
+    )
+    return (a, c), (a * d_a, c * d_c)
+
+
+def _newton(
+    residuals: Sequence[Pixels], products: Sequence[Pixels], n: int
+) -> tuple[Pixels, Pixels]:
+    """Changes of log A and log C that cancel the residuals of the column means.
+
+    With the products LM, UM, LU of two shares of a value, summed over the values,
+
+        n d(mean low, mean high) = [[LM + LU, -LU], [-LU, UM + LU]] d(log A, log C).
+
+    Residuals sum to zero, so each unknown can be solved from those of two columns;
+    taking its own and the middle one, no small residual is the difference of large.
+    Divided by LM + UM, no product of small numbers underflows.
+    """
+    lm, um, lu = products
+    tiny = float(jnp.finfo(lm.dtype).tiny)
+    total = lm + um + tiny
+    determinant = lu + lm * (um / total) + tiny
+    middle = lu / total * residuals[1]
+    d_low = (middle - um / total * residuals[0]) * n / determinant
+    d_high = (middle - lm / total * residuals[2]) * n / determinant
+    return d_low, d_high
+
+
+def _error(means: Sequence[Pixels], b: Weights) -> Pixels:
+    below, middle, above = (jnp.abs(m - w) for m, w in zip(means, b, strict=True))
+    return below + middle * (_WIDEST / b[1]) + above
+
+
+def _tolerance(s: Values) -> float:
+    return 1e-10 if s.dtype == jnp.float64 else 1e-5

@@ -1,0 +1,143 @@
+"""Odd windows over the pixels of an image: shapes, borders and bounded memory."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Num
+
+from softsort_core import SoftSortError
+
+# numpy's names for the ways to continue an image that scipy.ndimage has.
+_PAD_MODES = {
+    "reflect": "symmetric",
+    "nearest": "edge",
+    "mirror": "reflect",
+    "wrap": "wrap",
+    "constant": "constant",
+}
+
+# Window values of a tile. A few arrays of this many numbers are the working memory,
+# whatever the size of image and window; smaller tiles spend their time on dispatch.
+_VALUES_IN_A_TILE = 2**20
+
+# A CPU reduction is vectorised over the pixels where the compiler can unroll it over
+# the window, which is up to about 13 values.
+_UNROLLED = 9
+
+
+def window_shape(size: int | Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a window, each an odd positive integer."""
+    sides = (size, size) if isinstance(size, int | np.integer) else size
+    if (
+        not isinstance(sides, Sequence)
+        or len(sides) != 2
+        or not all(
+            isinstance(side, int | np.integer) and side > 0 and side % 2
+            for side in sides
+        )
+    ):
+        raise SoftSortError(
+            f"size is {size!r}: a window has a pixel at its centre, so give an odd "
+            "positive integer or two (rows, columns), such as 3 or (5, 3)"
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def check_border(border: str) -> None:
+    """Refuse a border that is not one of scipy.ndimage's five."""
+    if border not in _PAD_MODES:
+        raise SoftSortError(
+            f"border is {border!r}: give one of {', '.join(_PAD_MODES)}"
+        )
+
+
+def extend(
+    image: Num[Array, "h w c"],
+    window: tuple[int, int],
+    border: str,
+    cval: Num[Array, ""],
+) -> Num[Array, "H W c"]:
+    """Continue an image by half a window on each side, as scipy.ndimage does."""
+    for axis, side in enumerate(window):
+        half, length = side // 2, image.shape[axis]
+        if border == "constant":
+            margin = jnp.full_like(image, cval, shape=_resized(image, axis, half))
+            before = after = margin
+        else:
+            index = np.pad(np.arange(length), half, _PAD_MODES[border])  # pyright: ignore
+            before = jnp.take(image, index[:half], axis)
+            after = jnp.take(image, index[half + length :], axis)
+        image = jnp.concatenate([before, image, after], axis)
+    return image
+
+
+def _resized(image: Array, axis: int, size: int) -> tuple[int, ...]:
+    return (*image.shape[:axis], size, *image.shape[axis + 1 :])
+
+
+def map_windows(
+    function: Callable[..., Array],
+    images: Sequence[Num[Array, "H W c"]],
+    window: tuple[int, int],
+) -> Num[Array, "h w c"]:
+    """Apply a function to the windows of images that were extended for that.
+
+    For one tile of pixels after the other, `function` gets the n values of their
+    windows from each image, of shape (n, rows, columns), and returns (rows, columns).
+    As it treats each window alone, the tiles do not show in the result. Derivatives
+    recompute one tile at a time, so memory is bounded there too.
+    """
+    rows, columns = window
+    height, width, channels = images[0].shape
+    height, width = height - rows + 1, width - columns + 1
+    # Channels lie side by side, so that the next column is `channels` numbers away
+    # and colour images need nothing else.
+    down, across = _tile(height, width * channels, rows * columns)
+    n_down, n_across = -(-height // down), -(-width * channels // across)
+    fill = (0, n_down * down - height), (0, n_across * across - width * channels)
+    flat = [jnp.pad(i.reshape(i.shape[0], -1), fill, mode="edge") for i in images]
+    reach = down + rows - 1, across + (columns - 1) * channels
+    i, j = np.divmod(np.arange(rows * columns), columns)
+    shifts = jnp.asarray(np.stack([i, j * channels], 1))
+
+    @jax.checkpoint
+    def one_tile(index):
+        corner = index // n_across * down, index % n_across * across
+        tiles = [jax.lax.dynamic_slice(image, corner, reach) for image in flat]
+        return function(*(_stack(tile, shifts, (down, across)) for tile in tiles))
+
+    tiles = jax.lax.map(one_tile, jnp.arange(n_down * n_across))
+    tiles = tiles.reshape(n_down, n_across, down, across).swapaxes(1, 2)
+    whole = tiles.reshape(n_down * down, n_across * across)
+    return whole[:height, : width * channels].reshape(height, width, channels)
+
+
+def _tile(height: int, width: int, n: int) -> tuple[int, int]:
+    """Rows and columns of the tiles that divide an image evenly within the bound."""
+    pixels = max(_VALUES_IN_A_TILE // n, 1)
+    across = -(-width // -(-width // pixels))
+    down = max(pixels // across, 1)
+    return -(-height // -(-height // down)), across
+
+
+def _stack(tile: Array, shifts: Array, shape: tuple[int, int]) -> Array:
+    return jax.lax.map(lambda shift: jax.lax.dynamic_slice(tile, shift, shape), shifts)
+
+
+def window_sums(*terms: Num[Array, "n *tile"]) -> tuple[Num[Array, "*tile"], ...]:
+    """Sums over axis 0, all in one pass. Not differentiable."""
+    zeros = tuple(jnp.zeros((), term.dtype) for term in terms)
+
+    def add(left, right):
+        return tuple(a + b for a, b in zip(left, right, strict=True))
+
+    n = terms[0].shape[0]
+    if n <= _UNROLLED:
+        return tuple(jax.lax.reduce(terms, zeros, add, (0,)))
+    grouped = n - n % _UNROLLED
+    groups = tuple(t[:grouped].reshape(-1, _UNROLLED, *t.shape[1:]) for t in terms)
+    partial_sums = jax.lax.reduce(groups, zeros, add, (1,))
+    rest = jax.lax.reduce(tuple(t[grouped:] for t in terms), zeros, add, (0,))
+    return add([jnp.sum(s, 0) for s in partial_sums], rest)
