@@ -76,7 +76,7 @@ def as_weights(weights: Any, name: str) -> Array | None:
     if weights is None:
         return None
     if is_concrete(weights):
-        array = np.asarray(weights)
+        array = np.asarray(weights, np.float64)
         low, total = np.min(array, initial=np.inf), np.sum(array)
         if not (low >= 0 and np.isfinite(total) and total > 0):
             raise SoftSortError(

@@ -73,7 +73,8 @@ def over_slices(
     pairs = slices, jnp.broadcast_to(weights, slices.shape).astype(inputs.dtype)
     batch = max(1, _ENTRIES_AT_ONCE // (n * num_targets))
     if slices.shape[0] == 0:
-        one = jax.eval_shape(on_slice, jax.tree.map(lambda array: array[0], pairs))
+        slice_of = jax.ShapeDtypeStruct((n,), inputs.dtype)
+        one = jax.eval_shape(on_slice, (slice_of, slice_of))
         results = jnp.zeros((0, *one.shape), one.dtype)
     elif slices.shape[0] <= batch:
         results = jax.vmap(on_slice)(pairs)

@@ -18,7 +18,7 @@ from softsort_core._arguments import (
     as_floating,
 )
 from softsort_core._errors import SoftSortError
-from softsort_core._transport import transport
+from softsort_core._transport import Plan, transport
 
 # The default epsilon is this share of the standard deviation of the costs.
 _RELATIVE_EPSILON = 0.05
@@ -150,8 +150,8 @@ def multivariate_cdf_quantile_maps(
     a = _weights(input_weights, "input_weights", n, x.dtype)
     b = _weights(target_weights, "target_weights", m, x.dtype)
     logits = -costs / epsilon
-    potentials = transport(logits, a, b).potentials
-    target_scores = jnp.where(b > 0, potentials, -jnp.inf)
+    plan: Plan = transport(logits, a, b)
+    target_scores = jnp.where(b > 0, plan.potentials, -jnp.inf)
     input_scores = jnp.log(a) - logsumexp(logits + target_scores, axis=1)
     return TransportMaps(x, targets, input_scores, target_scores, epsilon, cost_fn)
 

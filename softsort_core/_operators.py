@@ -69,10 +69,15 @@ def sort(
 
     Example:
         >>> import softsort_core as soft
-        >>> print(soft.sort([1.0, 5.0, 4.0, 8.0, 12.0]).round(2))
-        [ 1.05  4.12  4.85  8.01 11.97]
+        >>> soft.sort([1.0, 5.0, 4.0, 8.0, 12.0]).tolist()
+        [1.048, 4.118, 4.854, 8.006, 11.975]
     """
     n = slice_size(inputs, axis)
+    if n == 0 and num_targets is not None:
+        raise SoftSortError(
+            f"num_targets is {num_targets}, but inputs is empty along its axis"
+        )
+    topk = as_count(topk, "topk", -1)
     b = _sort_weights(n, topk, num_targets)
     dropped = 1 if 0 < topk < n else 0
 
@@ -125,8 +130,8 @@ def ranks(
 
     Example:
         >>> import softsort_core as soft
-        >>> print(soft.ranks([1.0, 5.0, 4.0, 8.0, 12.0]).round(2))
-        [0.02 1.84 1.15 3.   3.99]
+        >>> soft.ranks([1.0, 5.0, 4.0, 8.0, 12.0]).tolist()
+        [0.016, 1.841, 1.15, 3.0, 3.994]
     """
     n = slice_size(inputs, axis)
     if target_weights is None:
@@ -135,8 +140,8 @@ def ranks(
     else:
         b = as_distribution(target_weights, "target_weights")
 
-    def read(plan, _):
-        levels = (n - 1) * _positions(b.size)
+    def read(plan, values):
+        levels = jnp.asarray((n - 1) * _positions(b.size), values.dtype)
         return _clipped(plan.given_input(levels), 0.0, n - 1.0)
 
     return _over_plans(
@@ -175,14 +180,15 @@ def topk_mask(
 
     Example:
         >>> import softsort_core as soft
-        >>> print(soft.topk_mask([1.0, 5.0, 4.0, 8.0, 12.0], k=2).round(2))
-        [0.   0.01 0.   0.99 1.  ]
+        >>> soft.topk_mask([1.0, 5.0, 4.0, 8.0, 12.0], k=2, epsilon=0.1).tolist()
+        [0.001, 0.108, 0.032, 0.861, 0.997]
     """
     n = slice_size(inputs, axis)
     share = as_count(k, "k", 0, n) / max(n, 1)
 
-    def read(plan, _):
-        return _clipped(plan.given_input(np.array([0.0, 1.0])), 0.0, 1.0)
+    def read(plan, values):
+        selected = jnp.asarray([0.0, 1.0], values.dtype)
+        return _clipped(plan.given_input(selected), 0.0, 1.0)
 
     b = np.array([1 - share, share])
     return _over_plans(
@@ -229,7 +235,7 @@ def quantile(
 
     Example:
         >>> import softsort_core as soft
-        >>> print(soft.quantile([1.0, 5.0, 4.0, 8.0, 12.0], q=0.5).round(3))
+        >>> soft.quantile([1.0, 5.0, 4.0, 8.0, 12.0], q=0.5).tolist()
         [4.996]
     """
     n = slice_size(inputs, axis)
@@ -283,26 +289,27 @@ def quantile_normalization(
 
     Example:
         >>> import softsort_core as soft
-        >>> print(soft.quantile_normalization([3.0, 9.0, 1.0], [10.0, 20.0, 30.0]))
-        [19.98849  29.971735 10.039776]
+        >>> soft.quantile_normalization([3.0, 9.0, 1.0], [10.0, 20.0, 30.0]).tolist()
+        [19.985, 30.0, 10.015]
     """
-    values = as_floating(targets, "targets")[0]
-    if values.ndim != 1 or values.size == 0:
-        raise SoftSortError(f"targets has shape {values.shape}: give a vector")
+    ladder = as_floating(targets, "targets")[0]
+    if ladder.ndim != 1 or ladder.size == 0:
+        raise SoftSortError(f"targets has shape {ladder.shape}: give a vector")
     if is_concrete(targets) and not np.all(np.diff(np.asarray(targets)) >= 0):
         raise SoftSortError("targets is not in ascending order: sort it first")
     if weights is None:
-        b = np.full(values.size, 1 / values.size)
+        b = np.full(ladder.size, 1 / ladder.size)
     else:
         b = as_distribution(weights, "weights")
-    if b.shape != values.shape:
+    if b.shape != ladder.shape:
         raise SoftSortError(
             f"weights and targets should have the same shape: {b.shape} != "
-            f"{values.shape}"
+            f"{ladder.shape}"
         )
 
-    def read(plan, _):
-        return _clipped(plan.given_input(values), values[0], values[-1])
+    def read(plan, values):
+        levels = ladder.astype(values.dtype)
+        return _clipped(plan.given_input(levels), levels[0], levels[-1])
 
     return _over_plans(
         read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
@@ -340,8 +347,8 @@ def quantize(
 
     Example:
         >>> import softsort_core as soft
-        >>> print(soft.quantize([1.0, 2.0, 8.0, 9.0], num_levels=2).round(2))
-        [1.5 1.5 8.5 8.5]
+        >>> soft.quantize([1.0, 2.0, 8.0, 9.0], num_levels=2).tolist()
+        [1.5, 1.5, 8.5, 8.5]
     """
     b = np.full(num_levels, 1 / as_count(num_levels, "num_levels", 1))
 
@@ -387,27 +394,30 @@ def sort_with(
 
     Example:
         >>> import softsort_core as soft
-        >>> print(soft.sort_with([[1.0, 0.0], [2.0, 5.0]], [7.0, 3.0], epsilon=1e-3))
-        [[2. 5.]
-         [1. 0.]]
+        >>> soft.sort_with([[1.0, 0.0], [2.0, 5.0]], [7.0, 3.0], epsilon=1e-3).tolist()
+        [[2.0, 5.0], [1.0, 0.0]]
     """
     vectors, dtype = as_floating(inputs, "inputs")
     n = slice_size(vectors, axis)
-    shape = np.shape(criterion)
-    if shape not in ((n,), (n, 1)):
+    keys = as_floating(criterion, "criterion")[0]
+    if keys.shape not in ((n,), (n, 1)):
         raise SoftSortError(
-            f"criterion has shape {shape}: give one number for each of the {n} "
+            f"criterion has shape {keys.shape}: give one number for each of the {n} "
             f"vectors along axis {axis} of the inputs"
         )
+    if n == 0:
+        return vectors.astype(dtype)
+    topk = as_count(topk, "topk", -1)
     b = _sort_weights(n, topk, None)
     dropped = 1 if 0 < topk < n else 0
 
-    def read(plan, _):
-        return _combinations(plan, jnp.moveaxis(vectors, axis, 0))[dropped:]
+    def read(plan, keys):
+        rows = jnp.moveaxis(vectors, axis, 0).astype(keys.dtype)
+        return _combinations(plan, rows)[dropped:]
 
     composites = _over_plans(
         read,
-        jnp.reshape(jnp.asarray(criterion), n),
+        keys.reshape(n),
         0,
         b,
         epsilon,
@@ -460,7 +470,7 @@ def _positions(m: int) -> np.ndarray:
 
 def _sort_weights(n: int, topk: int, num_targets: int | None) -> np.ndarray:
     """Return equal weights, or for top-k one for the rest before k of 1 / n."""
-    if 0 < as_count(topk, "topk", -1) < n:
+    if 0 < topk < n:
         return np.concatenate([[n - topk], np.ones(topk)]) / n
     m = max(n, 1) if num_targets is None else num_targets
     return np.full(m, 1 / as_count(m, "num_targets", 1))
@@ -481,7 +491,9 @@ def _quantile_weights(
 
 def _combinations(plan: Plan, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
     """Return E[value | target], within the range of the values."""
-    low, high = jax.lax.stop_gradient((jnp.min(values, 0), jnp.max(values, 0)))
+    used = (plan.input_weights > 0).reshape(-1, *[1] * (values.ndim - 1))
+    low = jax.lax.stop_gradient(jnp.min(values, 0, where=used, initial=jnp.inf))
+    high = jax.lax.stop_gradient(jnp.max(values, 0, where=used, initial=-jnp.inf))
     # A common offset takes no part in the products, whose rounding it would swamp.
     middle = low / 2 + high / 2
     return _clipped(plan.given_target(values - middle) + middle, low, high)

@@ -14,7 +14,9 @@ def squash(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Array:
     # Mapping [min, max] to [-1, 1] first keeps the squares in range and leaves a
     # large common offset out of every rounding. It cancels in the result, so no
     # derivative need pass through it.
-    low, high = jax.lax.stop_gradient((jnp.min(values), jnp.max(values)))
+    used = weights > 0
+    low = jax.lax.stop_gradient(jnp.min(values, where=used, initial=jnp.inf))
+    high = jax.lax.stop_gradient(jnp.max(values, where=used, initial=-jnp.inf))
     half_range = high / 2 - low / 2
     half_range = jnp.where(half_range > 0, half_range, 1.0)
     scaled = (values - (low / 2 + high / 2)) / half_range

@@ -1,0 +1,16 @@
+import jax
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _single_precision():
+    """Give every test JAX's default precision, whatever the one before it left."""
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def x64(_single_precision):
+    """Run the test in double precision."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)

@@ -1,0 +1,133 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+from samples import KINDS, sample
+
+import softsort_core as soft
+
+X = [1.0, 5.0, 4.0, 8.0, 12.0]
+# Central differences of independently converged values at epsilon 0.01.
+DIFFERENCES = {
+    "sort": (lambda x: soft.sort(x)[0], [1.03252, 0.00779, -0.0612, 0.00733, 0.01356]),
+    "ranks": (
+        lambda x: soft.ranks(x)[0],
+        [0.016129, 0.002757, -0.025805, 0.002429, 0.004489],
+    ),
+    "median": (
+        lambda x: soft.quantile(x, 0.5)[0],
+        [0.001276, 1.020152, -0.018508, -0.000852, -0.002068],
+    ),
+}
+OPERATORS = {
+    "sort": soft.sort,
+    "ranks": soft.ranks,
+    "topk": functools.partial(soft.sort, topk=1),
+    "topk_mask": soft.topk_mask,
+    "quantile": functools.partial(soft.quantile, q=[0.5, 0.1]),
+    "quantize": functools.partial(soft.quantize, num_levels=2),
+    "quantile_normalization": lambda x, **options: soft.quantile_normalization(
+        x, jnp.linspace(0, 1, 4, dtype=x.dtype), **options
+    ),
+}
+any_operator = pytest.mark.parametrize("name", OPERATORS)
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_known_gradients(x64, name):
+    function, expected = DIFFERENCES[name]
+    np.testing.assert_allclose(jax.grad(function)(jnp.array(X)), expected, atol=1e-5)
+
+
+@any_operator
+def test_derivatives_are_differences(x64, name):
+    @jax.jit
+    def function(x, log_epsilon):
+        return OPERATORS[name](x, epsilon=jnp.exp(log_epsilon))
+
+    # Second derivatives of the two readings of a plan stand for all.
+    order = 2 if name in ("sort", "ranks") else 1
+    arguments = jnp.asarray(sample("normal", 6)), jnp.log(0.05)
+    check_grads(function, arguments, order=order, modes=["fwd", "rev"], rtol=1e-4)
+
+
+def test_derivatives_in_weights_and_targets(x64):
+    x = jnp.asarray(sample("normal", 5))
+    w, b = jnp.array([0.1, 0.3, 0.2, 0.3, 0.1]), jnp.array([0.2, 0.5, 0.3])
+    cases = [
+        (lambda w: soft.sort(x, epsilon=0.1, input_weights=w), w),
+        (lambda b: soft.ranks(x, target_weights=b, epsilon=0.1), b),
+        (lambda t: soft.quantile_normalization(x, t, epsilon=0.1), jnp.arange(3.0)),
+        (lambda q: soft.quantile(x, q, epsilon=0.1), jnp.array([0.4, 0.7])),
+        (lambda v: soft.sort_with(v, x, epsilon=0.1), jnp.outer(x, x)),
+    ]
+    for function, argument in cases:
+        check_grads(
+            jax.jit(function), (argument,), order=1, modes=["fwd", "rev"], rtol=1e-5
+        )
+
+
+@functools.cache
+def both_gradients(name, n):
+    def loss(x, epsilon, direction):
+        out = OPERATORS[name](x, epsilon=epsilon)
+        return jnp.sum(out * direction.astype(x.dtype)[: out.shape[0]])
+
+    gradient = jax.jit(jax.grad(loss))
+
+    def both(x, epsilon, direction):
+        direction = jnp.asarray(direction)
+        return [
+            np.asarray(gradient(jnp.asarray(x, t), jnp.asarray(epsilon, t), direction))
+            for t in (jnp.float32, jnp.float64)
+        ]
+
+    return both
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 50, 200])
+@pytest.mark.parametrize("name", ["sort", "ranks", "quantile", "topk_mask"])
+def test_single_precision_gradients(x64, name, n):
+    rng = np.random.default_rng(n)
+    direction = rng.normal(size=n)
+    for seed in range(20):
+        kind = KINDS[seed % len(KINDS)]
+        x = sample(kind, n, seed).astype(np.float32)
+        for epsilon in (1.0, 0.1, 0.01, 1e-3)[seed % 2 :: 2]:
+            single, double = both_gradients(name, n)(x, epsilon, direction)
+            assert np.isfinite(single).all(), (kind, epsilon)
+            error = np.abs(single - double).max() / max(np.abs(double).max(), 1e-3)
+            assert error < 1e-2, (kind, epsilon)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_equal_values_have_a_gradient(x64, dtype):
+    x = jnp.full(6, 3.0, dtype)
+    direction = jnp.arange(6.0, dtype=dtype)
+    ranks = jax.grad(lambda x: soft.ranks(x) @ direction)(x)
+    np.testing.assert_array_equal(ranks, np.zeros(6))
+    values = jax.grad(lambda x: soft.sort(x) @ direction)(x)
+    np.testing.assert_allclose(values, np.full(6, 15 / 6), rtol=1e-5)
+
+
+@any_operator
+def test_transformations_agree(x64, name):
+    operator = OPERATORS[name]
+    batch = jnp.asarray(np.stack([sample("normal", 6, seed) for seed in range(3)]))
+    one = jax.jit(operator)
+    rows = jnp.stack([one(x) for x in batch])
+    exact = {"rtol": 1e-9, "atol": 1e-12}
+    np.testing.assert_allclose(operator(batch), rows, **exact)
+    np.testing.assert_allclose(jax.jit(jax.vmap(operator))(batch), rows, **exact)
+    forward, reverse = jax.jit(jax.jacfwd(one)), jax.jit(jax.jacrev(one))
+    np.testing.assert_allclose(forward(batch[0]), reverse(batch[0]), rtol=1e-7)
+
+
+def test_hessian_is_symmetric(x64):
+    x = jnp.asarray(sample("normal", 5))
+    hessian = jax.jit(jax.hessian(lambda x: soft.sort(x)[0]))(x)
+    np.testing.assert_allclose(hessian, hessian.T, rtol=1e-6, atol=1e-9)
+    assert np.abs(hessian).max() > 0.1

@@ -1,0 +1,115 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from samples import KINDS, sample
+from scipy.special import logsumexp, softmax
+
+from softsort_core._squash import squash
+from softsort_core._transport import transport
+
+EPSILONS = (1.0, 0.1, 0.01, 1e-3, 1e-4)
+TARGETS = {
+    "sort": lambda n: np.full(n, 1 / n),
+    "top-k": lambda n: np.r_[n - min(5, n), np.ones(min(5, n))] / n,
+    "median": lambda n: (
+        np.array([0.5, 0, 0.5]) + min(0.02, 1.5 / n) * np.array([-0.5, 1, -0.5])
+    ),
+}
+
+
+def logits_of(x, m, epsilon, dtype):
+    n = len(x)
+    s = squash(jnp.asarray(x, dtype), jnp.full(n, 1 / n, dtype))
+    y = np.linspace(0, 1, m) if m > 1 else np.array([0.5])
+    return -((s[:, None] - jnp.asarray(y, dtype)) ** 2) / epsilon
+
+
+def column_sums(logits, b):
+    """Return the mass at each target, summed in float64 from the plan as returned."""
+    n = logits.shape[0]
+    a = jnp.full(n, 1 / n, logits.dtype)
+    plan = transport(logits, a, jnp.asarray(b, logits.dtype))
+    log_rows = np.where(b > 0, np.asarray(plan.log_rows, np.float64), -np.inf)
+    return np.exp(log_rows).sum(axis=0) / n
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 47, 500])
+def test_column_sums(x64, n, targets, dtype):
+    b = TARGETS[targets](n)
+    tolerance = {"float32": 1e-6, "float64": 1e-10}[dtype]
+    for kind in KINDS:
+        for epsilon in EPSILONS:
+            sums = column_sums(logits_of(sample(kind, n), len(b), epsilon, dtype), b)
+            error = np.abs(sums - b).max()
+            assert error < tolerance, (kind, epsilon)
+
+
+def sinkhorn(logits, a, b, steps):
+    """Solve the same problem another way, in numpy."""
+    g = np.zeros(len(b))
+    for _ in range(steps):
+        f = np.log(a) - logsumexp(logits + g, axis=1)
+        g = np.log(b) - logsumexp(logits + f[:, None], axis=0)
+    return softmax(logits + g, axis=1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_plan_of_any_cost_is_sinkhorns(x64, seed):
+    rng = np.random.default_rng(seed)
+    logits = -rng.exponential(size=(8, 5)) / 0.2
+    a, b = rng.dirichlet(np.ones(8)), rng.dirichlet(np.ones(5))
+    plan = transport(jnp.asarray(logits), jnp.asarray(a), jnp.asarray(b))
+    expected = sinkhorn(logits, a, b, 20_000)
+    np.testing.assert_allclose(np.exp(plan.log_rows), expected, atol=1e-10)
+
+
+def test_weightless_targets_and_inputs_take_no_part(x64):
+    rng = np.random.default_rng(0)
+    logits = -rng.exponential(size=(8, 5)) / 0.1
+    a, b = rng.dirichlet(np.ones(8)), rng.dirichlet(np.ones(5))
+    values = rng.normal(size=8)
+    wide = np.insert(np.insert(logits, 3, -1.0, axis=0), 2, -2.0, axis=1)
+    plain = transport(jnp.asarray(logits), jnp.asarray(a), jnp.asarray(b))
+    padded = transport(jnp.asarray(wide), jnp.insert(a, 3, 0.0), jnp.insert(b, 2, 0.0))
+    np.testing.assert_allclose(
+        np.delete(padded.given_target(jnp.insert(values, 3, 99.0)), 2),
+        plain.given_target(jnp.asarray(values)),
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(
+        np.delete(padded.given_input(jnp.arange(6.0)), 3),
+        plain.given_input(jnp.array([0.0, 1, 3, 4, 5])),
+        rtol=1e-12,
+    )
+
+
+def test_a_weightless_target_is_the_limit_of_a_light_one(x64):
+    logits = logits_of(sample("normal", 9), 3, 0.1, "float64")
+    a, values = jnp.full(9, 1 / 9), jnp.asarray(sample("normal", 9))
+    light, none = (
+        transport(logits, a, jnp.array([0.0, w, 1 - w])).given_target(values)
+        for w in (1e-10, 0.0)
+    )
+    np.testing.assert_allclose(none[1:], light[1:], rtol=1e-8)
+
+
+def test_what_cannot_be_solved_is_nan():
+    a, b = jnp.full(4, 0.25), jnp.array([0.5, 0.5])
+    for bad in (jnp.nan, jnp.inf, -jnp.inf):
+        logits = jnp.zeros((4, 2)).at[1, 1].set(bad)
+        assert np.isnan(transport(logits, a, b).log_rows).all()
+    impossible = jnp.array([0.5, 0.6])
+    assert np.isnan(transport(jnp.zeros((4, 2)), a, impossible).log_rows).all()
+
+
+def test_a_bad_slice_leaves_its_batch_alone():
+    logits = logits_of(sample("normal", 6), 6, 0.01, "float32")
+    weights = jnp.full(6, 1 / 6)
+    batch = jnp.stack([logits, logits.at[0, 0].set(jnp.nan), logits])
+    plans = jax.vmap(lambda one: transport(one, weights, weights).log_rows)(batch)
+    alone = transport(logits, weights, weights).log_rows
+    np.testing.assert_allclose(plans[jnp.array([0, 2])], [alone, alone], atol=1e-5)
+    assert np.isnan(plans[1]).all()
