@@ -141,10 +141,14 @@ def _judge(
     ]
     if absent:
         more = f" and {len(absent) - 8} more columns" if len(absent) > 8 else ""
-        console.note(f"absent cells left out: {', '.join(absent[:8])}{more}")
+        console.note(
+            f"{table.source}: absent cells left out: {', '.join(absent[:8])}{more}"
+        )
     if not invalid:
         return np.zeros(0, np.int64)
     rows = np.unique(np.concatenate([found.invalid for found in invalid.values()]))
     fate = "left out" if on_invalid == "skip" else "treated as absent"
-    console.note(f"rows with a cell that is not a number: {len(rows)}, {fate}")
+    console.note(
+        f"{table.source}: rows with a cell that is not a number: {len(rows)}, {fate}"
+    )
     return rows if on_invalid == "skip" else rows[:0]

@@ -22,7 +22,7 @@ BITS = "32"  # pixels have 8 bits
 def denoise(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGES...", help="PNG or JPEG; - for standard input."),
+        typer.Argument(metavar="IMAGES", help="PNG or JPEG; - for standard input."),
     ],
     *,
     size: Annotated[

@@ -15,7 +15,7 @@ def ranks(inputs: np.ndarray) -> np.ndarray:
     """Ascending ranks from 0; equal values share the average of theirs."""
     import numpy as np
 
-    order = np.argsort(inputs, kind="stable")
+    order = np.argsort(inputs)
     ordered = inputs[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     ends = np.r_[starts[1:], len(ordered)]
@@ -48,7 +48,7 @@ def topk_mask(inputs: np.ndarray, *, k: int) -> np.ndarray:
     return above + level * (k - above.sum()) / level.sum()
 
 
-def quantile(inputs: np.ndarray, *, q: list[float]) -> np.ndarray:
+def quantile(inputs: np.ndarray, *, q: tuple[float, ...]) -> np.ndarray:
     """Quantiles, interpolated linearly."""
     import numpy as np
 

@@ -1,7 +1,7 @@
 """`softsort info`."""
 
 from cli.errors import CommandError
-from cli.options import Solver, command
+from cli.options import Device, Solver, command
 
 VALUES = [1.0, 5.0, 4.0, 8.0, 12.0]
 # Converged values from an independent float64 solver, at epsilon 0.01.
@@ -14,7 +14,7 @@ KNOWN = {
 @command
 def info(
     *,
-    solver: Solver,
+    where: Device,
 ) -> None:
     """Show versions, devices, folders and a numerical self-check.
 
@@ -26,8 +26,8 @@ def info(
 
     from cli import runtime
 
-    bits = solver.precision or "64"
-    runtime.start(solver, bits)
+    bits = where.precision or "64"
+    runtime.start(where, bits)
     import jax
     import typer
 
@@ -52,8 +52,9 @@ def info(
 def _error(name: str, bits: str) -> float:
     import numpy as np
 
+    import softsort_core
     from cli import runtime
 
-    operator = runtime.operator(name, Solver(), bits)
+    operator = runtime.compiled(getattr(softsort_core, name), Solver())
     result = operator(np.array(VALUES, f"float{bits}"))
     return float(np.max(np.abs(result - np.array(KNOWN[name]))))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import console, files
-from cli.options import Solver, Writing, command, option
+from cli.options import Device, Writing, command, option
 
 
 @command
@@ -38,7 +38,7 @@ def noise(
     files.check_output(output, force=writing.force)
     picture = images.read(image)
     form = images.format_for(picture, output)
-    runtime.start(Solver(), "32")
+    runtime.start(Device(), "32")
     import jax
     import numpy as np
 

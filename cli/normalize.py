@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,13 +62,19 @@ def _distribution(name: str, size: int) -> np.ndarray:
 def _reference(to: str, reading: Reading) -> np.ndarray:
     import numpy as np
 
-    from cli import chosen
+    from cli import chosen, formats
 
     path, _, column = to.rpartition(":")
     if not path or not column:
         raise UsageError(f"--to {to}: give normal, uniform, or FILE:COLUMN")
-    source = Reading(columns=[column], comment=reading.comment)
-    data = chosen.read(Path(path), source)
+    tabbed = formats.delimiter_for(Path(path)) == "\t"
+    likewise = replace(
+        reading,
+        columns=[column],
+        delimiter=None if tabbed else reading.delimiter,
+        form=None,
+    )
+    data = chosen.read(Path(path), likewise)
     if len(data.numbers) != 1:
         raise UsageError(f"--to {to}: stands for {len(data.numbers)} columns, not one")
     (reference,) = data.numbers.values()

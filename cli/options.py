@@ -80,8 +80,8 @@ class TalkWithoutQ(Talk):
 
 
 @dataclass(frozen=True)
-class Solver:
-    """How soft, and where it is computed."""
+class Softness:
+    """How soft."""
 
     epsilon: Annotated[
         float,
@@ -101,8 +101,19 @@ class Solver:
         ),
     ] = "sigmoid"
     hard: Annotated[
-        bool, option("--hard", help="The exact operator instead, for comparison.")
+        bool,
+        option(
+            "--hard",
+            help="The exact operator, for comparison; epsilon, squash and device play "
+            "no part.",
+        ),
     ] = False
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where it is computed."""
+
     device: Annotated[
         Literal["auto", "cpu", "gpu", "tpu"],
         option("--device", help="Where to compute."),
@@ -115,6 +126,11 @@ class Solver:
             help="Bits of the floating-point numbers.",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class Solver(Device, Softness):
+    """How soft, and where it is computed."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +195,6 @@ class Writing:
             "--output",
             "-o",
             metavar="FILE",
-            show_default="standard output",
             help="Write to this file; it is whole or not there.",
         ),
     ] = None
@@ -190,6 +205,16 @@ class Writing:
 class TableWriting(Writing):
     """Where a table goes, and how its numbers are written."""
 
+    output: Annotated[
+        Path | None,
+        option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default="standard output",
+            help="Write to this file; it is whole or not there.",
+        ),
+    ] = None
     float_format: Annotated[
         str | None,
         option(

@@ -56,14 +56,14 @@ def quantile(
         none = not column.present.any()
         found.append(np.full(len(levels), np.nan) if none else result)
     names = [name for name in data.names() for _ in levels]
-    columns = [names, np.array(levels * len(found)), np.concatenate(found)]
+    columns = [names, np.tile(levels, len(found)), np.concatenate(found)]
     columnwise.write_table(data.table, ["column", "q", "value"], columns, writing)
 
 
-def _levels(choices: list[str]) -> list[float]:
+def _levels(choices: list[str]) -> tuple[float, ...]:
     words = [word for choice in choices for word in choice.split(",") if word.strip()]
     try:
-        levels = [float(word) for word in words]
+        levels = tuple(float(word) for word in words)
     except ValueError as error:
         raise UsageError(f"-q {','.join(choices)}: {error}") from None
     if not levels or not all(0 <= level <= 1 for level in levels):

@@ -6,12 +6,13 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.options import Solver
+from cli.options import Device, Solver
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
     """The operator of this name: the exact one for --hard, else the soft one, compiled.
 
-    It takes arrays by position and everything else by keyword, and gives an array of
-    `bits` bits unless --precision says otherwise.
+    It takes arrays by position and everything else, hashable, by keyword. Soft
+    results have `bits` bits unless --precision says otherwise.
     """
     if solver.hard:
         from cli import hard
@@ -52,30 +53,30 @@ def compiled(function: Callable[..., Any], solver: Solver) -> Callable[..., np.n
 
     squashing = None if solver.squash == "sigmoid" else lambda values: values
 
-    def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
-        @jax.jit
-        def run(epsilon, *arrays):
-            return function(
-                *arrays, epsilon=epsilon, squashing_fun=squashing, **settings
-            )
+    # Another epsilon is not compiled anew, other settings are.
+    @partial(jax.jit, static_argnums=0)
+    def run(settings, epsilon, *arrays):
+        fixed = {"epsilon": epsilon, "squashing_fun": squashing}
+        return function(*arrays, **fixed, **dict(settings))
 
-        return np.asarray(run(solver.epsilon, *arrays))
+    def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
+        return np.asarray(run(tuple(settings.items()), solver.epsilon, *arrays))
 
     return call
 
 
-def start(solver: Solver, bits: str) -> None:
+def start(where: Device, bits: str) -> None:
     """Import jax with the device and the precision that the options ask for."""
     if not console.verbose:
         # What jax and XLA say about devices that are not there is not for the user.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("jax").setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
-    if solver.device == "cpu":
+    if where.device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
-    jax.config.update("jax_enable_x64", (solver.precision or bits) == "64")
+    jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
     cache = cache_folder()
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
@@ -83,12 +84,12 @@ def start(solver: Solver, bits: str) -> None:
         # each command is a new process.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    kind = None if solver.device == "auto" else solver.device
+    kind = None if where.device == "auto" else where.device
     try:
         jax.config.update("jax_default_device", jax.devices(kind)[0])
     except RuntimeError as error:
         raise CommandError(
-            f"--device {solver.device}: jax finds no such device; use --device cpu, or "
+            f"--device {where.device}: jax finds no such device; use --device cpu, or "
             f"install jax for it ({error})"
         ) from error
 

@@ -59,16 +59,7 @@ class Table:
             self.masked.text if whole else text_of(self.lines.gather(rows).to_frame())
         )
         names = [str(column) for column in range(len(self.names))]
-        frame = pl.read_csv(
-            text,
-            has_header=False,
-            schema=dict.fromkeys(names, pl.String),
-            columns=sorted(columns),
-            separator=self.delimiter,
-            quote_char=None,
-            skip_lines=skipped,
-            empty_string_is_null=False,
-        )
+        frame = _split(text, names, self.delimiter, sorted(columns), skipped)
         return [frame[names[column]] for column in columns]
 
 
@@ -117,14 +108,7 @@ def _lines(
     import polars as pl
 
     try:
-        lines = pl.read_csv(
-            masked.text,
-            has_header=False,
-            schema={"line": pl.String},
-            separator=masked.unused,
-            quote_char=None,
-            empty_string_is_null=False,
-        )["line"]
+        lines = _split(masked.text, ["line"], masked.unused)["line"]
     except pl.exceptions.ComputeError:
         raise CommandError(_not_utf8(data, source)) from None
     if masked.carriage not in masked.originals:
@@ -132,6 +116,30 @@ def _lines(
     ended = lines.str.ends_with(masked.carriage)
     carriage = ended.replace_strict(True, masked.carriage, default="")
     return lines.str.strip_suffix(masked.carriage), carriage
+
+
+def _split(
+    text: bytes,
+    names: Sequence[str],
+    delimiter: str,
+    columns: Sequence[int] | None = None,
+    skipped: int = 0,
+) -> pl.DataFrame:
+    """The text between delimiters, line by line, whatever it is."""
+    import polars as pl
+
+    # Polars takes a text that begins with "x^" and the like for compressed data. It
+    # drops a byte order mark.
+    return pl.read_csv(
+        BOM + text if text.startswith(b"x") else text,
+        has_header=False,
+        schema=dict.fromkeys(names, pl.String),
+        columns=columns,
+        separator=delimiter,
+        quote_char=None,
+        skip_lines=skipped,
+        empty_string_is_null=False,
+    )
 
 
 def _not_utf8(data: bytes, source: str) -> str:

@@ -155,7 +155,7 @@ def test_sorting_rows_by_a_column(softsort):
 def test_sorted_values_run_from_the_top(softsort):
     _, out, err = softsort("sort", "--hard", "t.csv", "-c", "y")
     assert column(out, "y_sorted") == ["1.1", "3.0", "7.0", None, None]
-    assert err == "softsort: absent cells left out: 2 in 'y'\n"
+    assert err == "softsort: t.csv: absent cells left out: 2 in 'y'\n"
 
 
 def test_real_data_with_a_comment_and_gaps(softsort):
@@ -164,7 +164,7 @@ def test_real_data_with_a_comment_and_gaps(softsort):
     old, new = STOCKS.read_text().splitlines(), out.splitlines()
     assert new[0] == old[0]
     assert all(b.startswith(a + ",") for a, b in zip(old[1:], new[1:], strict=True))
-    assert err.startswith("softsort: absent cells left out: 133 in 'IBM'")
+    assert err.startswith(f"softsort: {STOCKS}: absent cells left out: 133 in 'IBM'")
     table = pl.read_csv(out.encode(), comment_prefix="#")
     ranks = table["MSFT"].rank("average") - 1
     assert table["MSFT_rank"].to_list() == ranks.to_list()

@@ -168,6 +168,9 @@ def test_quoting_is_read_back_by_csv(text: str):
         (b'a,b\n"1\n2",3\n', b'a,b,n\n"1\n2",3,x\n'),
         (BOM + b'"a",b\n1,2\n', BOM + b'"a",b,n\n1,2,x\n'),
         (b"\x01\x02\x03,b\n1,\x04\n", b"\x01\x02\x03,b,n\n1,\x04,x\n"),
+        (b"x^,b\n1,2\nx^,2\n", b"x^,b,n\n1,2,x\nx^,2,x\n"),
+        (b"x\x01\n1\n", b"x\x01,n\n1,x\n"),
+        ("xڀ\n1\n".encode(), "xڀ,n\n1,x\n".encode()),
         (b"a\rb,c\n1,2\r3\n", b"a\rb,c,n\n1,2\r3,x\n"),
     ],
 )
