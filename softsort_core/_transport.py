@@ -37,6 +37,8 @@ _BLOCK = 16
 _ACCURACY = {"float32": 1e-6, "float64": 1e-10}
 # Relative error of the column sums at which the next level may begin.
 _LEVEL_TOLERANCE = 0.1
+# Difference that the last step made between two potentials, likewise.
+_LEVEL_SPREAD = 10.0
 
 
 class Plan(NamedTuple):
@@ -138,14 +140,15 @@ def _newton_step(
     plan is nearly hard, `c_j - W_jj` would cancel to noise. The unknown is scaled by
     sqrt(b_j), so that a ridge of a few units of rounding, which settles the free
     constant and any group of targets that exchanges no mass with the rest, is
-    relative to each target's weight.
+    relative to each target's weight, and to its degree where that is larger.
     """
     m = b.shape[0]
-    ridge = 4 * jnp.finfo(b.dtype).eps
+    ridge = 4 * float(jnp.finfo(b.dtype).eps)
     active = b > 0
     scale = jnp.where(active, jax.lax.rsqrt(jnp.where(active, b, 1.0)), 0.0)
     edges = rows.T @ (a[:, None] * rows) * (1.0 - jnp.eye(m, dtype=b.dtype))
-    diagonal = jnp.sum(edges, axis=1) * scale**2 + jnp.where(active, ridge, 1.0)
+    degrees = jnp.sum(edges, axis=1) * scale**2
+    diagonal = jnp.where(active, degrees + ridge * (1.0 + degrees), 1.0)
     matrix = jnp.diag(diagonal) - scale[:, None] * edges * scale
     step = scale * jax.scipy.linalg.solve(matrix, scale * excess, assume_a="pos")
     return jnp.where(active, step - b @ step, 0.0)
@@ -174,7 +177,7 @@ def _potentials(
     """
     # A slice with a NaN solves a trivial problem, so that the others of its batch
     # need not wait for it.
-    finite = jnp.all(jnp.isfinite(logits)) & jnp.all(jnp.isfinite(a + jnp.sum(b)))
+    finite = jnp.all(jnp.isfinite(logits)) & jnp.isfinite(jnp.sum(a) + jnp.sum(b))
     logits = jnp.where(finite, logits, 0.0)
     a = jnp.where(finite, a, 1.0 / a.shape[0])
     b = jnp.where(finite, b, 1.0 / b.shape[0])
@@ -226,7 +229,10 @@ def _potentials(
             log_rows=_normalised(level * logits + anchor, active),
             polishing=state.level >= 1,
         )
-        level_done = (error <= _LEVEL_TOLERANCE) & ~state.polishing
+        # A wide step is on its way to shift whole groups of targets that exchange
+        # little mass. Left for later, the shift would grow with every level.
+        settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
+        level_done = settled & ~state.polishing
         return jax.tree.map(
             functools.partial(jnp.where, level_done), next_level, same_level
         )
