@@ -10,7 +10,13 @@ from jaxtyping import Array, Float
 
 from filters._arguments import Image, Number, as_epsilon, as_image, as_level, as_number
 from filters._plan import middle_shares
-from filters._windows import check_border, extend, map_windows, window_shape
+from filters._windows import (
+    check_border,
+    extend,
+    map_windows,
+    window_shape,
+    window_sums,
+)
 from softsort_core import SoftSortError
 
 Squashing: TypeAlias = Callable[[Array], Array] | None
@@ -177,10 +183,10 @@ def _combine(
     shares: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
 ) -> Float[Array, "*tile"]:
     """The mean of the values x in proportion to their shares, within their range."""
-    weights = shares / jnp.sum(shares, 0)
+    weights = shares * (1 / jnp.sum(shares, 0))
     # Differences from a first estimate round less than the values do; values far
     # from it have no weight, so an outlier costs no digits.
-    estimate = jax.lax.stop_gradient(jnp.sum(weights * x, 0))
+    (estimate,) = window_sums(jax.lax.stop_gradient(weights * x))
     mean = estimate + jnp.sum(weights * (x - estimate), 0)
     within = jnp.clip(mean, jnp.min(x, 0), jnp.max(x, 0))
     return mean + jax.lax.stop_gradient(within - mean)

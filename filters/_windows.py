@@ -19,8 +19,9 @@ _PAD_MODES = {
 }
 
 # Window values of a tile. A few arrays of this many numbers are the working memory,
-# whatever the size of image and window; smaller tiles spend their time on dispatch.
-_VALUES_IN_A_TILE = 2**20
+# whatever the size of image and window. Larger tiles leave the cache, smaller ones
+# spend their time on dispatch.
+_VALUES_IN_A_TILE = 2**19
 
 # A CPU reduction is vectorised over the pixels where the compiler can unroll it over
 # the window, which is up to about 13 values.
