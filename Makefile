@@ -10,8 +10,21 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+# Ranks a real table and denoises a real photograph; both ship with matplotlib.
+demo: .venv/.installed
+	@mkdir -p demo
+	@$(BIN)/python -c "import shutil, matplotlib.cbook as samples; \
+	  [shutil.copy(samples.get_sample_data(name, asfileobj=False), 'demo') \
+	   for name in ('Stocks.csv', 'grace_hopper.jpg')]"
+	$(BIN)/softsort rank demo/Stocks.csv --comment '#' -c IBM,AAPL -o demo/ranked.csv --force
+	@echo 'The last day, and the soft ranks of two prices among all days:'
+	@cut -d, -f1-3,12-13 demo/ranked.csv | sed -n '2p;$$p'
+	$(BIN)/softsort noise demo/grace_hopper.jpg --amount 0.1 --seed 0 -o demo/noisy.png --force
+	$(BIN)/softsort denoise demo/noisy.png -o demo/denoised.png --force
+	@echo 'Look at demo/noisy.png and demo/denoised.png; the ranks are in demo/ranked.csv.'
+
 test: .venv/.installed
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

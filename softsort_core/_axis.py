@@ -76,6 +76,9 @@ def over_slices(
         slice_of = jax.ShapeDtypeStruct((n,), inputs.dtype)
         one = jax.eval_shape(on_slice, (slice_of, slice_of))
         results = jnp.zeros((0, *one.shape), one.dtype)
+    elif slices.shape[0] == 1:
+        # Not worth the cost of tracing and compiling a batch.
+        results = on_slice(jax.tree.map(lambda array: array[0], pairs))[None]
     elif slices.shape[0] <= batch:
         results = jax.vmap(on_slice)(pairs)
     else:

@@ -408,7 +408,7 @@ def test_misuse_is_explained(call, named):
 def test_misuse_by_type_is_explained():
     # Called as users call it, without the type checks of this test suite.
     sort = inspect.unwrap(soft.sort)
-    with pytest.raises(SoftSortError, match="topk is 2.5"):
+    with pytest.raises(SoftSortError, match=r"topk is 2\.5"):
         sort(X, topk=2.5)
     with pytest.raises(SoftSortError, match="epsilon is"):
         sort(X, epsilon=[0.1, 0.2])

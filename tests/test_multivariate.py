@@ -1,0 +1,88 @@
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+import softsort_core as soft
+from softsort_core import SoftSortError
+
+
+@pytest.fixture
+def samples(x64):
+    return jnp.asarray(np.random.default_rng(0).normal(size=(40, 2)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("epsilon", [None, 0.1])
+def test_meaning_is_that_of_ott(samples, epsilon):
+    ott = importlib.import_module("ott.tools.soft_sort")
+    weights = jnp.asarray(np.random.default_rng(1).dirichlet(np.ones(40)))
+    options = {
+        "num_target_samples": 30,
+        "epsilon": epsilon,
+        "input_weights": weights,
+        "rng": jax.random.PRNGKey(3),
+    }
+    ours = soft.multivariate_cdf_quantile_maps(samples, **options)
+    theirs = ott.multivariate_cdf_quantile_maps(
+        samples, threshold=1e-13, max_iterations=100_000, **options
+    )
+    points = jax.random.uniform(jax.random.PRNGKey(0), (7, 2))
+    for vec, forward in ((samples[:5], True), (points, False)):
+        np.testing.assert_allclose(
+            ours.transport(vec, forward=forward),
+            theirs.transport(vec, forward=forward),
+            atol=1e-9,
+        )
+
+
+def test_small_epsilon_is_the_optimal_assignment(samples):
+    maps = soft.multivariate_cdf_quantile_maps(samples, epsilon=1e-5)
+    costs = ((samples[:, None] - maps.targets) ** 2).sum(axis=-1)
+    _, assigned = linear_sum_assignment(costs)
+    np.testing.assert_allclose(
+        maps.transport(samples), maps.targets[assigned], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        maps.transport(maps.targets[assigned], forward=False), samples, atol=1e-5
+    )
+
+
+def test_one_dimension_is_ranks(samples):
+    x = samples[:, :1]
+    maps = soft.multivariate_cdf_quantile_maps(
+        x, lambda _, shape: jnp.linspace(0, 1, shape[0])[:, None], epsilon=0.01
+    )
+    ranks = soft.ranks(x[:, 0], epsilon=0.01, squashing_fun=lambda x: x)
+    np.testing.assert_allclose(maps.transport(x)[:, 0] * 39, ranks, atol=1e-8)
+
+
+def test_other_costs_and_transformations(samples):
+    def median_distance(x):
+        maps = soft.multivariate_cdf_quantile_maps(
+            x, cost_fn=lambda u, v: jnp.abs(u - v).sum(), epsilon=0.1
+        )
+        return maps.transport(jnp.full(2, 0.5), forward=False).sum()
+
+    gradient = jax.jit(jax.grad(median_distance))(samples)
+    step = 1e-6 * jnp.ones_like(samples)
+    difference = median_distance(samples + step) - median_distance(samples - step)
+    np.testing.assert_allclose(gradient.sum(), difference / 2e-6, rtol=1e-5)
+
+
+def test_bad_samples_and_misuse(samples):
+    maps = soft.multivariate_cdf_quantile_maps(samples.at[0, 0].set(jnp.nan))
+    assert np.isnan(maps.transport(samples)).all()
+    for arguments, named in [
+        ({"inputs": [1.0, 2.0]}, "inputs"),
+        ({"inputs": samples, "num_target_samples": 0}, "num_target_samples"),
+        ({"inputs": samples, "epsilon": -1.0}, "epsilon"),
+        ({"inputs": samples, "target_weights": [1.0]}, "target_weights"),
+    ]:
+        with pytest.raises(SoftSortError, match=named):
+            soft.multivariate_cdf_quantile_maps(**arguments)
+    with pytest.raises(SoftSortError, match="vec"):
+        soft.multivariate_cdf_quantile_maps(samples).transport(jnp.zeros(3))
