@@ -63,12 +63,16 @@ def middle_shares(s: Values, q: Scalar, epsilon: Scalar) -> tuple[Values, Array]
     # A value further away belongs to one target to far below rounding, and products
     # with A and C, which stay within about e^25, cannot overflow.
     reach = 0.7 * float(np.log(jnp.finfo(s.dtype).max))
-    low = jnp.exp(jnp.clip((s_low - s) / epsilon, -reach, reach))
-    high = jnp.exp(jnp.clip((s - s_high) / epsilon, -reach, reach))
+    from_low, from_high = (s_low - s) / epsilon, (s - s_high) / epsilon
+    low = jnp.exp(jnp.clip(from_low, -reach, reach))
+    high = jnp.exp(jnp.clip(from_high, -reach, reach))
     shares = _shares(low, high, *_solve(low, high, b, start))
     sums = window_sums(*jax.lax.stop_gradient(shares))
     error = _error([total / s.shape[0] for total in sums], b)
-    return shares[1], error <= _tolerance(s)
+    # At the reach the share is nothing but the cut. It would still count for pixels
+    # that are marked by 1e30.
+    middle = jnp.where(jnp.maximum(from_low, from_high) < reach, shares[1], 0)
+    return middle, error <= _tolerance(s)
 
 
 def _start(
@@ -129,7 +133,8 @@ def _shares(low: Values, high: Values, a: Pixels, c: Pixels) -> tuple[Values, ..
 @jax.custom_jvp
 def _solve(low: Values, high: Values, b: Weights, start: Scales) -> Scales:
     """A and C that give the shares the column means b."""
-    n, tolerance = low.shape[0], _tolerance(low)
+    # A margin for what the certificate, summed anew, rounds differently.
+    n, tolerance = low.shape[0], 0.1 * _tolerance(low)
 
     def unfinished(state):
         step, _, _, error = state
