@@ -39,7 +39,8 @@ any_operator = pytest.mark.parametrize("name", OPERATORS)
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_known_gradients(x64, name):
     function, expected = DIFFERENCES[name]
-    np.testing.assert_allclose(jax.grad(function)(jnp.array(X)), expected, atol=1e-5)
+    gradient = jax.jit(jax.grad(function))
+    np.testing.assert_allclose(gradient(jnp.array(X)), expected, atol=1e-5)
 
 
 @any_operator
@@ -48,10 +49,8 @@ def test_derivatives_are_differences(x64, name):
     def function(x, log_epsilon):
         return OPERATORS[name](x, epsilon=jnp.exp(log_epsilon))
 
-    # Second derivatives of the two readings of a plan stand for all.
-    order = 2 if name in ("sort", "ranks") else 1
     arguments = jnp.asarray(sample("normal", 6)), jnp.log(0.05)
-    check_grads(function, arguments, order=order, modes=["fwd", "rev"], rtol=1e-4)
+    check_grads(function, arguments, order=1, modes=["fwd", "rev"], rtol=1e-4)
 
 
 def test_derivatives_in_weights_and_targets(x64):
@@ -71,36 +70,30 @@ def test_derivatives_in_weights_and_targets(x64):
 
 
 @functools.cache
-def both_gradients(name, n):
+def gradient_of(name):
     def loss(x, epsilon, direction):
-        out = OPERATORS[name](x, epsilon=epsilon)
-        return jnp.sum(out * direction.astype(x.dtype)[: out.shape[0]])
+        return OPERATORS[name](x, epsilon=epsilon) @ direction
 
-    gradient = jax.jit(jax.grad(loss))
-
-    def both(x, epsilon, direction):
-        direction = jnp.asarray(direction)
-        return [
-            np.asarray(gradient(jnp.asarray(x, t), jnp.asarray(epsilon, t), direction))
-            for t in (jnp.float32, jnp.float64)
-        ]
-
-    return both
+    return jax.jit(jax.grad(loss))
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 50, 200])
-@pytest.mark.parametrize("name", ["sort", "ranks", "quantile", "topk_mask"])
+@pytest.mark.parametrize("name", ["sort", "ranks", "topk_mask"])
 def test_single_precision_gradients(x64, name, n):
+    """They are near those in double precision, of the same rounded values."""
     rng = np.random.default_rng(n)
-    direction = rng.normal(size=n)
     for seed in range(20):
         kind = KINDS[seed % len(KINDS)]
         x = sample(kind, n, seed).astype(np.float32)
-        for epsilon in (1.0, 0.1, 0.01, 1e-3)[seed % 2 :: 2]:
-            single, double = both_gradients(name, n)(x, epsilon, direction)
-            assert np.isfinite(single).all(), (kind, epsilon)
-            error = np.abs(single - double).max() / max(np.abs(double).max(), 1e-3)
-            assert error < 1e-2, (kind, epsilon)
+        direction = rng.normal(size=n).astype(np.float32)
+        epsilon = np.float32((1.0, 0.1, 0.01, 1e-3)[seed // 5])
+        single = gradient_of(name)(x, epsilon, direction)
+        double = gradient_of(name)(*map(np.float64, (x, epsilon, direction)))
+        assert single.dtype == jnp.float32
+        assert np.isfinite(single).all(), (kind, epsilon)
+        np.testing.assert_allclose(
+            single, double, rtol=1e-2, atol=1e-2 * np.abs(double).max() + 1e-4
+        )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -113,7 +106,7 @@ def test_equal_values_have_a_gradient(x64, dtype):
     np.testing.assert_allclose(values, np.full(6, 15 / 6), rtol=1e-5)
 
 
-@any_operator
+@pytest.mark.parametrize("name", ["sort", "ranks", "quantile"])
 def test_transformations_agree(x64, name):
     operator = OPERATORS[name]
     batch = jnp.asarray(np.stack([sample("normal", 6, seed) for seed in range(3)]))
@@ -126,8 +119,12 @@ def test_transformations_agree(x64, name):
     np.testing.assert_allclose(forward(batch[0]), reverse(batch[0]), rtol=1e-7)
 
 
-def test_hessian_is_symmetric(x64):
+@pytest.mark.parametrize("name", ["sort", "ranks"])
+def test_second_derivatives_are_differences(x64, name):
+    gradient = jax.jit(jax.grad(lambda x: OPERATORS[name](x)[0]))
     x = jnp.asarray(sample("normal", 5))
-    hessian = jax.jit(jax.hessian(lambda x: soft.sort(x)[0]))(x)
-    np.testing.assert_allclose(hessian, hessian.T, rtol=1e-6, atol=1e-9)
+    hessian = jax.jit(jax.jacfwd(gradient))(x)
+    steps = 1e-6 * jnp.eye(5)
+    columns = [(gradient(x + h) - gradient(x - h)) / 2e-6 for h in steps]
+    np.testing.assert_allclose(hessian, columns, rtol=1e-5, atol=1e-6)
     assert np.abs(hessian).max() > 0.1
