@@ -1,6 +1,7 @@
 """The command line: its commands, and how any of them can end."""
 
 import gc
+import os
 import signal
 import sys
 import traceback
@@ -97,7 +98,17 @@ def main() -> NoReturn:
     # Imports and tracing make many objects that stay: looking through them for
     # garbage all the time would cost a tenth of a short command.
     gc.set_threshold(100_000)
-    sys.exit(run())
+    code = run()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        files.discard_stdout()
+        if not isinstance(error, BrokenPipeError):
+            code = _fail(f"cannot write standard output: {error.strerror}")
+    sys.stderr.flush()
+    # Taking the interpreter, jax and its threads down in order would cost a fifth of
+    # a short command; everything written is closed by now.
+    os._exit(code)
 
 
 def _terminate(*_: object) -> NoReturn:
