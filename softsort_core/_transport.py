@@ -86,27 +86,8 @@ def transport(
     The column sums of the plan match `target_weights` to a few units of rounding. A
     plan that could not be brought to that, or whose logits are not finite, is NaN.
     """
-    potentials = _potentials(logits, input_weights, target_weights)
-    log_rows = _log_rows(logits, potentials, target_weights > 0)
-    potentials = potentials.anchor + potentials.correction
+    log_rows, potentials = _solve(logits, input_weights, target_weights)
     return Plan(log_rows, input_weights, target_weights, potentials)
-
-
-class _Potentials(NamedTuple):
-    # v = anchor + correction. At small epsilon v is large, and rounding it to float32
-    # would move the column sums; the correction is small and carries what the anchor,
-    # rounded, cannot.
-    anchor: Float[Array, " m"]
-    correction: Float[Array, " m"]
-
-
-def _log_rows(
-    logits: Float[Array, "n m"],
-    potentials: _Potentials,
-    active: Bool[Array, " m"],
-) -> Float[Array, "n m"]:
-    anchored = _normalised(logits + potentials.anchor, active)
-    return _normalised(anchored + potentials.correction, active)
 
 
 def _normalised(
@@ -155,6 +136,9 @@ def _newton_step(
 
 
 class _State(NamedTuple):
+    # v = anchor + correction. At small epsilon v is large, and rounding it to float32
+    # would move the column sums; the correction is small and so are the steps of
+    # log_rows.
     level: Float[Array, ""]
     anchor: Float[Array, " m"]
     correction: Float[Array, " m"]
@@ -166,10 +150,10 @@ class _State(NamedTuple):
 
 
 @jax.custom_jvp
-def _potentials(
+def _solve(
     logits: Float[Array, "n m"], a: Float[Array, " n"], b: Float[Array, " m"]
-) -> _Potentials:
-    """Maximise the semi-dual by damped Newton steps over shrinking epsilon.
+) -> tuple[Float[Array, "n m"], Float[Array, " m"]]:
+    """Return log p and v: damped Newton steps on the semi-dual, epsilon shrinking.
 
     With `logits = -cost / epsilon`, a level t in (0, 1] stands for epsilon / t. The
     potentials of a level, scaled with t, start the next one. The last level is
@@ -251,19 +235,18 @@ def _potentials(
         steps=jnp.asarray(0),
     )
     end = jax.lax.while_loop(unfinished, advance, start)
-    # The certificate is taken on the plan as the caller will see it.
-    potentials = _Potentials(end.anchor, end.correction)
-    _, excess, error = column_error(_log_rows(logits, potentials, active))
+    # The plan is that of the last step, not made anew from logits and potentials: the
+    # compiler may round these differently in each place, by more than the tolerance.
+    _, excess, error = column_error(end.log_rows)
     accurate = (error <= plausible) & (
         jnp.max(jnp.abs(excess)) <= _ACCURACY[b.dtype.name]
     )
-    return potentials._replace(
-        correction=jnp.where(finite & accurate, end.correction, jnp.nan)
-    )
+    failure = jnp.where(finite & accurate, 0.0, jnp.nan).astype(b.dtype)
+    return end.log_rows + failure, end.anchor + end.correction + failure
 
 
-@_potentials.defjvp
-def _potentials_jvp(primals, tangents):
+@_solve.defjvp
+def _solve_jvp(primals, tangents):
     """Differentiate c(v, logits, a) = b, which defines v.
 
     The Laplacian is that of the plan as solved, so the rule is exact for the column
@@ -272,9 +255,13 @@ def _potentials_jvp(primals, tangents):
     """
     logits, a, b = primals
     logits_dot, a_dot, b_dot = tangents
-    potentials = _potentials(logits, a, b)
-    rows = _rows(_log_rows(logits, potentials, b > 0), b)
-    centred = logits_dot - jnp.sum(rows * logits_dot, axis=1, keepdims=True)
-    direct = a_dot @ rows + a @ (rows * centred)
+    log_rows, potentials = _solve(logits, a, b)
+    rows = _rows(log_rows, b)
+
+    def centred(scores_dot):
+        return scores_dot - jnp.sum(rows * scores_dot, axis=1, keepdims=True)
+
+    direct = a_dot @ rows + a @ (rows * centred(logits_dot))
     potentials_dot = _newton_step(rows, a, b, b_dot - direct)
-    return potentials, _Potentials(jnp.zeros_like(b), potentials_dot)
+    log_rows_dot = centred(logits_dot + potentials_dot)
+    return (log_rows, potentials), (log_rows_dot, potentials_dot)
