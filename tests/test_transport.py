@@ -41,7 +41,7 @@ def test_column_sums(x64, n, targets, dtype):
     b = TARGETS[targets](n)
     tolerance = {"float32": 1e-6, "float64": 1e-10}[dtype]
     for kind in KINDS:
-        for epsilon in EPSILONS:
+        for epsilon in EPSILONS if n < 500 else (0.01, 1e-4):
             sums = column_sums(logits_of(sample(kind, n), len(b), epsilon, dtype), b)
             error = np.abs(sums - b).max()
             assert error < tolerance, (kind, epsilon)
