@@ -19,30 +19,31 @@ _LARGEST_PLAN = 2**28
 def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
     """Return the number of values in each slice of `inputs` along `axis`."""
     shape = np.shape(inputs)
-    return math.prod(shape[i] for i in _normalised_axes(axis, len(shape)))
+    return math.prod(shape[i] for i in normalised_axes(axis, len(shape)))
 
 
 def over_slices(
-    operator: Callable[[Array, Array], Array],
-    inputs: Array,
+    operator: Callable[..., Array],
+    arrays: Sequence[Array],
     weights: Array | None,
-    axis: int | Sequence[int],
+    axes: tuple[int, ...],
     *,
     num_targets: int,
     same_shape: bool,
 ) -> Array:
-    """Apply `operator(values, weights)` to every slice of `inputs` along `axis`.
+    """Apply `operator(weights, *slices)` to the slices of some arrays along some axes.
 
     Args:
-        operator: maps n values and their n weights, which sum to 1, to k results.
-        inputs: array of any shape.
-        weights: None for uniform ones, else of shape (n,) or that of `inputs`.
-        axis: one axis, or several whose values form one slice together.
+        operator: maps n weights, which sum to 1, and a slice of n values from each
+            array to k results.
+        arrays: of one shape, whatever it is.
+        weights: None for uniform ones, else of shape (n,) or that of the arrays.
+        axes: the axes whose values form one slice together, in ascending order.
         num_targets: size of the plans that `operator` makes, beside n.
         same_shape: whether the k = n results take the places of the values. If not,
             an axis of the results stands where the first of the given axes was.
     """
-    axes = _normalised_axes(axis, inputs.ndim)
+    inputs = arrays[0]
     kept = [i for i in range(inputs.ndim) if i not in axes]
     sizes = [inputs.shape[i] for i in axes]
     n = math.prod(sizes)
@@ -57,11 +58,12 @@ def over_slices(
     def to_slices(array):
         return jnp.transpose(array, (*kept, *axes)).reshape(-1, n)
 
-    def on_slice(pair):
-        values, weights = pair
-        return operator(values, weights / jnp.sum(weights))
+    def on_slice(one):
+        weights, *slices = one
+        return operator(weights / jnp.sum(weights), *slices)
 
-    slices = to_slices(inputs)
+    slices = [to_slices(array) for array in arrays]
+    shape = slices[0].shape
     if weights is None:
         weights = jnp.ones(n)
     if weights.shape not in ((n,), inputs.shape):
@@ -70,19 +72,18 @@ def over_slices(
             f"{n} values of a slice, or the shape of the inputs, {inputs.shape}"
         )
     weights = to_slices(weights) if weights.ndim == inputs.ndim else weights
-    pairs = slices, jnp.broadcast_to(weights, slices.shape).astype(inputs.dtype)
+    slices = [jnp.broadcast_to(weights, shape).astype(inputs.dtype), *slices]
     batch = max(1, _ENTRIES_AT_ONCE // (n * num_targets))
-    if slices.shape[0] == 0:
-        slice_of = jax.ShapeDtypeStruct((n,), inputs.dtype)
-        one = jax.eval_shape(on_slice, (slice_of, slice_of))
+    if shape[0] == 0:
+        one = jax.eval_shape(lambda: on_slice([jnp.zeros(n, s.dtype) for s in slices]))
         results = jnp.zeros((0, *one.shape), one.dtype)
-    elif slices.shape[0] == 1:
+    elif shape[0] == 1:
         # Not worth the cost of tracing and compiling a batch.
-        results = on_slice(jax.tree.map(lambda array: array[0], pairs))[None]
-    elif slices.shape[0] <= batch:
-        results = jax.vmap(on_slice)(pairs)
+        results = on_slice([array[0] for array in slices])[None]
+    elif shape[0] <= batch:
+        results = jax.vmap(on_slice)(slices)
     else:
-        results = jax.lax.map(on_slice, pairs, batch_size=batch)
+        results = jax.lax.map(on_slice, slices, batch_size=batch)
 
     results = results.reshape(*(inputs.shape[i] for i in kept), *results.shape[1:])
     if same_shape:
@@ -95,7 +96,8 @@ def over_slices(
     )
 
 
-def _normalised_axes(axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+def normalised_axes(axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Return one or several axes in ascending order, counted from 0."""
     axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
     for one in axes:
         if not isinstance(one, int | np.integer) or not -ndim <= one < ndim:

@@ -5,6 +5,7 @@ evenly spaced in [0, 1]; the weights of the targets make the operator (Cuturi, T
 and Vert 2019, "Differentiable ranks and sorting using optimal transport").
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ from softsort_core._arguments import (
     as_weights,
     is_concrete,
 )
-from softsort_core._axis import over_slices, slice_size
+from softsort_core._axis import normalised_axes, over_slices, slice_size
 from softsort_core._errors import SoftSortError
 from softsort_core._squash import squash
 from softsort_core._transport import Plan, transport
@@ -79,20 +80,16 @@ def sort(
         )
     topk = as_count(topk, "topk", -1)
     b = _sort_weights(n, topk, num_targets)
-    dropped = 1 if 0 < topk < n else 0
-
-    def read(plan, values):
-        return _increasing(_combinations(plan, values))[dropped:]
-
+    is_topk = 0 < topk < n
     return _over_plans(
-        read,
+        _read_topk if is_topk else _read_sorted,
         inputs,
         axis,
         b,
         epsilon,
         squashing_fun,
         input_weights,
-        same_shape=b.size - dropped == n,
+        same_shape=b.size == n and not is_topk,
     )
 
 
@@ -139,13 +136,15 @@ def ranks(
         b = np.full(m, 1 / as_count(m, "num_targets", 1))
     else:
         b = as_distribution(target_weights, "target_weights")
-
-    def read(plan, values):
-        levels = jnp.asarray((n - 1) * _positions(b.size), values.dtype)
-        return _clipped(plan.given_input(levels), 0.0, n - 1.0)
-
     return _over_plans(
-        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+        _read_levels,
+        inputs,
+        axis,
+        b,
+        epsilon,
+        squashing_fun,
+        input_weights,
+        (n - 1) * _positions(b.size),
     )
 
 
@@ -185,14 +184,15 @@ def topk_mask(
     """
     n = slice_size(inputs, axis)
     share = as_count(k, "k", 0, n) / max(n, 1)
-
-    def read(plan, values):
-        selected = jnp.asarray([0.0, 1.0], values.dtype)
-        return _clipped(plan.given_input(selected), 0.0, 1.0)
-
-    b = np.array([1 - share, share])
     return _over_plans(
-        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+        _read_levels,
+        inputs,
+        axis,
+        np.array([1 - share, share]),
+        epsilon,
+        squashing_fun,
+        input_weights,
+        np.array([0.0, 1.0]),
     )
 
 
@@ -245,14 +245,17 @@ def quantile(
     # Equal levels share one target, where they can be told.
     distinct = np.unique(levels) if is_concrete(levels) else jnp.sort(levels)
     b = _quantile_weights(distinct, weight, n)
-
-    def read(plan, values):
-        quantiles = _increasing(_combinations(plan, values))[1::2]
-        quantiles = quantiles[jnp.searchsorted(distinct, levels)]
-        return jnp.where((levels >= 0) & (levels <= 1), quantiles, jnp.nan)
-
     return _over_plans(
-        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=False
+        _read_quantiles,
+        inputs,
+        axis,
+        b,
+        epsilon,
+        squashing_fun,
+        input_weights,
+        distinct,
+        levels,
+        same_shape=False,
     )
 
 
@@ -306,13 +309,15 @@ def quantile_normalization(
             f"weights and targets should have the same shape: {b.shape} != "
             f"{ladder.shape}"
         )
-
-    def read(plan, values):
-        levels = ladder.astype(values.dtype)
-        return _clipped(plan.given_input(levels), levels[0], levels[-1])
-
     return _over_plans(
-        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+        _read_levels,
+        inputs,
+        axis,
+        b,
+        epsilon,
+        squashing_fun,
+        input_weights,
+        ladder,
     )
 
 
@@ -351,13 +356,8 @@ def quantize(
         [1.5, 1.5, 8.5, 8.5]
     """
     b = np.full(num_levels, 1 / as_count(num_levels, "num_levels", 1))
-
-    def read(plan, values):
-        levels = _combinations(plan, values)
-        return _clipped(plan.given_input(levels), levels[0], levels[-1])
-
     return _over_plans(
-        read, inputs, axis, b, epsilon, squashing_fun, input_weights, same_shape=True
+        _read_quantized, inputs, axis, b, epsilon, squashing_fun, input_weights
     )
 
 
@@ -408,59 +408,120 @@ def sort_with(
     if n == 0:
         return vectors.astype(dtype)
     topk = as_count(topk, "topk", -1)
-    b = _sort_weights(n, topk, None)
-    dropped = 1 if 0 < topk < n else 0
-
-    def read(plan, keys):
-        rows = jnp.moveaxis(vectors, axis, 0).astype(keys.dtype)
-        return _combinations(plan, rows)[dropped:]
-
     composites = _over_plans(
-        read,
+        _read_vectors,
         keys.reshape(n),
         0,
-        b,
+        _sort_weights(n, topk, None),
         epsilon,
         squashing_fun,
         input_weights,
+        jnp.moveaxis(vectors, axis, 0),
         same_shape=False,
-    )
+    )[-topk if 0 < topk < n else 0 :]
     return jnp.moveaxis(composites, 0, axis).astype(dtype)
 
 
+# How operators read a plan, given what is not transported.
+
+
+def _read_sorted(plan: Plan, values: Array) -> Array:
+    return _increasing(_combinations(plan, values))
+
+
+def _read_topk(plan: Plan, values: Array) -> Array:
+    return _read_sorted(plan, values)[1:]
+
+
+def _read_levels(plan: Plan, values: Array, levels: Array) -> Array:
+    """Read a mean of ascending levels, one per target, for each value."""
+    levels = levels.astype(values.dtype)
+    return _clipped(plan.given_input(levels), levels[0], levels[-1])
+
+
+def _read_quantized(plan: Plan, values: Array) -> Array:
+    return _read_levels(plan, values, _combinations(plan, values))
+
+
+def _read_quantiles(plan: Plan, values: Array, distinct: Array, levels: Array) -> Array:
+    quantiles = _read_sorted(plan, values)[1::2]
+    quantiles = quantiles[jnp.searchsorted(distinct, levels)]
+    return jnp.where((levels >= 0) & (levels <= 1), quantiles, jnp.nan)
+
+
+def _read_vectors(plan: Plan, keys: Array, vectors: Array) -> Array:
+    return _combinations(plan, vectors.astype(keys.dtype))
+
+
 def _over_plans(
-    read: Callable[[Plan, Array], Array],
+    read: Callable[..., Array],
     inputs: Values,
     axis: int | Sequence[int],
     target_weights: Array | np.ndarray,
-    epsilon: float | Array,
+    epsilon: Any,
     squashing_fun: Squashing,
     input_weights: Values | None,
-    *,
-    same_shape: bool,
+    *given: Array | np.ndarray,
+    same_shape: bool = True,
 ) -> Array:
-    """Read the plan of each slice; see `over_slices` for the shape of the result."""
+    """Call `read(plan, values, *given)` for each slice and its plan.
+
+    See `over_slices` for the shape of the result.
+    """
     x, dtype = as_floating(inputs, "inputs")
     a = as_weights(input_weights, "input_weights")
-    epsilon = as_epsilon(epsilon)
     b = jnp.asarray(target_weights, x.dtype)
-    y = _positions(b.size).astype(x.dtype)
+    axes = normalised_axes(axis, x.ndim)
+    # The caller's function is called here, not compiled, for it may be new every time.
+    squashed = None if squashing_fun is None else _squashed_by(squashing_fun, x, axes)
+    return _read_plans(
+        read, x, a, squashed, b, as_epsilon(epsilon), given, axes, same_shape
+    ).astype(dtype)
 
-    def operator(values, weights):
-        squashed = (
-            squash(values, weights) if squashing_fun is None else squashing_fun(values)
-        )
-        if squashed.shape != values.shape:
+
+def _squashed_by(
+    squashing_fun: Callable[[Array], Array], x: Array, axes: tuple[int, ...]
+) -> Array:
+    def squashed(_, values):
+        result = squashing_fun(values)
+        if result.shape != values.shape:
             raise SoftSortError(
-                f"squashing_fun returned shape {squashed.shape} for values of shape "
+                f"squashing_fun returned shape {result.shape} for values of shape "
                 f"{values.shape}: it must squash each value"
             )
-        logits = -((squashed[:, None] - y) ** 2) / epsilon
-        return read(transport(logits.astype(x.dtype), weights, b), values)
+        return result.astype(x.dtype)
+
+    return over_slices(squashed, (x,), None, axes, num_targets=1, same_shape=True)
+
+
+@functools.partial(jax.jit, static_argnames=("read", "axes", "same_shape"))
+def _read_plans(
+    read: Callable[..., Array],
+    x: Array,
+    input_weights: Array | None,
+    squashed: Array | None,
+    target_weights: Array,
+    epsilon: Any,
+    given: tuple[Array, ...],
+    axes: tuple[int, ...],
+    same_shape: bool,
+) -> Array:
+    y = _positions(target_weights.size).astype(x.dtype)
+
+    def operator(weights, values, squashed=None):
+        s = squash(values, weights) if squashed is None else squashed
+        logits = -((s[:, None] - y) ** 2) / epsilon
+        plan = transport(logits.astype(x.dtype), weights, target_weights)
+        return read(plan, values, *given)
 
     return over_slices(
-        operator, x, a, axis, num_targets=b.size, same_shape=same_shape
-    ).astype(dtype)
+        operator,
+        (x,) if squashed is None else (x, squashed),
+        input_weights,
+        axes,
+        num_targets=target_weights.size,
+        same_shape=same_shape,
+    )
 
 
 def _positions(m: int) -> np.ndarray:
@@ -476,6 +537,7 @@ def _sort_weights(n: int, topk: int, num_targets: int | None) -> np.ndarray:
     return np.full(m, 1 / as_count(m, "num_targets", 1))
 
 
+@functools.partial(jax.jit, static_argnames="n")
 def _quantile_weights(
     levels: Array | np.ndarray, weight: float | Array | None, n: int
 ) -> Array:

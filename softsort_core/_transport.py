@@ -86,6 +86,9 @@ def transport(
     The column sums of the plan match `target_weights` to a few units of rounding. A
     plan that could not be brought to that, or whose logits are not finite, is NaN.
     """
+    # Lighter targets count as weightless: the square of their rounding would vanish.
+    lightest = float(jnp.finfo(target_weights.dtype).eps) ** 2
+    target_weights = jnp.where(jnp.abs(target_weights) < lightest, 0.0, target_weights)
     log_rows, potentials = _solve(logits, input_weights, target_weights)
     return Plan(log_rows, input_weights, target_weights, potentials)
 
