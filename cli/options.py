@@ -185,19 +185,21 @@ class Reading:
     ] = "error"
 
 
+def _output(**settings: Any) -> Any:
+    return option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write to this file; it is whole or not there.",
+        **settings,
+    )
+
+
 @dataclass(frozen=True)
 class Writing:
     """Where a result goes."""
 
-    output: Annotated[
-        Path | None,
-        option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write to this file; it is whole or not there.",
-        ),
-    ] = None
+    output: Annotated[Path | None, _output()] = None
     force: Annotated[bool, option("--force", help="Replace an existing file.")] = False
 
 
@@ -205,16 +207,7 @@ class Writing:
 class TableWriting(Writing):
     """Where a table goes, and how its numbers are written."""
 
-    output: Annotated[
-        Path | None,
-        option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            show_default="standard output",
-            help="Write to this file; it is whole or not there.",
-        ),
-    ] = None
+    output: Annotated[Path | None, _output(show_default="standard output")] = None
     float_format: Annotated[
         str | None,
         option(

@@ -1,4 +1,5 @@
 import jax
+import jaxtyping
 import pytest
 
 
@@ -14,3 +15,11 @@ def x64(_single_precision):
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def unchecked_types():
+    """Call as users do, without the type checks that the tests run under."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

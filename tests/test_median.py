@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 import scipy.ndimage as ndimage
@@ -483,14 +482,6 @@ slopes_of_sum = jax.jit(
 )
 
 
-@pytest.fixture
-def _unchecked_types():
-    """Call as users do, without the type checks that the tests run under."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -523,7 +514,7 @@ def _unchecked_types():
         ({"image": [[1, 2], [3]]}, ["image", "numbers"]),
     ],
 )
-@pytest.mark.usefixtures("_unchecked_types")
+@pytest.mark.usefixtures("unchecked_types")
 def test_errors_name_the_argument_the_value_and_the_remedy(arguments, words):
     with pytest.raises(SoftSortError) as caught:
         soft_quantile_filter(**{"image": photo(), **arguments})

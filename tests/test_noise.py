@@ -4,7 +4,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -87,14 +86,6 @@ def test_under_jit():
     np.testing.assert_array_equal(traced(GREY, jnp.nan, KEY), GREY)
 
 
-@pytest.fixture
-def _unchecked_types():
-    """Call as users do, without the type checks that the tests run under."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -110,7 +101,7 @@ def _unchecked_types():
         ({"key": None}, ["key", "None", "jax.random.key"]),
     ],
 )
-@pytest.mark.usefixtures("_unchecked_types")
+@pytest.mark.usefixtures("unchecked_types")
 def test_errors_name_the_argument_the_value_and_the_remedy(arguments, words):
     with pytest.raises(SoftSortError) as caught:
         salt_and_pepper(**{"image": GREY, "amount": 0.1, "key": KEY, **arguments})

@@ -40,8 +40,9 @@ def column_sums(logits, b):
 def test_column_sums(x64, n, targets, dtype):
     b = TARGETS[targets](n)
     tolerance = {"float32": 1e-6, "float64": 1e-10}[dtype]
-    for kind in KINDS:
-        for epsilon in EPSILONS if n < 500 else (0.01, 1e-4):
+    hardest = ("normal", "two clusters", "two values", "heavy tail")
+    for kind in KINDS if n < 500 else hardest:
+        for epsilon in EPSILONS:
             sums = column_sums(logits_of(sample(kind, n), len(b), epsilon, dtype), b)
             error = np.abs(sums - b).max()
             assert error < tolerance, (kind, epsilon)
@@ -62,7 +63,7 @@ def test_plan_of_any_cost_is_sinkhorns(x64, seed):
     logits = -rng.exponential(size=(8, 5)) / 0.2
     a, b = rng.dirichlet(np.ones(8)), rng.dirichlet(np.ones(5))
     plan = transport(jnp.asarray(logits), jnp.asarray(a), jnp.asarray(b))
-    expected = sinkhorn(logits, a, b, 20_000)
+    expected = sinkhorn(logits, a, b, 2_000)
     np.testing.assert_allclose(np.exp(plan.log_rows), expected, atol=1e-10)
 
 
