@@ -137,12 +137,7 @@ def _newton_step(
     degrees = jnp.sum(edges, axis=1) * scale**2
     diagonal = jnp.where(active, degrees + ridge * (1.0 + degrees), 1.0)
     matrix = jnp.diag(diagonal) - scale[:, None] * edges * scale
-    step = scale * jax.lax.custom_linear_solve(
-        lambda x: matrix @ x,
-        scale * excess,
-        lambda _, rhs: _solve_positive_definite(matrix, rhs),
-        symmetric=True,
-    )
+    step = scale * _solve_positive_definite(matrix, scale * excess)
     return jnp.where(active, step - b @ step, 0.0)
 
 
@@ -157,8 +152,12 @@ def _solve_positive_definite(
         pivot = rows[k] / rows[k, k]
         return (rows - rows[:, k, None] * pivot).at[k].set(pivot)
 
-    rows = jnp.concatenate([matrix, rhs[:, None]], axis=1)
-    return jax.lax.fori_loop(0, m, eliminate, rows)[:, -1]
+    def solve(_, rhs):
+        rows = jnp.concatenate([matrix, rhs[:, None]], axis=1)
+        return jax.lax.fori_loop(0, m, eliminate, rows)[:, -1]
+
+    # Derivatives are then solved for, not taken through the elimination.
+    return jax.lax.custom_linear_solve(lambda x: matrix @ x, rhs, solve, symmetric=True)
 
 
 class _State(NamedTuple):
