@@ -6,7 +6,6 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,19 +47,13 @@ def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
 
 def compiled(function: Callable[..., Any], solver: Solver) -> Callable[..., np.ndarray]:
     """A soft operator with the options of `solver`, compiled once per shape."""
-    import jax
     import numpy as np
 
     squashing = None if solver.squash == "sigmoid" else lambda values: values
-
-    # Another epsilon is not compiled anew, other settings are.
-    @partial(jax.jit, static_argnums=0)
-    def run(settings, epsilon, *arrays):
-        fixed = {"epsilon": epsilon, "squashing_fun": squashing}
-        return function(*arrays, **fixed, **dict(settings))
+    options = {"epsilon": solver.epsilon, "squashing_fun": squashing}
 
     def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
-        return np.asarray(run(tuple(settings.items()), solver.epsilon, *arrays))
+        return np.asarray(function(*arrays, **options, **settings))
 
     return call
 

@@ -34,8 +34,8 @@ def over_slices(
     """Apply `operator(weights, *slices)` to the slices of some arrays along some axes.
 
     Args:
-        operator: maps n weights, which sum to 1, and a slice of n values from each
-            array to k results.
+        operator: maps n weights, which sum to 1, or None, and a slice of n values
+            from each array to k results.
         arrays: of one shape, whatever it is.
         weights: None for uniform ones, else of shape (n,) or that of the arrays.
         axes: the axes whose values form one slice together, in ascending order.
@@ -60,26 +60,31 @@ def over_slices(
 
     def on_slice(one):
         weights, *slices = one
-        return operator(weights / jnp.sum(weights), *slices)
+        return operator(
+            None if weights is None else weights / jnp.sum(weights), *slices
+        )
 
     slices = [to_slices(array) for array in arrays]
     shape = slices[0].shape
-    if weights is None:
-        weights = jnp.ones(n)
-    if weights.shape not in ((n,), inputs.shape):
+    if weights is not None and weights.shape not in ((n,), inputs.shape):
         raise SoftSortError(
             f"input_weights has shape {weights.shape}: give one weight for each of the "
             f"{n} values of a slice, or the shape of the inputs, {inputs.shape}"
         )
-    weights = to_slices(weights) if weights.ndim == inputs.ndim else weights
-    slices = [jnp.broadcast_to(weights, shape).astype(inputs.dtype), *slices]
+    if weights is not None:
+        weights = to_slices(weights) if weights.ndim == inputs.ndim else weights
+        weights = jnp.broadcast_to(weights, shape).astype(inputs.dtype)
+    slices = [weights, *slices]
     batch = max(1, _ENTRIES_AT_ONCE // (n * num_targets))
     if shape[0] == 0:
-        one = jax.eval_shape(lambda: on_slice([jnp.zeros(n, s.dtype) for s in slices]))
+        one = jax.eval_shape(
+            on_slice,
+            jax.tree.map(lambda s: jax.ShapeDtypeStruct((n,), s.dtype), slices),
+        )
         results = jnp.zeros((0, *one.shape), one.dtype)
     elif shape[0] == 1:
         # Not worth the cost of tracing and compiling a batch.
-        results = on_slice([array[0] for array in slices])[None]
+        results = on_slice(jax.tree.map(lambda array: array[0], slices))[None]
     elif shape[0] <= batch:
         results = jax.vmap(on_slice)(slices)
     else:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from softsort_core import _compressed as compressed
 from softsort_core._arguments import (
     Values,
     as_count,
@@ -25,7 +26,10 @@ from softsort_core._arguments import (
     is_concrete,
 )
 from softsort_core._axis import normalised_axes, over_slices, slice_size
+from softsort_core._compressed import Effort, resolution_for
 from softsort_core._errors import SoftSortError
+from softsort_core._grid import Resolution
+from softsort_core._rounding import clipped, increasing
 from softsort_core._squash import squash
 from softsort_core._transport import Plan, transport
 
@@ -47,6 +51,9 @@ def sort(
     As epsilon -> 0, tends to the sorted values; as epsilon grows, every entry tends
     to the mean. The entries of a full sort sum to the sum of the values.
 
+    Beyond about 15 / sqrt(epsilon) results, time and memory grow with the number of
+    values only, and the error is at most 1e-6 of their range, as estimated.
+
     Args:
         inputs: real numbers of any shape.
         axis: the axis to sort along; several axes are sorted together as one.
@@ -62,8 +69,9 @@ def sort(
 
     Returns:
         The shape of `inputs` with size n, `topk` or `num_targets` on `axis`. A slice
-        that contains NaN or infinity, or whose solve did not converge, is all NaN. A
-        single value is returned as it is, an empty axis as an empty axis.
+        that contains NaN or infinity, or whose solve did not converge or is not as
+        certain as that, is all NaN. A single value is returned as it is, an empty axis
+        as an empty axis.
 
     Raises:
         SoftSortError: an argument out of its range.
@@ -79,8 +87,22 @@ def sort(
             f"num_targets is {num_targets}, but inputs is empty along its axis"
         )
     topk = as_count(topk, "topk", -1)
-    b = _sort_weights(n, topk, num_targets)
     is_topk = 0 < topk < n
+    m = n if is_topk or num_targets is None else num_targets
+    resolution = None if is_topk else resolution_for(epsilon, m)
+    if resolution is not None:
+        return _over_grid(
+            compressed.sorted_values,
+            inputs,
+            axis,
+            m,
+            resolution,
+            epsilon,
+            squashing_fun,
+            input_weights,
+            same_shape=m == n,
+        )
+    b = _sort_weights(n, topk, num_targets)
     return _over_plans(
         _read_topk if is_topk else _read_sorted,
         inputs,
@@ -108,6 +130,9 @@ def ranks(
     As epsilon -> 0, tends to the ranks 0 ... n - 1, ties sharing their average; as
     epsilon grows, every rank tends to (n - 1) / 2, which is always their mean.
 
+    Beyond about 15 / sqrt(epsilon) levels, time and memory grow with the number of
+    values only, and the error is at most 1e-6 of n - 1, as estimated.
+
     Args:
         inputs: real numbers of any shape.
         axis: the axis to rank along; several axes are ranked together as one.
@@ -133,7 +158,20 @@ def ranks(
     n = slice_size(inputs, axis)
     if target_weights is None:
         m = max(n, 1) if num_targets is None else num_targets
-        b = np.full(m, 1 / as_count(m, "num_targets", 1))
+        m = as_count(m, "num_targets", 1)
+        resolution = resolution_for(epsilon, m)
+        if resolution is not None:
+            return (n - 1) * _over_grid(
+                compressed.ranks,
+                inputs,
+                axis,
+                m,
+                resolution,
+                epsilon,
+                squashing_fun,
+                input_weights,
+            )
+        b = np.full(m, 1 / m)
     else:
         b = as_distribution(target_weights, "target_weights")
     return _over_plans(
@@ -426,7 +464,7 @@ def sort_with(
 
 
 def _read_sorted(plan: Plan, values: Array) -> Array:
-    return _increasing(_combinations(plan, values))
+    return increasing(_combinations(plan, values))
 
 
 def _read_topk(plan: Plan, values: Array) -> Array:
@@ -436,7 +474,7 @@ def _read_topk(plan: Plan, values: Array) -> Array:
 def _read_levels(plan: Plan, values: Array, levels: Array) -> Array:
     """Read a mean of ascending levels, one per target, for each value."""
     levels = levels.astype(values.dtype)
-    return _clipped(plan.given_input(levels), levels[0], levels[-1])
+    return clipped(plan.given_input(levels), levels[0], levels[-1])
 
 
 def _read_quantized(plan: Plan, values: Array) -> Array:
@@ -479,6 +517,71 @@ def _over_plans(
     ).astype(dtype)
 
 
+def _over_grid(
+    function: Callable[..., Array],
+    inputs: Values,
+    axis: int | Sequence[int],
+    m: int,
+    resolution: Resolution,
+    epsilon: Any,
+    squashing_fun: Squashing,
+    input_weights: Values | None,
+    *,
+    same_shape: bool = True,
+) -> Array:
+    """Call a function of `_compressed`, with m targets, for each slice."""
+    x, dtype = as_floating(inputs, "inputs")
+    a = as_weights(input_weights, "input_weights")
+    axes = normalised_axes(axis, x.ndim)
+    squashed = None if squashing_fun is None else _squashed_by(squashing_fun, x, axes)
+    effort = Effort.EITHER
+    if is_concrete(epsilon) and epsilon < compressed.SMALL_EPSILON:
+        effort = Effort.CAREFUL
+    elif is_concrete(x) and slice_size(x, axis) > compressed.MANY:
+        effort = Effort.QUICK
+    epsilon = jnp.asarray(as_epsilon(epsilon), x.dtype)
+
+    def solved(effort):
+        return _solve_grids(
+            function, x, a, squashed, epsilon, m, resolution, effort, axes, same_shape
+        ).astype(dtype)
+
+    result = solved(effort)
+    # What need not be traced need not be compiled either.
+    if effort is Effort.QUICK and jnp.any(jnp.isnan(result)):
+        result = solved(Effort.CAREFUL)
+    return result
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("function", "m", "resolution", "effort", "axes", "same_shape"),
+)
+def _solve_grids(
+    function: Callable[..., Array],
+    x: Array,
+    input_weights: Array | None,
+    squashed: Array | None,
+    epsilon: Array,
+    m: int,
+    resolution: Resolution,
+    effort: Effort,
+    axes: tuple[int, ...],
+    same_shape: bool,
+) -> Array:
+    def operator(weights, values, squashed=None):
+        return function(values, weights, squashed, epsilon, m, resolution, effort)
+
+    return over_slices(
+        operator,
+        (x,) if squashed is None else (x, squashed),
+        input_weights,
+        axes,
+        num_targets=1,
+        same_shape=same_shape,
+    )
+
+
 def _squashed_by(
     squashing_fun: Callable[[Array], Array], x: Array, axes: tuple[int, ...]
 ) -> Array:
@@ -509,6 +612,8 @@ def _read_plans(
     y = _positions(target_weights.size).astype(x.dtype)
 
     def operator(weights, values, squashed=None):
+        if weights is None:
+            weights = jnp.full(values.shape, 1 / values.size, values.dtype)
         s = squash(values, weights) if squashed is None else squashed
         logits = -((s[:, None] - y) ** 2) / epsilon
         plan = transport(logits.astype(x.dtype), weights, target_weights)
@@ -558,14 +663,4 @@ def _combinations(plan: Plan, values: Float[Array, "n *d"]) -> Float[Array, "m *
     high = jax.lax.stop_gradient(jnp.max(values, 0, where=used, initial=-jnp.inf))
     # A common offset takes no part in the products, whose rounding it would swamp.
     middle = low / 2 + high / 2
-    return _clipped(plan.given_target(values - middle) + middle, low, high)
-
-
-def _clipped(values: Array, low: Any, high: Any) -> Array:
-    """Take away rounding beyond the bounds, leaving derivatives as they are."""
-    return values + jax.lax.stop_gradient(jnp.clip(values, low, high) - values)
-
-
-def _increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
-    """Take away decreases that are mere rounding, leaving derivatives as they are."""
-    return values + jax.lax.stop_gradient(jax.lax.cummax(values) - values)
+    return clipped(plan.given_target(values - middle) + middle, low, high)

@@ -44,6 +44,18 @@ _LEVEL_TOLERANCE = 0.1
 _LEVEL_SPREAD = 10.0
 
 
+class Start(NamedTuple):
+    """Where a solve begins: a level in (0, 1], epsilon / level being that much softer.
+
+    Attributes:
+        level: the first level.
+        potentials: a guess of v there.
+    """
+
+    level: Float[Array, ""]
+    potentials: Float[Array, " m"]
+
+
 class Plan(NamedTuple):
     """A transport plan between n inputs and m targets.
 
@@ -92,8 +104,16 @@ def transport(
     # Lighter targets count as weightless: the square of their rounding would vanish.
     lightest = float(jnp.finfo(target_weights.dtype).eps) ** 2
     target_weights = jnp.where(jnp.abs(target_weights) < lightest, 0.0, target_weights)
-    log_rows, potentials = _solve(logits, input_weights, target_weights)
+    start = cold_start(logits, target_weights)
+    log_rows, potentials = solve(logits, input_weights, target_weights, start)
     return Plan(log_rows, input_weights, target_weights, potentials)
+
+
+def cold_start(logits: Float[Array, "n m"], b: Float[Array, " m"]) -> Start:
+    """Start so smoothly that Newton's iteration converges from anywhere."""
+    span = jnp.max(logits) - jnp.min(logits)
+    level = jnp.minimum(1.0, _FIRST_LEVEL_SPAN / span)
+    return jax.lax.stop_gradient(Start(level, jnp.log(jnp.where(b > 0, b, 1.0))))
 
 
 def _normalised(
@@ -175,8 +195,11 @@ class _State(NamedTuple):
 
 
 @jax.custom_jvp
-def _solve(
-    logits: Float[Array, "n m"], a: Float[Array, " n"], b: Float[Array, " m"]
+def solve(
+    logits: Float[Array, "n m"],
+    a: Float[Array, " n"],
+    b: Float[Array, " m"],
+    start: Start,
 ) -> tuple[Float[Array, "n m"], Float[Array, " m"]]:
     """Return log p and v: damped Newton steps on the semi-dual, epsilon shrinking.
 
@@ -246,10 +269,9 @@ def _solve(
             functools.partial(jnp.where, level_done), next_level, same_level
         )
 
-    span = jnp.max(logits) - jnp.min(logits)
-    level = jnp.minimum(1.0, _FIRST_LEVEL_SPAN / span)
-    anchor = jnp.where(active, jnp.log(jnp.where(active, b, 1.0)), 0.0)
-    start = _State(
+    level = jnp.where(finite, start.level, 1.0)
+    anchor = jnp.where(finite & active, start.potentials, 0.0)
+    first = _State(
         level=level,
         anchor=anchor,
         correction=jnp.zeros_like(b),
@@ -259,7 +281,7 @@ def _solve(
         idle=jnp.asarray(0),
         steps=jnp.asarray(0),
     )
-    end = jax.lax.while_loop(unfinished, advance, start)
+    end = jax.lax.while_loop(unfinished, advance, first)
     # The plan is that of the last step, not made anew from logits and potentials: the
     # compiler may round these differently in each place, by more than the tolerance.
     _, excess, error = column_error(end.log_rows)
@@ -270,23 +292,36 @@ def _solve(
     return end.log_rows + failure, end.anchor + end.correction + failure
 
 
-@_solve.defjvp
+@solve.defjvp
 def _solve_jvp(primals, tangents):
+    logits, a, b, start = primals
+    logits_dot, a_dot, b_dot, _ = tangents
+    log_rows, potentials = solve(logits, a, b, start)
+    potentials_dot, shift = implicit(log_rows, a, b, logits_dot, a_dot, b_dot)
+    log_rows_dot = logits_dot + potentials_dot - shift[:, None]
+    return (log_rows, potentials), (log_rows_dot, potentials_dot)
+
+
+def implicit(
+    log_rows: Float[Array, "n m"],
+    a: Float[Array, " n"],
+    b: Float[Array, " m"],
+    logits_dot: Float[Array, "n m"],
+    a_dot: Float[Array, " n"],
+    b_dot: Float[Array, " m"],
+) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
     """Differentiate c(v, logits, a) = b, which defines v.
 
     The Laplacian is that of the plan as solved, so the rule is exact for the column
     sums that the plan really has. It is built from differentiable pieces and holds
     for higher orders.
+
+    Returns:
+        The tangents of v and of the rows' log normalisers, log sum_j exp(v_j +
+        logits_ij).
     """
-    logits, a, b = primals
-    logits_dot, a_dot, b_dot = tangents
-    log_rows, potentials = _solve(logits, a, b)
     rows = _rows(log_rows, b)
-
-    def centred(scores_dot):
-        return scores_dot - jnp.sum(rows * scores_dot, axis=1, keepdims=True)
-
-    direct = a_dot @ rows + a @ (rows * centred(logits_dot))
+    shift = jnp.sum(rows * logits_dot, axis=1)
+    direct = a_dot @ rows + a @ (rows * (logits_dot - shift[:, None]))
     potentials_dot = _newton_step(rows, a, b, b_dot - direct)
-    log_rows_dot = centred(logits_dot + potentials_dot)
-    return (log_rows, potentials), (log_rows_dot, potentials_dot)
+    return potentials_dot, shift + rows @ potentials_dot

@@ -1,0 +1,152 @@
+"""Many targets through few nodes, and many inputs through few points."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from samples import KINDS, sample
+
+import softsort_core as soft
+from softsort_core import _compressed as compressed
+from softsort_core import _grid as grid
+from softsort_core._operators import _solve_grids
+from softsort_core._squash import squash
+from softsort_core._transport import transport
+
+N = 200
+HARDEST = ("normal", "cauchy", "three clusters", "two values")
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    """Take more than a hundred inputs for many, and never make their plan."""
+    monkeypatch.setattr(compressed, "MANY", 100)
+    monkeypatch.setattr(compressed, "_ENTRIES", 0)
+    _solve_grids.clear_cache()
+    yield
+    _solve_grids.clear_cache()
+
+
+@jax.jit
+def dense(x, a, epsilon):
+    """Return ranks and sorted values by the plan between all values and targets."""
+    n = x.shape[0]
+    y = jnp.linspace(0, 1, n)
+    logits = -((squash(x, a)[:, None] - y) ** 2) / epsilon
+    plan = transport(logits, a, jnp.full(n, 1 / n))
+    return (n - 1) * plan.given_input(y), plan.given_target(x)
+
+
+def check(
+    x,
+    epsilon,
+    tolerance=1e-6,
+    weights=None,
+    operators=(soft.ranks, soft.sort),
+    options=None,
+):
+    if options is None:
+        options = {"epsilon": epsilon, "input_weights": weights}
+    x = jnp.asarray(x)
+    a = jnp.ones(x.shape) if weights is None else jnp.asarray(weights)
+    ranks, values = dense(x, a / a.sum(), epsilon)
+    found = operators[0](x, **options)
+    assert jnp.abs(found - ranks).max() <= tolerance * (x.size - 1)
+    found = operators[1](x, **options)
+    assert jnp.abs(found - values).max() <= tolerance * np.ptp(x) + 1e-15
+    assert (jnp.diff(found) >= 0).all()
+
+
+def test_gauss_rules_of_even_grids(x64):
+    counts = np.array([0.0, 1.0, 3.0, 8.0, 9.0, 1000.0])
+    for used in (4, 8):
+        nodes, weights = grid.gauss_rule(np, counts, 8, used)
+        assert (weights >= 0).all()
+        for c, z, w in zip(counts, nodes, weights, strict=True):
+            for degree in range(2 * used if c > used else 16):
+                expected = ((np.arange(c) / 1000) ** degree).sum()
+                np.testing.assert_allclose(w @ (z / 1000) ** degree, expected, 1e-10)
+            assert (w > 0).sum() == min(c, used)
+
+
+@pytest.mark.parametrize(
+    ("n", "epsilon", "kinds"), [(N, 0.01, KINDS), (500, 1e-3, HARDEST)]
+)
+def test_ranks_and_sorted_values_are_the_dense_ones(x64, n, epsilon, kinds):
+    for kind in kinds:
+        check(sample(kind, n), epsilon, 1e-8)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_so_are_those_of_many(x64):
+    # Traced, so that what is quick and what is careful are both compiled.
+    ranks, values = jax.jit(soft.ranks), jax.jit(soft.sort)
+    for kind in KINDS:
+        check(sample(kind, N), 0.01, operators=(ranks, values), options={})
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_many_are_certain_or_nan(x64):
+    certain = []
+    for kind in HARDEST:
+        x = jnp.asarray(sample(kind, 500))
+        found = soft.ranks(x, epsilon=1e-3)
+        certain.append(not jnp.isnan(found).any())
+        expected, _ = dense(x, jnp.full(500, 1 / 500), 1e-3)
+        wrong = jnp.abs(found - expected) > 1e-6 * 499
+        assert not wrong.any(), kind
+    assert certain[0]
+    assert not all(certain)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_weights_and_squashing(x64):
+    x = sample("exponential", N)
+    weights = np.random.default_rng(0).uniform(size=N)
+    check(x, 0.1, weights=weights)
+    check(x, 0.1, weights=np.where(x < 1, weights, 0))
+    squashed = squash(jnp.asarray(x), jnp.full(N, 1 / N))
+    np.testing.assert_allclose(
+        soft.ranks(x, squashing_fun=lambda _: squashed), soft.ranks(x), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("operator", "many"), [(soft.ranks, True), (soft.sort, False)])
+def test_gradients_are_differences(x64, operator, many, request):
+    if many:
+        request.getfixturevalue("few_are_many")
+    x, n = jnp.asarray(sample("normal", N)), jnp.arange(1.0 * N)
+
+    @jax.jit
+    def loss(x):
+        return operator(x, epsilon=0.1) @ jnp.cos(n)
+
+    step = 1e-4 * jnp.sin(n)
+    difference = (loss(x + step) - loss(x - step)) / 2
+    slope = jax.jit(jax.grad(loss))(x) @ step
+    np.testing.assert_allclose(slope, difference, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_single_precision_and_offsets():
+    x = sample("normal", N).astype(np.float32)
+    found = np.asarray(soft.ranks(x))
+    jax.config.update("jax_enable_x64", True)
+    expected, _ = dense(jnp.asarray(x, float), jnp.full(N, 1 / N), 0.01)
+    jax.config.update("jax_enable_x64", False)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * N)
+    far = np.round(x * 64) / 64
+    np.testing.assert_allclose(soft.ranks(far + 1e5), soft.ranks(far), atol=1e-2)
+    assert (np.diff(soft.sort(far + 1e5)) >= 0).all()
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_unusual_inputs():
+    x = sample("normal", N).astype(np.float32)
+    rows = np.stack([x, np.where(np.arange(N) == 3, np.nan, x), 0 * x + 5])
+    ranks = np.asarray(soft.ranks(rows))
+    assert np.isnan(ranks[1]).all()
+    assert np.isfinite(ranks[[0, 2]]).all()
+    np.testing.assert_allclose(ranks[2], (N - 1) / 2, rtol=1e-5)
+    np.testing.assert_array_equal(soft.sort(rows[2]), np.full(N, 5))
+    assert soft.ranks(x.astype(np.float16)).dtype == np.float16
