@@ -55,6 +55,6 @@ def _error(name: str, bits: str) -> float:
     import softsort_core
     from cli import runtime
 
-    operator = runtime.compiled(getattr(softsort_core, name), Solver())
+    operator = runtime.with_options(getattr(softsort_core, name), Solver())
     result = operator(np.array(VALUES, f"float{bits}"))
     return float(np.max(np.abs(result - np.array(KNOWN[name]))))

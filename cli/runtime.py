@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
-    """The operator of this name: the exact one for --hard, else the soft one, compiled.
+    """The operator of this name: the exact one for --hard, else the soft one.
 
     It takes arrays by position and everything else, hashable, by keyword. Soft
     results have `bits` bits unless --precision says otherwise.
@@ -30,7 +30,7 @@ def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarr
     start(solver, bits)
     import softsort_core
 
-    return compiled(getattr(softsort_core, function), solver)
+    return with_options(getattr(softsort_core, function), solver)
 
 
 def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -42,11 +42,13 @@ def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
     start(solver, bits)
     import filters
 
-    return compiled(filters.soft_quantile_filter, solver)
+    return with_options(filters.soft_quantile_filter, solver)
 
 
-def compiled(function: Callable[..., Any], solver: Solver) -> Callable[..., np.ndarray]:
-    """A soft operator with the options of `solver`, compiled once per shape."""
+def with_options(
+    function: Callable[..., Any], solver: Solver
+) -> Callable[..., np.ndarray]:
+    """A soft operator with the options of `solver`, from arrays to an array."""
     import numpy as np
 
     squashing = None if solver.squash == "sigmoid" else lambda values: values

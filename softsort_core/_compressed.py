@@ -66,6 +66,15 @@ def resolution_for(epsilon: Any, m: int) -> Resolution | None:
     return Resolution(panels, _ORDER, stages) if m > few else None
 
 
+def width(
+    function: Callable[..., Array], n: int, m: int, resolution: Resolution
+) -> int:
+    """Return how many numbers `function` keeps for each of n inputs at a time."""
+    direct = resolution.panels * resolution.order
+    direct += m if function is sorted_values else 0
+    return direct if n <= MANY or n * direct <= _ENTRIES else 1
+
+
 def ranks(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
@@ -85,7 +94,8 @@ def ranks(
         result, left_out = source.at_inputs(grid.given_input(grid.targets))
         return _certain(result, error + left_out)
 
-    result = _solved(solved, values, weights, squashed, resolution, effort)
+    is_direct = width(ranks, values.shape[0], m, resolution) > 1
+    result = _solved(solved, values, weights, squashed, resolution, effort, is_direct)
     return clipped(result, 0.0, 1.0)
 
 
@@ -114,7 +124,8 @@ def sorted_values(
         result, left_out = source.at_targets(means, m)
         return _certain(result, error + left_out)
 
-    result = _solved(solved, values, weights, squashed, resolution, effort)
+    is_direct = width(sorted_values, values.shape[0], m, resolution) > 1
+    result = _solved(solved, values, weights, squashed, resolution, effort, is_direct)
     return clipped(increasing(middle + range_ * result), low, high)
 
 
@@ -125,6 +136,7 @@ def _solved(
     squashed: Array | None,
     resolution: Resolution,
     effort: Effort,
+    is_direct: bool,
 ) -> Array:
     n = values.shape[0]
 
@@ -134,9 +146,9 @@ def _solved(
         return solved(_Inputs(s, jnp.broadcast_to(a, (3, n))), resolution)
 
     def careful():
-        nodes = resolution.panels * resolution.order
-        if n * nodes <= _ENTRIES:
+        if is_direct:
             return directly()
+        nodes = resolution.panels * resolution.order
         size = _MORE_POINTS if 4 * nodes <= _MORE_POINTS else _MOST_POINTS
         return solved(_series(placed, size), resolution)
 

@@ -130,7 +130,10 @@ def grid_plan(
         # They sum to 1 only in the precision they came in.
         a64 = a64 / jnp.sum(a64, axis=1, keepdims=True)
         found = _search(s64, a64, epsilon64, m, resolution)
-        grids = [_grid(s64, epsilon64, each, further64) for each in found]
+        grids = [
+            _grid(s64, weights, epsilon64, each, further64)
+            for weights, each in zip(a64, found, strict=True)
+        ]
         if ax64 is None:
             results = [grid.given_input(grid.targets) for grid in grids]
         else:
@@ -185,6 +188,7 @@ class _Found(NamedTuple):
     ) -> Array:
         """Return the potentials of targets y that would give them their mass b."""
         log_shares = -_costs(s, y) / epsilon - self.log_normaliser(s, epsilon)
+        log_shares = jnp.where(a[:, None] != 0, log_shares, -jnp.inf)
         peak = jnp.max(log_shares, axis=0)
         # Negative weights can do no more than rounding here.
         received = jnp.clip(a @ jnp.exp(log_shares - peak), 1e-300)
@@ -195,10 +199,11 @@ def _costs(s: Array, y: Array) -> Array:
     return (s[:, None] - y) ** 2
 
 
-def _grid(s: Array, epsilon: Array, found: _Found, further: Array) -> Grid:
+def _grid(s: Array, a: Array, epsilon: Array, found: _Found, further: Array) -> Grid:
     normaliser = found.log_normaliser(s, epsilon)
     log_rows = found.v - _costs(s, found.y) / epsilon - normaliser
     log_columns = -_costs(s, further) / epsilon - normaliser
+    log_columns = jnp.where(a[:, None] != 0, log_columns, -jnp.inf)
     return Grid(found.y, found.b, log_rows, log_columns - jnp.max(log_columns, axis=0))
 
 

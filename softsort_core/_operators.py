@@ -577,7 +577,7 @@ def _solve_grids(
         (x,) if squashed is None else (x, squashed),
         input_weights,
         axes,
-        num_targets=1,
+        num_targets=compressed.width(function, slice_size(x, axes), m, resolution),
         same_shape=same_shape,
     )
 

@@ -150,3 +150,19 @@ def test_unusual_inputs():
     np.testing.assert_allclose(ranks[2], (N - 1) / 2, rtol=1e-5)
     np.testing.assert_array_equal(soft.sort(rows[2]), np.full(N, 5))
     assert soft.ranks(x.astype(np.float16)).dtype == np.float16
+
+
+def test_memory_is_bounded():
+    # Neither all pairs of one long sort, nor all the plans of a batch.
+    assert "20000,20000]" not in str(jax.make_jaxpr(soft.sort)(jnp.zeros(20_000)))
+    assert "[9000,1000,80]" not in str(
+        jax.make_jaxpr(soft.ranks)(jnp.zeros((9000, 1000)))
+    )
+    with pytest.raises(soft.SoftSortError, match="too large"):
+        soft.sort(np.zeros(1000), num_targets=1_000_000)
+
+
+def test_a_weightless_outlier_takes_no_part(x64):
+    x, weights = sample("normal", 500), np.ones(500)
+    x[0], weights[0] = 1e6, 0
+    check(x, 1e-3, weights=weights)
