@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format bench clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,10 @@ lint: .venv/.installed
 format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Takes about ten minutes; ARGS=--quick, ARGS="--only gradient" or ARGS=--list for less.
+bench: .venv/.installed
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
 	rm -rf .venv

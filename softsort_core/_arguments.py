@@ -71,6 +71,15 @@ def as_epsilon(epsilon: Any) -> Any:
     return epsilon
 
 
+def as_tolerance(tolerance: Any) -> Any:
+    """Return the tolerance, a positive scalar."""
+    if np.shape(tolerance) != () or (is_concrete(tolerance) and not tolerance > 0):
+        raise SoftSortError(
+            f"tolerance is {tolerance!r}: give one positive number, such as 1e-6"
+        )
+    return tolerance
+
+
 def as_weights(weights: Any, name: str) -> Array | None:
     """Return non-negative weights with a positive sum, not yet normalised."""
     if weights is None:

@@ -11,9 +11,8 @@ from jaxtyping import Array
 
 from softsort_core._errors import SoftSortError
 
-# Entries of plans solved at a time, and of one plan: bounds on the memory in flight.
+# Entries of plans solved at a time: a bound on the memory in flight.
 _ENTRIES_AT_ONCE = 2**24
-_LARGEST_PLAN = 2**28
 
 
 def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
@@ -28,7 +27,7 @@ def over_slices(
     weights: Array | None,
     axes: tuple[int, ...],
     *,
-    num_targets: int,
+    entries: int,
     same_shape: bool,
 ) -> Array:
     """Apply `operator(weights, *slices)` to the slices of some arrays along some axes.
@@ -39,7 +38,7 @@ def over_slices(
         arrays: of one shape, whatever it is.
         weights: None for uniform ones, else of shape (n,) or that of the arrays.
         axes: the axes whose values form one slice together, in ascending order.
-        num_targets: size of the plans that `operator` makes, beside n.
+        entries: size of the plan that `operator` makes of a slice.
         same_shape: whether the k = n results take the places of the values. If not,
             an axis of the results stands where the first of the given axes was.
     """
@@ -49,11 +48,6 @@ def over_slices(
     n = math.prod(sizes)
     if n == 0:
         return inputs
-    if n * num_targets > _LARGEST_PLAN:
-        raise SoftSortError(
-            f"a plan between {n} values and {num_targets} targets is too large (more "
-            f"than {_LARGEST_PLAN} entries): use fewer targets or shorter slices"
-        )
 
     def to_slices(array):
         return jnp.transpose(array, (*kept, *axes)).reshape(-1, n)
@@ -75,7 +69,7 @@ def over_slices(
         weights = to_slices(weights) if weights.ndim == inputs.ndim else weights
         weights = jnp.broadcast_to(weights, shape).astype(inputs.dtype)
     slices = [weights, *slices]
-    batch = max(1, _ENTRIES_AT_ONCE // (n * num_targets))
+    batch = max(1, _ENTRIES_AT_ONCE // max(1, entries))
     if shape[0] == 0:
         one = jax.eval_shape(
             on_slice,

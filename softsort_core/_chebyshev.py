@@ -3,7 +3,10 @@
 A smooth function on [-1, 1] is a short series f = sum_k c_k T_k, so a measure of n
 points acts on it by its moments M_k = sum_i a_i T_k(t_i) alone. Moments of parts add
 up to those of the whole. Taking moments and evaluating a series are each other's
-transpose; both are matrix products here, of the factors in
+transpose.
+
+A function that is smooth only in small parts of [-1, 1] has a series of its own in
+each of many even cells. In a single cell both are matrix products, of the factors in
 
     2 T_ij = ... T_(J i) T_j = (T_(J i + j) + T_|J i - j|) / 2,
 
@@ -19,34 +22,72 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from softsort_core._squash import Standardisation, as_double
+
 # Points in flight: their factors stay in the cache.
 _CHUNK = 2**12
+# Where they are sorted into cells, the cells should.
+_CELL_CHUNK = 2**16
+
+
+class Cells(NamedTuple):
+    """Even cells of [-1, 1].
+
+    Attributes:
+        number: how many.
+        order: number of moments, or of coefficients, of each.
+    """
+
+    number: int
+    order: int
 
 
 class Placing(NamedTuple):
-    """How values x become points t.
+    """How values x become points t in [-1, 1]: t = shape(standard score of x).
 
-    t = shape(((x - middle) / half_range - offset) * scale). It is part of the loops
-    over chunks, so that no points need be stored. Middle and half range have no
-    derivative.
+    It is part of the loops over chunks, so that no points need be stored.
+
+    Attributes:
+        standardisation: what gives standard scores.
+        squashes: whether the shape is tanh(z / 2), that is 2 sigmoid(z) - 1, or z.
     """
 
-    middle: Float[Array, ""]
-    half_range: Float[Array, ""]
-    offset: Float[Array, ""]
-    scale: Float[Array, ""]
+    standardisation: Standardisation
+    squashes: bool
 
-    def points(self, values: Array, *, saturating: bool) -> Array:
-        """Return the points; `saturating` chooses the shape tanh, else identity."""
-        scaled = (values - self.middle) / self.half_range - self.offset
-        scaled = scaled * self.scale
-        return jnp.tanh(scaled) if saturating else scaled
+    def points(self, values: Array) -> Array:
+        return self._shaped(self.standardisation.scores(values))
+
+    def in_cells(self, values: Array, count: int) -> tuple[Array, Array]:
+        """Return the cells of the points, and where in [-1, 1] in them they are."""
+        with jax.enable_x64(True):
+            points = self._shaped(self.standardisation.fine_scores(values))
+            position = (points + 1) * (count / 2)
+            cell = jnp.clip(jnp.floor(position), 0, count - 1)
+            local = 2 * (position - cell) - 1
+        # What is not computed in double precision has the derivative.
+        points = self.points(values)
+        moved = count * (points - jax.lax.stop_gradient(points))
+        return (
+            jax.lax.convert_element_type(cell, jnp.int32),
+            jax.lax.convert_element_type(local, values.dtype) + moved,
+        )
+
+    def _shaped(self, scores: Array) -> Array:
+        return jnp.tanh(scores / 2) if self.squashes else scores
+
+    def tangents(self, values: Array, values_dot: Array, dot: Standardisation) -> Array:
+        """Return the tangents of the points."""
+        middle, half_range, offset, scale, *_ = self.standardisation
+        scaled = (values - middle) / half_range - offset
+        moved = (values_dot / half_range - dot.offset) * scale + scaled * dot.scale
+        return moved * (1 - self.points(values) ** 2) / 2 if self.squashes else moved
 
 
 @functools.cache
 def nodes(size: int) -> np.ndarray:
-    """Return the Chebyshev points in (-1, 1)."""
-    return np.cos(np.pi * (np.arange(size) + 0.5) / size)
+    """Return the Chebyshev points in (-1, 1), in ascending order."""
+    return -np.cos(np.pi * (np.arange(size) + 0.5) / size)
 
 
 @functools.cache
@@ -61,90 +102,139 @@ def analysis(size: int) -> np.ndarray:
     return matrix
 
 
+def first(t: Array, count: int) -> list[Array]:
+    """Return T_0(t) ... of the given count."""
+    found = [jnp.ones_like(t), t]
+    while len(found) < count:
+        found.append(2 * t * found[-1] - found[-2])
+    return found[:count]
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def moments(
     values: Float[Array, " n"],
-    placing: Placing,
+    standardisation: Standardisation,
     weights: Float[Array, " n"] | None,
-    size: int,
-    saturating: bool,
-) -> Float[Array, " size"]:
-    """Return sum_i weights_i T_k(t_i) for k < size; no weights stand for ones."""
-    return _moments(values, placing, weights, size, saturating)
+    cells: Cells,
+    squashes: bool,
+) -> Float[Array, "cells order"]:
+    """Return sum_i weights_i T_k(t_i) in each cell; no weights stand for ones."""
+    placing = Placing(standardisation, squashes)
+    if cells.number == 1:
+        return _moments(values, placing, weights, cells)
+    with jax.enable_x64(True):
+        total = _moments(values, placing, weights, cells, wide=True)
+        return jax.lax.convert_element_type(total, values.dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def evaluate(
     values: Float[Array, " n"],
-    placing: Placing,
-    coefficients: Float[Array, " size"],
-    saturating: bool,
+    standardisation: Standardisation,
+    series: Float[Array, "cells order"],
+    squashes: bool,
 ) -> Float[Array, " n"]:
-    """Return sum_k coefficients_k T_k(t_i) for all i."""
-    return _evaluate(values, placing, coefficients, saturating)
+    """Return sum_k series_k T_k(t_i), by the series of its cell, for all i."""
+    return _evaluate(values, Placing(standardisation, squashes), series)
 
 
 def _moments(
-    values: Array, placing: Placing, weights: Array | None, size: int, saturating: bool
+    values: Array,
+    placing: Placing,
+    weights: Array | None,
+    cells: Cells,
+    *,
+    wide: bool = False,
 ) -> Array:
-    def of_chunk(placing, values, *weights):
-        high, low = _factors(placing.points(values, saturating=saturating), size)
+    count, order = cells
+    arrays = [values] if weights is None else [values, weights]
+    if count > 1:
+
+        def added(standardisation, total, values, *weights):
+            cell, local = Placing(standardisation, placing.squashes).in_cells(
+                values, count
+            )
+            if wide:
+                local, weights = as_double((local, weights))
+            terms = jnp.stack(first(local, order), axis=1)
+            for each in weights:
+                terms = terms * each[:, None]
+            return total.at[cell].add(terms)
+
+        total = jnp.zeros((count, order), jnp.float64 if wide else values.dtype)
+        return _accumulated(added, placing.standardisation, total, *arrays)
+
+    def of_chunk(standardisation, values, *weights):
+        points = Placing(standardisation, placing.squashes).points(values)
+        high, low = _factors(points, order)
         for each in weights:
             low = low * each
         return high @ low.T
 
-    arrays = [values] if weights is None else [values, weights]
-    main, rest = _in_chunks(of_chunk, placing, *arrays)
+    main, rest = _in_chunks(of_chunk, placing.standardisation, _CHUNK, *arrays)
     with jax.enable_x64(True):
         main = jnp.sum(jax.lax.convert_element_type(main, jnp.float64), axis=0)
     products = jax.lax.convert_element_type(main, rest.dtype) + rest
-    return jnp.asarray(_unfolding(size), rest.dtype) @ products.reshape(-1)
+    unfolding = jnp.asarray(_unfolding(order), rest.dtype)
+    return (unfolding @ products.reshape(-1))[None]
 
 
-def _evaluate(
-    values: Array, placing: Placing, coefficients: Array, saturating: bool
-) -> Array:
-    size = coefficients.shape[0]
-    unfolding = jnp.asarray(_unfolding(size), coefficients.dtype)
-    folded = (coefficients @ unfolding).reshape(-1, _split(size)).T
-    folded = folded.astype(values.dtype)
+def _evaluate(values: Array, placing: Placing, series: Array) -> Array:
+    count, order = series.shape
+    standardisation, squashes = placing
+    if count > 1:
+        chunk = _CELL_CHUNK
+        fixed = standardisation, series
 
-    def of_chunk(fixed, values):
-        placing, folded = fixed
-        high, low = _factors(placing.points(values, saturating=saturating), size)
-        return jnp.sum(low * (folded @ high), axis=0)
+        def of_chunk(fixed, values):
+            standardisation, series = fixed
+            cell, local = Placing(standardisation, squashes).in_cells(values, count)
+            terms = jnp.stack(first(local, order), axis=1)
+            return jnp.sum(series[cell] * terms, axis=1)
 
-    main, rest = _in_chunks(of_chunk, (placing, folded), values)
+    else:
+        chunk = _CHUNK
+        unfolding = jnp.asarray(_unfolding(order), series.dtype)
+        folded = (series[0] @ unfolding).reshape(-1, _split(order)).T
+        fixed = standardisation, folded.astype(values.dtype)
+
+        def of_chunk(fixed, values):
+            standardisation, folded = fixed
+            points = Placing(standardisation, squashes).points(values)
+            high, low = _factors(points, order)
+            return jnp.sum(low * (folded @ high), axis=0)
+
+    main, rest = _in_chunks(of_chunk, fixed, chunk, values)
     return jnp.concatenate([main.reshape(-1), rest])
 
 
 @moments.defjvp
-def _moments_jvp(size, saturating, primals, tangents):
-    values, placing, weights = primals
-    moved = _moved(values, placing, tangents, saturating)
+def _moments_jvp(cells, squashes, primals, tangents):
+    values, standardisation, weights = primals
+    placing = Placing(standardisation, squashes)
+    moved = placing.tangents(values, *tangents[:2])
     if weights is not None:
         moved = moved * weights
 
     def weighted(weights):
-        return _moments(values, placing, weights, size, saturating)
+        return _moments(values, placing, weights, cells)
 
-    changes = _slope(size).astype(values.dtype) @ _along(weighted, moved)
+    changes = _along(weighted, moved) @ _slope(cells, values.dtype).T
     if weights is not None:
         changes += _along(weighted, tangents[2])
-    return moments(values, placing, weights, size, saturating), changes
+    return moments(values, standardisation, weights, cells, squashes), changes
 
 
 @evaluate.defjvp
-def _evaluate_jvp(saturating, primals, tangents):
-    values, placing, coefficients = primals
-    slope = coefficients @ _slope(coefficients.shape[0]).astype(coefficients.dtype)
-    changes = _along(
-        lambda each: _evaluate(values, placing, each, saturating), tangents[2]
+def _evaluate_jvp(squashes, primals, tangents):
+    values, standardisation, series = primals
+    placing = Placing(standardisation, squashes)
+    slope = series @ _slope(Cells(*series.shape), series.dtype)
+    changes = _along(lambda each: _evaluate(values, placing, each), tangents[2])
+    changes += _evaluate(values, placing, slope) * placing.tangents(
+        values, *tangents[:2]
     )
-    changes += _evaluate(values, placing, slope, saturating) * _moved(
-        values, placing, tangents, saturating
-    )
-    return evaluate(values, placing, coefficients, saturating), changes
+    return evaluate(values, standardisation, series, squashes), changes
 
 
 def _along(linear: Callable[[Array], Array], tangent: Array) -> Array:
@@ -152,22 +242,12 @@ def _along(linear: Callable[[Array], Array], tangent: Array) -> Array:
     return jax.jvp(linear, (jnp.zeros_like(tangent),), (tangent,))[1]
 
 
-def _moved(values, placing, tangents, saturating):
-    """Return the tangent of the points."""
-    scaled = (values - placing.middle) / placing.half_range - placing.offset
-    moved = (tangents[0] / placing.half_range - tangents[1].offset) * placing.scale
-    moved += scaled * tangents[1].scale
-    if saturating:
-        moved *= 1 - placing.points(values, saturating=True) ** 2
-    return moved
-
-
 def _in_chunks(
-    function: Callable[..., Array], fixed: Any, *arrays: Array
+    function: Callable[..., Array], fixed: Any, chunk: int, *arrays: Array
 ) -> tuple[Array, Array]:
     """Return `function(fixed, *chunks)` for all whole chunks, stacked, and the rest."""
     n = arrays[0].shape[0]
-    whole = n - n % _CHUNK
+    whole = n - n % chunk
     # Derivatives make the factors of a chunk anew.
     remade = jax.checkpoint(function)
     rest = remade(fixed, *(a[whole:] for a in arrays))
@@ -178,23 +258,34 @@ def _in_chunks(
     def step(fixed, chunk):
         return fixed, remade(fixed, *chunk)
 
-    chunks = tuple(a[:whole].reshape(-1, _CHUNK, *a.shape[1:]) for a in arrays)
+    chunks = tuple(a[:whole].reshape(-1, chunk, *a.shape[1:]) for a in arrays)
     return jax.lax.scan(step, fixed, chunks)[1], rest
+
+
+def _accumulated(
+    function: Callable[..., Array], fixed: Any, total: Array, *arrays: Array
+) -> Array:
+    """Return what `function(fixed, total, *chunk)` makes of the total by and by."""
+    n = arrays[0].shape[0]
+    whole = n - n % _CELL_CHUNK
+    remade = jax.checkpoint(function)
+    total = remade(fixed, total, *(a[whole:] for a in arrays))
+    if whole == 0:
+        return total
+
+    def step(carried, chunk):
+        fixed, total = carried
+        return (fixed, remade(fixed, total, *chunk)), None
+
+    chunks = tuple(a[:whole].reshape(-1, _CELL_CHUNK) for a in arrays)
+    return jax.lax.scan(step, (fixed, total), chunks)[0][1]
 
 
 def _factors(t: Array, size: int) -> tuple[Array, Array]:
     """Return T_(J i)(t) and T_j(t), such that all i, j < J reach size degrees."""
     j = _split(size)
-    low = _first(t, j + 1)
-    return jnp.stack(_first(low[j], -(-size // j))), jnp.stack(low[:j])
-
-
-def _first(t: Array, count: int) -> list[Array]:
-    """Return T_0(t) ... of the given count."""
-    found = [jnp.ones_like(t), t]
-    while len(found) < count:
-        found.append(2 * t * found[-1] - found[-2])
-    return found[:count]
+    low = first(t, j + 1)
+    return jnp.stack(first(low[j], -(-size // j))), jnp.stack(low[:j])
 
 
 def _split(size: int) -> int:
@@ -216,10 +307,21 @@ def _unfolding(size: int) -> np.ndarray:
     return unfolding[:size].reshape(size, -1)
 
 
+def steepest(series: Float[Array, "cells order"]) -> Array:
+    """Return the largest derivative of the series at the nodes."""
+    count, order = series.shape
+    slope = series @ _slope(Cells(count, order), series.dtype)
+    return jnp.max(jnp.abs(slope @ np.linalg.inv(analysis(order)).T))
+
+
+def _slope(cells: Cells, dtype: Any) -> Array:
+    """Return D with T_k' = sum_l D_kl T_l, the derivative being that by the point."""
+    return jnp.asarray(cells.number * _slope_of_one(cells.order), dtype)
+
+
 @functools.cache
-def _slope(size: int) -> np.ndarray:
-    """Return D with T_k' = sum_l D_kl T_l."""
-    slope = np.zeros((size, size))
-    for k in range(1, size):
-        slope[k, :k] = np.polynomial.chebyshev.chebder(np.eye(size)[k])[:k]
+def _slope_of_one(order: int) -> np.ndarray:
+    slope = np.zeros((order, order))
+    for k in range(1, order):
+        slope[k, :k] = np.polynomial.chebyshev.chebder(np.eye(order)[k])[:k]
     return slope

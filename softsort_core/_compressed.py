@@ -1,278 +1,314 @@
-"""Soft ranks and sorted values of many inputs: linear time, certified accuracy.
+"""Plans of many inputs or targets: linear time, certified accuracy.
 
-Targets are resolved by the nodes of `_grid`. Up to some thousand inputs are taken as
-they are. More are represented by the Chebyshev points that have their moments: one
-pass over the inputs makes the moments, another evaluates the result.
+Targets are resolved by the nodes of `_panels`. Up to some thousand inputs are taken as
+they are. More are represented by Chebyshev moments: one pass over the inputs makes
+them, another evaluates the result. A single series is the quickest and is enough for
+smooth inputs at a moderate epsilon; moments of many cells are enough for all.
 """
 
 import math
-from collections.abc import Callable
-from enum import Enum, auto
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
+from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon
-from softsort_core._grid import Resolution, grid_plan
-from softsort_core._rounding import clipped, increasing
-from softsort_core._squash import squash, standardisation
+from softsort_core._chebyshev import Cells
+from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
+from softsort_core._squash import (
+    Standardisation,
+    as_double,
+    refined,
+    standardisation,
+)
 
-# Largest error that is returned, relative to the range of the results.
+# Largest error that is returned by default, relative to the range of the results.
 TOLERANCE = 1e-6
 _ORDER = 16
-# Panels of this order times 1 / sqrt(epsilon) resolve whatever inputs there are.
+# Panels of this order times 1 / sqrt(epsilon) resolve whatever points there are.
 _PANELS = 0.46
+# Plans onto few targets are sharper in places, and cheap.
+_FINER_FOR_FEW = 6
 _USUAL_EPSILON, _LEAST_EPSILON = 1e-3, 5e-5
 # So many targets are taken as they are if the panels may be too few.
 _FEW_TARGETS = 2**12
 # Epsilon of the first stage is at least this.
 _SOFT = 0.1
-# More inputs than these are represented by Chebyshev points.
-MANY = 2**13
-# So many are enough for smooth inputs at epsilon 0.01; others take more.
-_FEW_POINTS, _MORE_POINTS, _MOST_POINTS = 64, 512, 1024
-# Plans of at most so many entries between inputs and nodes are made where it matters.
-_ENTRIES = 2**24
+# Cells are epsilon over this wide: two targets apart by 1 share inputs within that.
+_CELL = 2.5
+_MOST_CELLS = 2**14
+# More inputs than these are represented by their moments.
+MANY = 2**11
+# Below this epsilon the single series is not even tried.
 SMALL_EPSILON = 3e-3
-_SMOOTH = Resolution(panels=1, order=64, stages=0)
+SMOOTH = Resolution(panels=1, finer=1, order=64, stages=0, cells=1)
 
 
-class Effort(Enum):
-    """What is tried on many inputs.
-
-    Quick is enough for smooth ones, careful for most others, and either is the first
-    unless only the second is certain.
-    """
-
-    QUICK = auto()
-    CAREFUL = auto()
-    EITHER = auto()
-
-
-def resolution_for(epsilon: Any, m: int) -> Resolution | None:
-    """Return how to resolve m targets, or None if they are taken as they are."""
+def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
+    """Return how to resolve whatever inputs and targets there are."""
     # An epsilon that is traced cannot be looked at.
     traced = isinstance(as_epsilon(epsilon), Tracer)
     known = _USUAL_EPSILON if traced else max(float(epsilon), _LEAST_EPSILON)
-    panels = max(2, math.ceil(_PANELS / math.sqrt(known)))
-    stages = 1 + max(0, math.ceil(math.log(_SOFT / known, 4) - 1e-9))
-    uncertain = traced or epsilon < _LEAST_EPSILON
-    few = _FEW_TARGETS if uncertain else 2 * panels * _ORDER
-    return Resolution(panels, _ORDER, stages) if m > few else None
+    return Resolution(
+        panels=max(2, math.ceil(_PANELS / math.sqrt(known))),
+        finer=2 if is_even else _FINER_FOR_FEW,
+        order=_ORDER,
+        stages=1 + max(0, math.ceil(math.log(_SOFT / known, 4) - 1e-9)),
+        cells=min(_MOST_CELLS, 2 ** math.ceil(math.log2(max(16, _CELL / known)))),
+    )
 
 
-def width(
-    function: Callable[..., Array], n: int, m: int, resolution: Resolution
-) -> int:
-    """Return how many numbers `function` keeps for each of n inputs at a time."""
-    direct = resolution.panels * resolution.order
-    direct += m if function is sorted_values else 0
-    return direct if n <= MANY or n * direct <= _ENTRIES else 1
+def are_many_targets(m: int, epsilon: Any) -> bool:
+    """Return whether m even targets are better resolved than taken as they are."""
+    uncertain = isinstance(epsilon, Tracer) or epsilon < _LEAST_EPSILON
+    return m > (_FEW_TARGETS if uncertain else 2 * resolution_for(epsilon).nodes)
 
 
-def ranks(
-    values: Float[Array, " n"],
-    weights: Float[Array, " n"] | None,
-    squashed: Float[Array, " n"] | None,
-    epsilon: Float[Array, ""],
-    m: int,
-    resolution: Resolution,
-    effort: Effort,
-) -> Float[Array, " n"]:
-    """Return soft ranks among m levels from 0 to 1, or NaN if they are uncertain."""
-
-    def solved(source: "_Inputs | _Series", resolution: Resolution) -> Array:
-        nothing = jnp.zeros(0, values.dtype)
-        grid, error = grid_plan(
-            source.points, source.weights, None, epsilon, nothing, m, resolution
-        )
-        result, left_out = source.at_inputs(grid.given_input(grid.targets))
-        return _certain(result, error + left_out)
-
-    is_direct = width(ranks, values.shape[0], m, resolution) > 1
-    result = _solved(solved, values, weights, squashed, resolution, effort, is_direct)
-    return clipped(result, 0.0, 1.0)
-
-
-def sorted_values(
-    values: Float[Array, " n"],
-    weights: Float[Array, " n"] | None,
-    squashed: Float[Array, " n"] | None,
-    epsilon: Float[Array, ""],
-    m: int,
-    resolution: Resolution,
-    effort: Effort,
-) -> Float[Array, " m"]:
-    """Return m soft sorted values, or NaN if they are uncertain."""
-    used = True if weights is None else weights > 0
-    low = jax.lax.stop_gradient(jnp.min(values, where=used, initial=jnp.inf))
-    high = jax.lax.stop_gradient(jnp.max(values, where=used, initial=-jnp.inf))
-    middle = low / 2 + high / 2
-    range_ = jnp.where(high > low, 2 * (high / 2 - low / 2), 1.0)
-    scaled = (values - middle) / range_
-
-    def solved(source: "_Inputs | _Series", resolution: Resolution) -> Array:
-        a, ax = source.weights, source.weighted(scaled)
-        further = source.further_targets(m)
-        grid, error = grid_plan(source.points, a, ax, epsilon, further, m, resolution)
-        means = grid.given_further(a[-1], ax[-1])
-        result, left_out = source.at_targets(means, m)
-        return _certain(result, error + left_out)
-
-    is_direct = width(sorted_values, values.shape[0], m, resolution) > 1
-    result = _solved(solved, values, weights, squashed, resolution, effort, is_direct)
-    return clipped(increasing(middle + range_ * result), low, high)
-
-
-def _solved(
-    solved: Callable[..., Array],
-    values: Array,
-    weights: Array | None,
-    squashed: Array | None,
-    resolution: Resolution,
-    effort: Effort,
-    is_direct: bool,
-) -> Array:
-    n = values.shape[0]
-
-    def directly():
-        a = jnp.full(n, 1 / n, values.dtype) if weights is None else weights
-        s = squash(values, a) if squashed is None else squashed
-        return solved(_Inputs(s, jnp.broadcast_to(a, (3, n))), resolution)
-
-    def careful():
-        if is_direct:
-            return directly()
-        nodes = resolution.panels * resolution.order
-        size = _MORE_POINTS if 4 * nodes <= _MORE_POINTS else _MOST_POINTS
-        return solved(_series(placed, size), resolution)
-
-    if n <= MANY:
-        return directly()
-    placed = _placed(values, weights, squashed)
-    if effort is Effort.CAREFUL:
-        return careful()
-    quick = solved(_series(placed, _FEW_POINTS), _SMOOTH)
-    if effort is Effort.QUICK:
-        return quick
-    return jax.lax.cond(jnp.isnan(quick[0]), careful, lambda: quick)
-
-
-def _certain(result: Array, error: Array) -> Array:
-    error = jax.lax.stop_gradient(error) + 2 * float(jnp.finfo(result.dtype).eps)
-    return jnp.where(error <= TOLERANCE, result, jnp.nan)
-
-
-class _Inputs(NamedTuple):
-    """Inputs as they are."""
-
-    points: Float[Array, " n"]
-    weights: Float[Array, "3 n"]
-
-    def weighted(self, values: Array) -> Array:
-        return self.weights * values
-
-    def further_targets(self, m: int) -> Array:
-        return jnp.linspace(0.0, 1.0, m, dtype=self.points.dtype)
-
-    def at_inputs(self, levels: Array) -> tuple[Array, float]:
-        return levels, 0.0
-
-    def at_targets(self, means: Array, _: int) -> tuple[Array, float]:
-        return means, 0.0
-
-
-class _Placed(NamedTuple):
-    """Inputs and how they are placed in [-1, 1], on which the points are a scale."""
+@dataclass(frozen=True)
+class Given:
+    """Inputs, their weights and how they are placed where their moments are taken."""
 
     values: Float[Array, " n"]
     weights: Float[Array, " n"] | None
-    placing: chebyshev.Placing
-    saturating: bool
-    middle: Float[Array, ""]
-    half_range: Float[Array, ""]
+    standardisation: Standardisation
+    squashes: bool
 
-    def moments(self, weights: Array | None, size: int) -> Array:
-        return chebyshev.moments(
-            self.values, self.placing, weights, size, self.saturating
+    def squashed(self) -> tuple[Array, Array]:
+        """Return the inputs, squashed, and what the rounding of that left out."""
+        if not self.squashes:
+            return self.values, jnp.zeros_like(self.values)
+        s = jax.nn.sigmoid(self.standardisation.scores(self.values))
+        with jax.enable_x64(True):
+            fine = jax.nn.sigmoid(self.standardisation.fine_scores(self.values))
+            rest = fine - as_double(s)
+        return s, jax.lax.convert_element_type(rest, s.dtype)
+
+    def summary(self, cells: Cells, values: Array | None = None) -> ManyInputs:
+        """Return the moments of the weights, times values."""
+        a, n = self.weights, self.values.shape[0]
+        mass = values if a is None else a if values is None else a * values
+        moments = chebyshev.moments(
+            self.values, self.standardisation, mass, cells, self.squashes
         )
+        if a is None:
+            moments = moments / n
+        if self.squashes:
+            middle = radius = jnp.full((), 0.5, moments.dtype)
+        else:
+            middle, radius, *_ = self.standardisation
+        return ManyInputs(moments, middle, radius)
 
-
-def _placed(values: Array, weights: Array | None, squashed: Array | None) -> _Placed:
-    half = jnp.asarray(0.5, values.dtype)
-    if squashed is None:
-        placing = chebyshev.Placing(*standardisation(values, weights))
-        return _Placed(
-            values, weights, placing._replace(scale=placing.scale / 2), True, half, half
-        )
-    low, high = jax.lax.stop_gradient((jnp.min(squashed), jnp.max(squashed)))
-    middle, half_range = low / 2 + high / 2, high / 2 - low / 2
-    half_range = jnp.where(half_range > 0, half_range, 1.0)
-    zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
-    placing = chebyshev.Placing(middle, half_range, zero, one)
-    return _Placed(squashed, weights, placing, False, middle, half_range)
-
-
-class _Series(NamedTuple):
-    """Chebyshev points with the moments of the inputs, or with the first of them."""
-
-    placed: _Placed
-    points: Float[Array, " k"]
-    weights: Float[Array, "3 k"]
-
-    def weighted(self, values: Array) -> Array:
-        a = self.placed.weights
-        values = values / values.shape[0] if a is None else values * a
-        return _node_weights(self.placed.moments(values, self.points.size))
-
-    def further_targets(self, _: int) -> Array:
-        return (self._nodes() + 1) / 2
-
-    def at_inputs(self, levels: Array) -> tuple[Array, Array]:
-        series = self._analysis() @ levels
-        placed = self.placed
+    def evaluate(self, series: Array) -> Float[Array, " n"]:
         return chebyshev.evaluate(
-            placed.values, placed.placing, series, placed.saturating
-        ), _left_out(series)
-
-    def at_targets(self, means: Array, m: int) -> tuple[Array, Array]:
-        series = self._analysis() @ means
-        dtype = series.dtype
-        positions = jnp.linspace(-1.0, 1.0, m, dtype=dtype)
-        as_they_are = chebyshev.Placing(*jnp.array([0.0, 1.0, 0.0, 1.0], dtype))
-        return chebyshev.evaluate(positions, as_they_are, series, False), _left_out(
-            series
+            self.values, self.standardisation, series, self.squashes
         )
 
-    def _nodes(self) -> Array:
-        return jnp.asarray(chebyshev.nodes(self.points.size), self.points.dtype)
 
-    def _analysis(self) -> Array:
-        return jnp.asarray(chebyshev.analysis(self.points.size), self.points.dtype)
-
-
-def _series(placed: _Placed, size: int) -> _Series:
-    n, dtype = placed.values.shape[0], placed.values.dtype
-    moments = placed.moments(placed.weights, size)
-    if placed.weights is None:
-        moments = moments / n
-    nodes = jnp.asarray(chebyshev.nodes(size), dtype)
-    points = placed.middle + placed.half_range * nodes
-    return _Series(placed, points, _node_weights(moments))
+def _given(
+    values: Array, weights: Array | None, squashed: Array | None, *, is_fine: bool
+) -> Given:
+    if squashed is None:
+        placing = standardisation(values, weights)
+        if is_fine:
+            placing = refined(placing, values, weights)
+        return Given(values, weights, placing, squashes=True)
+    low, high = jax.lax.stop_gradient((jnp.min(squashed), jnp.max(squashed)))
+    radius = jnp.where(high > low, high / 2 - low / 2, 1.0)
+    return Given(squashed, weights, _linear(low / 2 + high / 2, radius), squashes=False)
 
 
-def _node_weights(moments: Float[Array, " k"]) -> Float[Array, "3 k"]:
-    """Return the weights with half, three quarters and all of the moments."""
-    size = moments.shape[0]
-    used = np.arange(size) < np.array([[size // 2], [3 * size // 4], [size]])
-    analysis = jnp.asarray(chebyshev.analysis(size), moments.dtype)
-    return jnp.where(used, moments, 0.0) @ analysis
+def _linear(middle: Array, radius: Array) -> Standardisation:
+    zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
+    return Standardisation(middle, radius, zero, one, zero, zero)
 
 
-def _left_out(series: Array) -> Array:
-    return 2 * jnp.max(jnp.abs(series[-(series.shape[0] // 8) :]))
+@dataclass(frozen=True)
+class CompressedPlan:
+    """A plan between inputs and targets by nodes, to be read as a `Plan` is.
+
+    What is read is NaN where it is not certain.
+
+    Attributes:
+        inputs: how they are represented.
+        given: the inputs themselves.
+        even: the targets, if they are many and even.
+        resolution: how finely all is resolved.
+        found: the nodes, for half, three quarters and all of the order.
+        epsilon: regularisation.
+        tolerance: largest error that is certain enough, relative to the range of what
+            is read.
+    """
+
+    inputs: FewPoints | ManyInputs
+    given: Given
+    even: EvenTargets | None
+    resolution: Resolution
+    found: Found
+    epsilon: Float[Array, ""]
+    tolerance: Any
+
+    @property
+    def input_weights(self) -> Float[Array, " n"]:
+        """The weights of all inputs, which sum to 1."""
+        a, values = self.given.weights, self.given.values
+        return jnp.full(values.shape, 1 / values.size, values.dtype) if a is None else a
+
+    @property
+    def targets(self) -> Float[Array, "3 N"]:
+        """The positions of the nodes of targets, for all three orders."""
+        return jax.lax.convert_element_type(self.found.y, self.epsilon.dtype)
+
+    def given_input(self, values: Float[Array, "*orders N"]) -> Float[Array, " n"]:
+        """Return the expectation of `values`, one per node, at each input."""
+        values = jnp.broadcast_to(values, self.found.y.shape)
+        range_ = _range(jnp.min(values), jnp.max(values))
+        size = 1 if isinstance(self.inputs, FewPoints) else self.resolution.order
+        with jax.enable_x64(True):
+            epsilon, scaled = as_double((self.epsilon, values / range_))
+
+            def at_nodes(each: tuple[Found, Array]) -> Array:
+                found, scaled = each
+                means = jnp.exp(found.log_rows(epsilon)) @ scaled
+                # What they are where there are no inputs does not matter.
+                panels = found.a.reshape(-1, size)
+                occupied = jnp.any(panels != 0, axis=1, keepdims=True)
+                return jnp.where(occupied, means.reshape(-1, size), 0.0)
+
+            error = panels.estimated_error(
+                jax.lax.map(at_nodes, (self.found, scaled)), epsilon
+            )
+        _, log_rows, _ = self._differentiable(jnp.zeros(0, values.dtype))
+        means = jnp.exp(log_rows) @ (values[-1] / range_)
+        left_out = jnp.zeros(())
+        if isinstance(self.inputs, ManyInputs):
+            series, left_out = self.inputs.series(means, self._edges()[0])
+            left_out += _rounding(series)
+            means = self.given.evaluate(series)
+        return range_ * self._certain(means, error, left_out)
+
+    def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
+        """Return the expectation of `values`, one per input, at each target."""
+        if values.ndim > 1:
+            columns = values.reshape(values.shape[0], -1).T
+            means = jax.lax.map(self.given_target, columns)
+            return means.T.reshape(-1, *values.shape[1:])
+        used = True if self.given.weights is None else self.given.weights > 0
+        range_ = _range(
+            jnp.min(values, where=used, initial=jnp.inf),
+            jnp.max(values, where=used, initial=-jnp.inf),
+        )
+        order = self.resolution.order
+        s_edges, y_edges = self._edges()
+        # Reading costs little, so it is the finer still.
+        y_edges = panels.divided(y_edges, self.resolution.finer**2)
+        if self.even is None:
+            further = self.targets[-1]
+        else:
+            further = panels.panel_nodes_of_targets(y_edges, self.even, order)
+            further = further.astype(values.dtype)
+        weighted = self._weighted(values / range_)
+        with jax.enable_x64(True):
+            epsilon, y, wide = as_double((self.epsilon, further, weighted))
+
+            def at_targets(each: tuple[Found, Array]) -> Array:
+                found, used = each
+                _, ax = wide.nodes(found.s_edges, used, order)
+                columns = jnp.exp(found.columns(epsilon, y)[0])
+                return (ax @ columns) / (found.a @ columns)
+
+            orders = jnp.asarray(self.resolution.orders())
+            error = panels.estimated_error(
+                jax.lax.map(at_targets, (self.found, orders)), epsilon
+            )
+        a, _, log_columns = self._differentiable(further)
+        columns = jnp.exp(log_columns)
+        _, ax = weighted.nodes(s_edges, order, order)
+        means = (ax @ columns) / (a @ columns)
+        left_out = jnp.zeros(())
+        if self.even is not None:
+            m = self.even.number
+            means, left_out = self._at_all(means, y_edges, m)
+        return range_ * self._certain(means, error, left_out)
+
+    def _at_all(self, means: Array, y_edges: Array, m: int) -> tuple[Array, Array]:
+        shape = (self.resolution.cells, self.resolution.order)
+        positions = 0.5 + (m - 1) * panels.cell_nodes(shape) / shape[0]
+        matters = jnp.diff(y_edges) > 0
+        series, left_out = panels.cell_series(means, y_edges, positions, matters)
+        radius = jnp.full((), (m - 1) / 2, means.dtype)
+        placing = _linear(radius, radius)
+        indices = jnp.arange(m, dtype=means.dtype)
+        means = chebyshev.evaluate(indices, placing, series, False)
+        return means, left_out + _rounding(series)
+
+    def _weighted(self, values: Array) -> FewPoints | ManyInputs:
+        """Return the inputs, with weights times values for weights."""
+        if isinstance(self.inputs, FewPoints):
+            return self.inputs._replace(weights=self.inputs.weights * values)
+        return self.given.summary(Cells(*self.inputs.moments.shape), values)
+
+    def _last(self) -> Found:
+        """Return the nodes for all of the order, in double precision."""
+        with jax.enable_x64(True):
+            return jax.tree.map(lambda each: each[-1], self.found)
+
+    def _edges(self) -> tuple[Array, Array]:
+        found, dtype = self._last(), self.epsilon.dtype
+        return (
+            jax.lax.convert_element_type(found.s_edges, dtype),
+            jax.lax.convert_element_type(found.y_edges, dtype),
+        )
+
+    def _differentiable(self, further: Array) -> tuple[Array, Array, Array]:
+        """Return weights of the nodes of inputs, rows and further columns, in the log.
+
+        With their derivatives.
+        """
+        order = self.resolution.order
+        s, a = self.inputs.nodes(self._edges()[0], order, order)
+        return a, *panels.log_plan(s, a, self.epsilon, further, self._last())
+
+    def _certain(self, result: Array, error: Array, left_out: Array) -> Array:
+        error = jax.lax.convert_element_type(error, result.dtype)
+        error += jax.lax.stop_gradient(left_out)
+        error += 2 * float(jnp.finfo(result.dtype).eps)
+        return jnp.where(error <= self.tolerance, result, jnp.nan)
+
+
+def _range(low: Array, high: Array) -> Array:
+    return jax.lax.stop_gradient(jnp.where(high > low, high - low, 1.0))
+
+
+def _rounding(series: Float[Array, "cells order"]) -> Array:
+    """Return what the rounding of points in a single cell makes of a series."""
+    if series.shape[0] > 1:
+        return jnp.zeros(())
+    return 2 * float(jnp.finfo(series.dtype).eps) * chebyshev.steepest(series)
+
+
+def compressed_plan(
+    values: Float[Array, " n"],
+    weights: Float[Array, " n"] | None,
+    squashed: Float[Array, " n"] | None,
+    targets: EvenTargets | FewPoints,
+    epsilon: Float[Array, ""],
+    tolerance: Any,
+    resolution: Resolution,
+) -> CompressedPlan:
+    """Return the plan between inputs, given squashed or not, and targets."""
+    given = _given(values, weights, squashed, is_fine=resolution.cells > 1)
+    if values.shape[0] > MANY:
+        inputs = given.summary(Cells(resolution.cells, resolution.order))
+    else:
+        s, rest = given.squashed()
+        n = values.shape[0]
+        a = jnp.full(n, 1 / n, s.dtype) if weights is None else weights
+        inputs = FewPoints(s, rest, a)
+    found = panels.search(inputs, targets, epsilon, resolution)
+    even = targets if isinstance(targets, EvenTargets) else None
+    return CompressedPlan(inputs, given, even, resolution, found, epsilon, tolerance)

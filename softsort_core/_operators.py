@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core import _compressed as compressed
 from softsort_core._arguments import (
     Values,
     as_count,
@@ -22,17 +21,31 @@ from softsort_core._arguments import (
     as_epsilon,
     as_floating,
     as_levels,
+    as_tolerance,
     as_weights,
     is_concrete,
 )
 from softsort_core._axis import normalised_axes, over_slices, slice_size
-from softsort_core._compressed import Effort, resolution_for
+from softsort_core._compressed import (
+    MANY,
+    SMALL_EPSILON,
+    SMOOTH,
+    TOLERANCE,
+    CompressedPlan,
+    are_many_targets,
+    compressed_plan,
+    resolution_for,
+)
 from softsort_core._errors import SoftSortError
-from softsort_core._grid import Resolution
+from softsort_core._panels import EvenTargets, FewPoints, Resolution
 from softsort_core._rounding import clipped, increasing
 from softsort_core._squash import squash
-from softsort_core._transport import Plan, transport
+from softsort_core._transport import Plan, transport, without_lightest
 
+# Entries of a plan that is made at all.
+_LARGEST_PLAN = 2**28
+
+AnyPlan: TypeAlias = Plan | CompressedPlan
 Squashing: TypeAlias = Callable[[Array], Array] | None
 
 
@@ -45,6 +58,7 @@ def sort(
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Array, "..."]:
     """Sort softly: increasing convex combinations of the values along an axis.
 
@@ -66,6 +80,8 @@ def sort(
             deviation.
         input_weights: non-negative weights of the values, of shape (n,) or that of
             `inputs`; uniform by default. A value of weight 0 takes no part.
+        tolerance: largest error of a result by fewer nodes, relative to the range of
+            what results can be, as estimated.
 
     Returns:
         The shape of `inputs` with size n, `topk` or `num_targets` on `axis`. A slice
@@ -88,30 +104,16 @@ def sort(
         )
     topk = as_count(topk, "topk", -1)
     is_topk = 0 < topk < n
-    m = n if is_topk or num_targets is None else num_targets
-    resolution = None if is_topk else resolution_for(epsilon, m)
-    if resolution is not None:
-        return _over_grid(
-            compressed.sorted_values,
-            inputs,
-            axis,
-            m,
-            resolution,
-            epsilon,
-            squashing_fun,
-            input_weights,
-            same_shape=m == n,
-        )
-    b = _sort_weights(n, topk, num_targets)
     return _over_plans(
         _read_topk if is_topk else _read_sorted,
         inputs,
         axis,
-        b,
+        _sort_targets(n, topk, num_targets),
         epsilon,
         squashing_fun,
         input_weights,
-        same_shape=b.size == n and not is_topk,
+        tolerance,
+        same_shape=not is_topk and num_targets in (None, n),
     )
 
 
@@ -124,6 +126,7 @@ def ranks(
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Array, "..."]:
     """Rank softly: the ascending rank of each value, a real number in [0, n - 1].
 
@@ -142,6 +145,7 @@ def ranks(
         squashing_fun: see `sort`.
         input_weights: see `sort`. A value of weight 0 is ranked among the others
             without influencing them.
+        tolerance: see `sort`.
 
     Returns:
         Ranks in the shape of `inputs`. A slice that contains NaN or infinity, or
@@ -157,32 +161,20 @@ def ranks(
     """
     n = slice_size(inputs, axis)
     if target_weights is None:
-        m = max(n, 1) if num_targets is None else num_targets
-        m = as_count(m, "num_targets", 1)
-        resolution = resolution_for(epsilon, m)
-        if resolution is not None:
-            return (n - 1) * _over_grid(
-                compressed.ranks,
-                inputs,
-                axis,
-                m,
-                resolution,
-                epsilon,
-                squashing_fun,
-                input_weights,
-            )
-        b = np.full(m, 1 / m)
+        targets = max(n, 1) if num_targets is None else num_targets
+        targets = as_count(targets, "num_targets", 1)
     else:
-        b = as_distribution(target_weights, "target_weights")
+        targets = as_distribution(target_weights, "target_weights")
     return _over_plans(
-        _read_levels,
+        _read_ranks,
         inputs,
         axis,
-        b,
+        targets,
         epsilon,
         squashing_fun,
         input_weights,
-        (n - 1) * _positions(b.size),
+        tolerance,
+        np.array(n - 1.0),
     )
 
 
@@ -194,6 +186,7 @@ def topk_mask(
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Array, "..."]:
     """Select softly: how far each value belongs to the k largest, in [0, 1].
 
@@ -207,6 +200,7 @@ def topk_mask(
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `sort`; then the selected weight is k / n of the whole.
+        tolerance: see `sort`.
 
     Returns:
         The mask in the shape of `inputs`. A slice that contains NaN or infinity, or
@@ -230,6 +224,7 @@ def topk_mask(
         epsilon,
         squashing_fun,
         input_weights,
+        tolerance,
         np.array([0.0, 1.0]),
     )
 
@@ -243,6 +238,7 @@ def quantile(
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Array, "..."]:
     """Compute soft quantiles: convex combinations of the values near each level.
 
@@ -262,6 +258,7 @@ def quantile(
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `sort`.
+        tolerance: see `sort`.
 
     Returns:
         The shape of `inputs` with size k on `axis` (1 for a scalar `q`), in the order
@@ -291,6 +288,7 @@ def quantile(
         epsilon,
         squashing_fun,
         input_weights,
+        tolerance,
         distinct,
         levels,
         same_shape=False,
@@ -306,6 +304,7 @@ def quantile_normalization(
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Array, "..."]:
     """Give the values the distribution of `targets`, keeping their order.
 
@@ -320,6 +319,7 @@ def quantile_normalization(
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `sort`.
+        tolerance: see `sort`.
 
     Returns:
         Normalised values in the shape of `inputs`. A slice that contains NaN or
@@ -338,10 +338,8 @@ def quantile_normalization(
         raise SoftSortError(f"targets has shape {ladder.shape}: give a vector")
     if is_concrete(targets) and not np.all(np.diff(np.asarray(targets)) >= 0):
         raise SoftSortError("targets is not in ascending order: sort it first")
-    if weights is None:
-        b = np.full(ladder.size, 1 / ladder.size)
-    else:
-        b = as_distribution(weights, "weights")
+    b = np.ones(ladder.size) if weights is None else weights
+    b = as_distribution(b, "weights")
     if b.shape != ladder.shape:
         raise SoftSortError(
             f"weights and targets should have the same shape: {b.shape} != "
@@ -355,6 +353,7 @@ def quantile_normalization(
         epsilon,
         squashing_fun,
         input_weights,
+        tolerance,
         ladder,
     )
 
@@ -367,6 +366,7 @@ def quantize(
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Array, "..."]:
     """Quantize softly: draw the values to `num_levels` levels of equal mass.
 
@@ -380,6 +380,7 @@ def quantize(
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `sort`.
+        tolerance: see `sort`.
 
     Returns:
         Quantized values in the shape of `inputs`. A slice that contains NaN or
@@ -393,9 +394,15 @@ def quantize(
         >>> soft.quantize([1.0, 2.0, 8.0, 9.0], num_levels=2).tolist()
         [1.5, 1.5, 8.5, 8.5]
     """
-    b = np.full(num_levels, 1 / as_count(num_levels, "num_levels", 1))
     return _over_plans(
-        _read_quantized, inputs, axis, b, epsilon, squashing_fun, input_weights
+        _read_quantized,
+        inputs,
+        axis,
+        as_count(num_levels, "num_levels", 1),
+        epsilon,
+        squashing_fun,
+        input_weights,
+        tolerance,
     )
 
 
@@ -408,6 +415,7 @@ def sort_with(
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Array, "..."]:
     """Sort vectors softly by a criterion: convex combinations, by rising criterion.
 
@@ -422,6 +430,7 @@ def sort_with(
         epsilon: regularisation, positive, relative to squashed criteria in (0, 1).
         squashing_fun: maps the criterion to about [0, 1]; see `sort`.
         input_weights: non-negative weights of the vectors, shape (n,).
+        tolerance: see `sort`.
 
     Returns:
         The shape of `inputs`, with size n or `topk` on `axis`. NaN or infinity in the
@@ -450,10 +459,11 @@ def sort_with(
         _read_vectors,
         keys.reshape(n),
         0,
-        _sort_weights(n, topk, None),
+        _sort_targets(n, topk, None),
         epsilon,
         squashing_fun,
         input_weights,
+        tolerance,
         jnp.moveaxis(vectors, axis, 0),
         same_shape=False,
     )[-topk if 0 < topk < n else 0 :]
@@ -463,31 +473,38 @@ def sort_with(
 # How operators read a plan, given what is not transported.
 
 
-def _read_sorted(plan: Plan, values: Array) -> Array:
+def _read_sorted(plan: AnyPlan, values: Array) -> Array:
     return increasing(_combinations(plan, values))
 
 
-def _read_topk(plan: Plan, values: Array) -> Array:
+def _read_topk(plan: AnyPlan, values: Array) -> Array:
     return _read_sorted(plan, values)[1:]
 
 
-def _read_levels(plan: Plan, values: Array, levels: Array) -> Array:
+def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> Array:
+    highest = highest.astype(values.dtype)
+    return clipped(highest * plan.given_input(plan.targets), 0.0, highest)
+
+
+def _read_levels(plan: AnyPlan, values: Array, levels: Array) -> Array:
     """Read a mean of ascending levels, one per target, for each value."""
     levels = levels.astype(values.dtype)
     return clipped(plan.given_input(levels), levels[0], levels[-1])
 
 
-def _read_quantized(plan: Plan, values: Array) -> Array:
+def _read_quantized(plan: AnyPlan, values: Array) -> Array:
     return _read_levels(plan, values, _combinations(plan, values))
 
 
-def _read_quantiles(plan: Plan, values: Array, distinct: Array, levels: Array) -> Array:
+def _read_quantiles(
+    plan: AnyPlan, values: Array, distinct: Array, levels: Array
+) -> Array:
     quantiles = _read_sorted(plan, values)[1::2]
     quantiles = quantiles[jnp.searchsorted(distinct, levels)]
     return jnp.where((levels >= 0) & (levels <= 1), quantiles, jnp.nan)
 
 
-def _read_vectors(plan: Plan, keys: Array, vectors: Array) -> Array:
+def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Array:
     return _combinations(plan, vectors.astype(keys.dtype))
 
 
@@ -495,91 +512,63 @@ def _over_plans(
     read: Callable[..., Array],
     inputs: Values,
     axis: int | Sequence[int],
-    target_weights: Array | np.ndarray,
+    targets: int | Array | np.ndarray,
     epsilon: Any,
     squashing_fun: Squashing,
     input_weights: Values | None,
+    tolerance: Any,
     *given: Array | np.ndarray,
     same_shape: bool = True,
 ) -> Array:
     """Call `read(plan, values, *given)` for each slice and its plan.
 
-    See `over_slices` for the shape of the result.
+    Targets are given by their number or by their weights. See `over_slices` for the
+    shape of the result.
     """
     x, dtype = as_floating(inputs, "inputs")
     a = as_weights(input_weights, "input_weights")
-    b = jnp.asarray(target_weights, x.dtype)
     axes = normalised_axes(axis, x.ndim)
     # The caller's function is called here, not compiled, for it may be new every time.
     squashed = None if squashing_fun is None else _squashed_by(squashing_fun, x, axes)
-    return _read_plans(
-        read, x, a, squashed, b, as_epsilon(epsilon), given, axes, same_shape
-    ).astype(dtype)
-
-
-def _over_grid(
-    function: Callable[..., Array],
-    inputs: Values,
-    axis: int | Sequence[int],
-    m: int,
-    resolution: Resolution,
-    epsilon: Any,
-    squashing_fun: Squashing,
-    input_weights: Values | None,
-    *,
-    same_shape: bool = True,
-) -> Array:
-    """Call a function of `_compressed`, with m targets, for each slice."""
-    x, dtype = as_floating(inputs, "inputs")
-    a = as_weights(input_weights, "input_weights")
-    axes = normalised_axes(axis, x.ndim)
-    squashed = None if squashing_fun is None else _squashed_by(squashing_fun, x, axes)
-    effort = Effort.EITHER
-    if is_concrete(epsilon) and epsilon < compressed.SMALL_EPSILON:
-        effort = Effort.CAREFUL
-    elif is_concrete(x) and slice_size(x, axis) > compressed.MANY:
-        effort = Effort.QUICK
-    epsilon = jnp.asarray(as_epsilon(epsilon), x.dtype)
-
-    def solved(effort):
-        return _solve_grids(
-            function, x, a, squashed, epsilon, m, resolution, effort, axes, same_shape
-        ).astype(dtype)
-
-    result = solved(effort)
-    # What need not be traced need not be compiled either.
-    if effort is Effort.QUICK and jnp.any(jnp.isnan(result)):
-        result = solved(Effort.CAREFUL)
-    return result
-
-
-@functools.partial(
-    jax.jit,
-    static_argnames=("function", "m", "resolution", "effort", "axes", "same_shape"),
-)
-def _solve_grids(
-    function: Callable[..., Array],
-    x: Array,
-    input_weights: Array | None,
-    squashed: Array | None,
-    epsilon: Array,
-    m: int,
-    resolution: Resolution,
-    effort: Effort,
-    axes: tuple[int, ...],
-    same_shape: bool,
-) -> Array:
-    def operator(weights, values, squashed=None):
-        return function(values, weights, squashed, epsilon, m, resolution, effort)
-
-    return over_slices(
-        operator,
-        (x,) if squashed is None else (x, squashed),
-        input_weights,
-        axes,
-        num_targets=compressed.width(function, slice_size(x, axes), m, resolution),
-        same_shape=same_shape,
+    n = slice_size(x, axes)
+    m = targets if isinstance(targets, int) else targets.size
+    is_even = isinstance(targets, int) and are_many_targets(m, as_epsilon(epsilon))
+    b = (
+        None
+        if is_even
+        else jnp.asarray(
+            np.full(m, 1 / m) if isinstance(targets, int) else targets, x.dtype
+        )
     )
+    resolutions = ()
+    if n > MANY or is_even:
+        resolutions = (resolution_for(epsilon, is_even=is_even),)
+    if n > MANY and is_even and (not is_concrete(epsilon) or epsilon >= SMALL_EPSILON):
+        resolutions = (SMOOTH, *resolutions)
+    if is_concrete(x):
+        # What need not be traced need not be compiled either.
+        tries = [(each,) for each in resolutions] or [()]
+    else:
+        tries = [resolutions]
+
+    for each in tries:
+        result = _read_plans(
+            read,
+            x,
+            a,
+            squashed,
+            b,
+            jnp.asarray(as_epsilon(epsilon), x.dtype),
+            as_tolerance(tolerance),
+            given,
+            m,
+            each,
+            axes,
+            same_shape,
+        )
+        if each is tries[-1] or not jnp.any(jnp.isnan(result)):
+            return result.astype(dtype)
+    raise AssertionError
 
 
 def _squashed_by(
@@ -594,37 +583,87 @@ def _squashed_by(
             )
         return result.astype(x.dtype)
 
-    return over_slices(squashed, (x,), None, axes, num_targets=1, same_shape=True)
+    return over_slices(squashed, (x,), None, axes, entries=x.size, same_shape=True)
 
 
-@functools.partial(jax.jit, static_argnames=("read", "axes", "same_shape"))
+@functools.partial(
+    jax.jit, static_argnames=("read", "m", "resolutions", "axes", "same_shape")
+)
 def _read_plans(
     read: Callable[..., Array],
     x: Array,
     input_weights: Array | None,
     squashed: Array | None,
-    target_weights: Array,
-    epsilon: Any,
+    target_weights: Array | None,
+    epsilon: Array,
+    tolerance: Any,
     given: tuple[Array, ...],
+    m: int,
+    resolutions: tuple[Resolution, ...],
     axes: tuple[int, ...],
     same_shape: bool,
 ) -> Array:
-    y = _positions(target_weights.size).astype(x.dtype)
+    """Read a plan of each slice, of the first resolution that is certain.
 
-    def operator(weights, values, squashed=None):
+    Without any, of a plan between all inputs and targets.
+    """
+    n = slice_size(x, axes)
+    y = jnp.asarray(_positions(m), x.dtype)
+
+    def dense(weights, values, squashed):
         if weights is None:
             weights = jnp.full(values.shape, 1 / values.size, values.dtype)
         s = squash(values, weights) if squashed is None else squashed
         logits = -((s[:, None] - y) ** 2) / epsilon
         plan = transport(logits.astype(x.dtype), weights, target_weights)
-        return read(plan, values, *given)
+        return plan._replace(targets=y)
 
+    def compressed(resolution, weights, values, squashed):
+        if target_weights is None:
+            targets = EvenTargets(m)
+        else:
+            b = without_lightest(target_weights)
+            targets = FewPoints(y, jnp.zeros_like(y), b)
+        return compressed_plan(
+            values, weights, squashed, targets, epsilon, tolerance, resolution
+        )
+
+    def operator(weights, values, squashed=None):
+        if not resolutions:
+            return read(dense(weights, values, squashed), values, *given)
+
+        def with_resolution(resolution):
+            plan = compressed(resolution, weights, values, squashed)
+            return read(plan, values, *given)
+
+        first, *others = resolutions
+        result = with_resolution(first)
+        for other in others:
+            result = jax.lax.cond(
+                jnp.any(jnp.isnan(result)),
+                functools.partial(with_resolution, other),
+                lambda result=result: result,
+            )
+        return result
+
+    rows, columns = n, m
+    for resolution in resolutions:
+        rows = n if n <= MANY else resolution.nodes
+        columns = resolution.nodes if target_weights is None else m
+    if resolutions:
+        # Newton's system is the larger one if inputs are compressed.
+        rows = max(rows, columns)
+    if rows * columns > _LARGEST_PLAN:
+        raise SoftSortError(
+            f"a plan between {n} values and {m} targets is too large (more than "
+            f"{_LARGEST_PLAN} entries): use fewer targets or shorter slices"
+        )
     return over_slices(
         operator,
         (x,) if squashed is None else (x, squashed),
         input_weights,
         axes,
-        num_targets=target_weights.size,
+        entries=max(n, rows * columns),
         same_shape=same_shape,
     )
 
@@ -634,12 +673,11 @@ def _positions(m: int) -> np.ndarray:
     return np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])
 
 
-def _sort_weights(n: int, topk: int, num_targets: int | None) -> np.ndarray:
-    """Return equal weights, or for top-k one for the rest before k of 1 / n."""
+def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:
+    """Return how many targets, or for top-k weights of the rest and k of 1 / n."""
     if 0 < topk < n:
         return np.concatenate([[n - topk], np.ones(topk)]) / n
-    m = max(n, 1) if num_targets is None else num_targets
-    return np.full(m, 1 / as_count(m, "num_targets", 1))
+    return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
 
 
 @functools.partial(jax.jit, static_argnames="n")
@@ -656,7 +694,7 @@ def _quantile_weights(
     return jnp.stack([fillers, jnp.full(k + 1, w)], axis=1).reshape(-1)[:-1]
 
 
-def _combinations(plan: Plan, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
+def _combinations(plan: AnyPlan, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
     """Return E[value | target], within the range of the values."""
     used = (plan.input_weights > 0).reshape(-1, *[1] * (values.ndim - 1))
     low = jax.lax.stop_gradient(jnp.min(values, 0, where=used, initial=jnp.inf))

@@ -1,5 +1,7 @@
 """The default squashing of values into (0, 1)."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,27 +9,79 @@ from jaxtyping import Array, Float
 _PART = 2**10
 
 
-def squash(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Array:
+class Standardisation(NamedTuple):
+    """What gives standard scores, ((x - middle) / half_range - offset) * scale.
+
+    Mapping [min, max] to [-1, 1] first keeps squares in range and a large common offset
+    out of every rounding. Middle and half range have no derivative: they cancel. Scale
+    is 0 if all values are equal.
+
+    Attributes:
+        offset_rest: what the rounding of `offset` left out; likewise `scale_rest`.
+    """
+
+    middle: Float[Array, ""]
+    half_range: Float[Array, ""]
+    offset: Float[Array, ""]
+    scale: Float[Array, ""]
+    offset_rest: Float[Array, ""]
+    scale_rest: Float[Array, ""]
+
+    def scores(self, values: Array) -> Array:
+        return ((values - self.middle) / self.half_range - self.offset) * self.scale
+
+    def fine_scores(self, values: Array) -> Array:
+        """Return the scores in double precision, without derivative."""
+        with jax.enable_x64(True):
+            fine, x = as_double((self, values))
+            offset, scale = fine.offset + fine.offset_rest, fine.scale + fine.scale_rest
+            return ((x - fine.middle) / fine.half_range - offset) * scale
+
+
+def as_double(tree: Any) -> Any:
+    """Return all arrays in double precision, without derivative."""
+    with jax.enable_x64(True):
+        return jax.tree.map(
+            lambda each: jax.lax.convert_element_type(each, jnp.float64),
+            jax.lax.stop_gradient(tree),
+        )
+
+
+def squash(values: Float[Array, " n"], weights: Float[Array, " n"] | None) -> Array:
     """Return sigmoid((values - mean) / std), the same for shifted and scaled values.
 
     Mean and standard deviation are those of the weighted values. Equal values all
     become 1/2, with derivative zero.
     """
-    middle, half_range, offset, scale = standardisation(values, weights)
-    return jax.nn.sigmoid(((values - middle) / half_range - offset) * scale)
+    return jax.nn.sigmoid(standardisation(values, weights).scores(values))
+
+
+def refined(
+    rough: Standardisation,
+    values: Float[Array, " n"],
+    weights: Float[Array, " n"] | None,
+) -> Standardisation:
+    """Return the standardisation with what its rounding left out."""
+    with jax.enable_x64(True):
+        x, a, wide = as_double((values, weights, rough))
+        a = None if a is None else a / jnp.sum(a)
+        scaled = (x - wide.middle) / wide.half_range
+        mean = jnp.average(scaled, weights=a)
+        deviation = jnp.sqrt(jnp.average((scaled - mean) ** 2, weights=a))
+        constant = wide.scale == 0
+        scale = jnp.where(constant, 0.0, 1 / jnp.where(constant, 1.0, deviation))
+        rests = mean - wide.offset, scale - wide.scale
+    offset_rest, scale_rest = (
+        jax.lax.convert_element_type(rest, values.dtype) for rest in rests
+    )
+    return rough._replace(offset_rest=offset_rest, scale_rest=scale_rest)
 
 
 def standardisation(
     values: Float[Array, " n"], weights: Float[Array, " n"] | None
-) -> tuple[Array, Array, Array, Array]:
-    """Return what gives standard scores: middle, half_range, offset and scale.
-
-    Scores are ((values - middle) / half_range - offset) * scale. Mapping [min, max] to
-    [-1, 1] first keeps squares in range and a large common offset out of every
-    rounding. Scale is 0 if all values are equal. No weights stand for equal ones.
-    """
+) -> Standardisation:
+    """Return the standardisation of the values; no weights stand for equal ones."""
     used = True if weights is None else weights > 0
-    # Middle and range cancel, so no derivative need pass through them.
     low = jax.lax.stop_gradient(jnp.min(values, where=used, initial=jnp.inf))
     high = jax.lax.stop_gradient(jnp.max(values, where=used, initial=-jnp.inf))
     middle, half_range = low / 2 + high / 2, high / 2 - low / 2
@@ -37,7 +91,9 @@ def standardisation(
     variance = _average((scaled - mean) ** 2, weights)
     constant = variance <= jnp.finfo(values.dtype).tiny
     deviation = jnp.sqrt(jnp.where(constant, 1.0, variance))
-    return middle, half_range, mean, jnp.where(constant, 0.0, 1.0 / deviation)
+    scale = jnp.where(constant, 0.0, 1.0 / deviation)
+    zero = jnp.zeros_like(scale)
+    return Standardisation(middle, half_range, mean, scale, zero, zero)
 
 
 def _average(values: Array, weights: Array | None) -> Array:

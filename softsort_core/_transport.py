@@ -19,7 +19,7 @@ and the same Laplacian gives the implicit derivative of `v`.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,12 +66,14 @@ class Plan(NamedTuple):
         input_weights: a_i, summing to 1.
         target_weights: b_j, summing to 1.
         potentials: v_j.
+        targets: y_j, where targets are numbers.
     """
 
     log_rows: Float[Array, "n m"]
     input_weights: Float[Array, " n"]
     target_weights: Float[Array, " m"]
     potentials: Float[Array, " m"]
+    targets: Any = None
 
     def given_input(self, values: Float[Array, "m *d"]) -> Float[Array, "n *d"]:
         """Return the expectation of `values`, one per target, at each input."""
@@ -101,12 +103,16 @@ def transport(
     The column sums of the plan match `target_weights` to a few units of rounding. A
     plan that could not be brought to that, or whose logits are not finite, is NaN.
     """
-    # Lighter targets count as weightless: the square of their rounding would vanish.
-    lightest = float(jnp.finfo(target_weights.dtype).eps) ** 2
-    target_weights = jnp.where(jnp.abs(target_weights) < lightest, 0.0, target_weights)
+    target_weights = without_lightest(target_weights)
     start = cold_start(logits, target_weights)
     log_rows, potentials = solve(logits, input_weights, target_weights, start)
     return Plan(log_rows, input_weights, target_weights, potentials)
+
+
+def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
+    """Take those for weightless whose rounding, squared, would vanish."""
+    lightest = float(jnp.finfo(b.dtype).eps) ** 2
+    return jnp.where(jnp.abs(b) < lightest, 0.0, b)
 
 
 def cold_start(logits: Float[Array, "n m"], b: Float[Array, " m"]) -> Start:

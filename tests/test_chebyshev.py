@@ -6,32 +6,55 @@ from jax.test_util import check_grads
 from numpy.polynomial import chebyshev as oracle
 
 from softsort_core import _chebyshev as chebyshev
+from softsort_core._chebyshev import Cells
+from softsort_core._squash import Standardisation, refined, standardisation
 
-IDENTITY = chebyshev.Placing(0.0, 1.0, 0.0, 1.0)
+IDENTITY = Standardisation(*map(jnp.float32, (0, 1, 0, 1, 0, 0)))
 
 
 def points(n):
     return np.random.default_rng(n).uniform(-1, 1, n)
 
 
+def vandermonde(t, cells):
+    """Return T_k of where in its cell each point is, in the columns of that cell."""
+    cell = np.minimum((t + 1) / 2 * cells.number, cells.number - 1).astype(int)
+    local = (t + 1) * cells.number - 2 * cell - 1
+    matrix = np.zeros((t.size, *cells))
+    matrix[np.arange(t.size), cell] = oracle.chebvander(local, cells.order - 1)
+    return matrix
+
+
 # Fewer points than a chunk, some chunks and a rest, nothing but chunks.
-@pytest.mark.parametrize("n", [3, 2 * chebyshev._CHUNK + 5, chebyshev._CHUNK])
-@pytest.mark.parametrize("size", [4, 64, 100])
-def test_moments_and_series_are_numpys(x64, n, size):
+@pytest.mark.parametrize("n", [3, 2 * 64 + 5, 64])
+@pytest.mark.parametrize("cells", [Cells(1, 64), Cells(1, 100), Cells(8, 5)])
+def test_moments_and_series_are_numpys(x64, monkeypatch, n, cells):
+    monkeypatch.setattr(chebyshev, "_CHUNK", 64)
+    monkeypatch.setattr(chebyshev, "_CELL_CHUNK", 64)
     t, weights = points(n), np.random.default_rng(1).normal(size=n)
-    coefficients = np.random.default_rng(2).normal(size=size)
-    expected = oracle.chebvander(t, size - 1)
-    placing = jax.tree.map(jnp.asarray, IDENTITY)
-    found = chebyshev.moments(jnp.asarray(t), placing, None, size, False)
+    series = np.random.default_rng(2).normal(size=cells)
+    expected = vandermonde(t, cells)
+    placing = jax.tree.map(lambda each: each.astype(float), IDENTITY)
+    t, weights, series = jnp.asarray(t), jnp.asarray(weights), jnp.asarray(series)
+    found = chebyshev.moments(t, placing, None, cells, False)
     np.testing.assert_allclose(found, expected.sum(axis=0), atol=1e-8)
-    found = chebyshev.moments(
-        jnp.asarray(t), placing, jnp.asarray(weights), size, False
-    )
-    np.testing.assert_allclose(found, weights @ expected, atol=1e-8)
-    found = chebyshev.evaluate(
-        jnp.asarray(t), placing, jnp.asarray(coefficients), False
-    )
-    np.testing.assert_allclose(found, expected @ coefficients, atol=1e-9)
+    found = chebyshev.moments(t, placing, weights, cells, False)
+    np.testing.assert_allclose(found, np.tensordot(weights, expected, 1), atol=1e-8)
+    found = chebyshev.evaluate(t, placing, series, False)
+    np.testing.assert_allclose(found, np.tensordot(expected, series, 2), atol=1e-9)
+
+
+def test_cells_are_finer_than_single_precision():
+    # Values that single precision squashes into one point, but cells tell apart.
+    x = np.float32(1) + np.arange(4096, dtype=np.float32) * 2**-23
+    x = jnp.concatenate([x, jnp.array([-3e3, 3e3], jnp.float32)])
+    placing = refined(standardisation(x, None), x, None)
+    cells = Cells(2**14, 2)
+    found = chebyshev.moments(x, placing, None, cells, True)
+    wide = np.asarray(x, float)
+    t = np.tanh((wide - wide.mean()) / wide.std() / 2)
+    expected = vandermonde(t, cells).sum(axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-4)
 
 
 def test_points_stand_for_a_measure(x64):
@@ -42,14 +65,22 @@ def test_points_stand_for_a_measure(x64):
     assert np.dot(weights, np.exp(nodes)) == pytest.approx(np.exp(t).mean())
 
 
-@pytest.mark.parametrize("saturating", [False, True])
-def test_derivatives(x64, saturating):
-    x, size = jnp.asarray(points(7)), 8
+@pytest.mark.parametrize("squashes", [False, True])
+@pytest.mark.parametrize("cells", [Cells(1, 8), Cells(3, 4)])
+def test_derivatives(x64, squashes, cells):
+    x = jnp.asarray(points(7))
 
     def function(x, offset, scale, weights):
-        placing = chebyshev.Placing(jnp.asarray(0.1), jnp.asarray(2.0), offset, scale)
-        moments = chebyshev.moments(x, placing, weights, size, saturating)
-        return chebyshev.evaluate(x, placing, moments, saturating)
+        placing = Standardisation(
+            jnp.asarray(0.1),
+            jnp.asarray(2.0),
+            offset,
+            scale,
+            jnp.zeros(()),
+            jnp.zeros(()),
+        )
+        moments = chebyshev.moments(x, placing, weights, cells, squashes)
+        return chebyshev.evaluate(x, placing, moments, squashes)
 
     arguments = x, jnp.asarray(0.1), jnp.asarray(0.7), x**2
     check_grads(jax.jit(function), arguments, order=2, modes=["fwd", "rev"], rtol=1e-4)

@@ -1,0 +1,434 @@
+"""Transport between very many points, through few nodes.
+
+The potentials of a transport problem are smooth, so inputs and targets act through
+what any good quadrature makes of them. Panels of neighbouring targets are replaced by
+the nodes of their own Gauss rule, which is known in closed form (the polynomials
+orthogonal on an even grid are Gram's) and is exact, with positive weights, for twice as
+many polynomials as it has nodes; a panel of few targets keeps them. Panels of inputs
+are replaced by Chebyshev points that have their moments.
+
+Where plans are sharp the panels have to be small. A feature of E[s | y] at y is about
+epsilon wide, divided by how far apart the inputs are that share the target; E[y | s]
+likewise. So panels of equal integral of that spread over epsilon resolve every feature,
+and their number is at most of the order of 1 / sqrt(epsilon) whatever the inputs, for
+the integral of the variance over epsilon is half the range of the mean. The spread is
+that of the plan at a larger epsilon, which shrinks until the panels are those of the
+plan.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Float
+
+from softsort_core import _chebyshev as chebyshev
+from softsort_core._squash import as_double
+from softsort_core._transport import Start, cold_start, implicit, solve
+
+# Central moments of this order measure a spread. High ones see the far points that
+# hold little of a mass, whose share falls off exponentially.
+_SPREAD_ORDER = 8
+# Share of the widest spread that every place counts for.
+_LEAST_SPREAD = 1e-3
+_STAGE_RATIO = 4.0
+# Orders of the rules, relative to that of the result, whose results are compared.
+_ORDERS = (0.5, 0.75, 1.0)
+_SAFETY = 3.0
+
+
+class Resolution(NamedTuple):
+    """How finely a plan is resolved.
+
+    Attributes:
+        panels: number of panels of targets.
+        finer: how many times as many there are where nodes are Chebyshev points, whose
+            rules are exact for half as many polynomials.
+        order: nodes of each.
+        stages: how often the panels are chosen anew, at an epsilon 4 times smaller.
+        cells: number of the cells of inputs that panels are made of.
+    """
+
+    panels: int
+    finer: int
+    order: int
+    stages: int
+    cells: int
+
+    @property
+    def nodes(self) -> int:
+        return self.panels * self.order
+
+    def orders(self) -> np.ndarray:
+        """Return the orders whose results are compared; the last is that of all."""
+        return np.round(np.array(_ORDERS) * self.order).astype(int)
+
+
+# Inputs and targets have, for edges of panels:
+#   first_edges(panels): even ones;
+#   nodes(edges, used, order): positions and weights of `order` nodes in each panel, of
+#       which `used` are enough for all moments that are kept;
+#   shares(edges, weights, order): how much of the length of all panels the nodes, with
+#       these weights, stand for; and that length.
+
+
+class FewPoints(NamedTuple):
+    """Points that are taken as they are.
+
+    Attributes:
+        points: their positions.
+        rest: what the rounding of these left out.
+        weights: they sum to 1.
+    """
+
+    points: Float[Array, " n"]
+    rest: Float[Array, " n"]
+    weights: Float[Array, " n"]
+
+    def first_edges(self, panels: int) -> Array:
+        return jnp.zeros(panels + 1)
+
+    def nodes(self, *_: Any) -> tuple[Array, Array]:
+        return self.points + self.rest, self.weights
+
+    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, int]:
+        return jnp.zeros_like(weights), 0
+
+
+class EvenTargets(NamedTuple):
+    """Many evenly spaced targets in [0, 1] of equal weight; edges count them."""
+
+    number: int
+
+    def first_edges(self, panels: int) -> Array:
+        return jnp.asarray(np.round(np.linspace(0.0, self.number, panels + 1)))
+
+    def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
+        nodes, masses = gauss_rule(jnp, jnp.diff(edges), order, used)
+        y = (edges[:-1, None] + nodes) / (self.number - 1)
+        return y.reshape(-1), (masses / self.number).reshape(-1)
+
+    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, int]:
+        return weights * self.number, self.number
+
+
+class ManyInputs(NamedTuple):
+    """Inputs as the moments of even cells of [middle - radius, middle + radius]."""
+
+    moments: Float[Array, "cells order"]
+    middle: Float[Array, ""]
+    radius: Float[Array, ""]
+
+    def first_edges(self, panels: int) -> Array:
+        cells = self.moments.shape[0]
+        return jnp.asarray(np.round(np.linspace(0.0, cells, panels + 1)))
+
+    def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
+        cells = self.moments.shape[0]
+        positions = 2 * _panel_nodes(edges, order) / cells - 1
+        kept = jnp.where(np.arange(order) < used, self.panel_moments(edges), 0.0)
+        weights = kept @ jnp.asarray(chebyshev.analysis(order), kept.dtype)
+        return self.middle + self.radius * positions.reshape(-1), weights.reshape(-1)
+
+    def shares(self, edges: Array, _weights: Array, order: int) -> tuple[Array, int]:
+        # Fejer's rule.
+        even = np.arange(0, order, 2)
+        rule = (1 / (1 - even**2.0)) @ chebyshev.analysis(order)[even]
+        return (jnp.diff(edges)[:, None] * rule).reshape(-1), self.moments.shape[0]
+
+    def panel_moments(self, edges: Array) -> Array:
+        order = self.moments.shape[1]
+        masses = self.moments @ jnp.asarray(
+            chebyshev.analysis(order), self.moments.dtype
+        )
+        panel, terms = _in_panels(edges, cell_nodes(self.moments.shape), order)
+        return jax.ops.segment_sum(
+            masses.reshape(-1, 1) * terms, panel, edges.shape[0] - 1
+        )
+
+    def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
+        """Return the series, in cells, of what has these values at the nodes.
+
+        And what it may leave out where there are inputs.
+        """
+        occupied = self.panel_moments(edges)[:, 0] != 0
+        return cell_series(levels, edges, cell_nodes(self.moments.shape), occupied)
+
+
+def cell_nodes(shape: tuple[int, ...]) -> np.ndarray:
+    """Return the nodes of cells that are [0, 1], [1, 2] ..."""
+    cells, order = shape
+    return np.arange(cells)[:, None] + (chebyshev.nodes(order) + 1) / 2
+
+
+def cell_series(
+    levels: Float[Array, " k"], edges: Array, positions: Any, matters: Array
+) -> tuple[Array, Array]:
+    """Return the series, in cells with nodes at these positions, of panels.
+
+    Args:
+        levels: values at the nodes of panels.
+        edges: the edges of these.
+        positions: of the nodes of each cell, in the units of the edges.
+        matters: which panels do.
+
+    Returns:
+        The series, of shape (cells, order), and how large its last terms are.
+    """
+    order = positions.shape[1]
+    analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
+    series = levels.reshape(-1, order) @ analysis.T
+    panel, terms = _in_panels(edges.astype(levels.dtype), positions, order)
+    values = jnp.sum(series[panel] * terms, axis=1)
+    last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
+    return values.reshape(-1, order) @ analysis.T, 2 * jnp.max(jnp.abs(last))
+
+
+def divided(edges: Array, parts: int) -> Array:
+    """Return the edges of even parts of each panel."""
+    inner = edges[:-1, None] + jnp.diff(edges)[:, None] * (np.arange(parts) / parts)
+    return jnp.append(inner.reshape(-1), edges[-1])
+
+
+def panel_nodes_of_targets(edges: Array, targets: EvenTargets, order: int) -> Array:
+    """Return Chebyshev points of the panels, each target being in the middle of 1."""
+    return (_panel_nodes(edges, order).reshape(-1) - 0.5) / (targets.number - 1)
+
+
+def _panel_nodes(edges: Array, order: int) -> Array:
+    inside = (chebyshev.nodes(order) + 1) / 2
+    return edges[:-1, None] + jnp.diff(edges)[:, None] * inside
+
+
+def _in_panels(edges: Array, positions: Any, order: int) -> tuple[Array, Array]:
+    """Return the panel of each position and T_k < order of where in it that is."""
+    positions = jnp.asarray(positions, edges.dtype).reshape(-1)
+    panel = jnp.searchsorted(edges, positions, side="right") - 1
+    panel = jnp.clip(panel, 0, edges.shape[0] - 2)
+    width = edges[panel + 1] - edges[panel]
+    local = 2 * (positions - edges[panel]) / jnp.where(width > 0, width, 1.0) - 1
+    angles = jnp.arccos(jnp.clip(local, -1.0, 1.0))
+    return panel, jnp.cos(angles[:, None] * np.arange(order))
+
+
+def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
+    """Return nodes in [0, c - 1] and weights of 0, 1, ... c - 1, for each count c.
+
+    With min(used, c) nodes that have a weight; the others have none.
+    """
+    k = np.arange(1, order)
+    c = counts[:, None]
+    squares = k**2 * (c**2 - k**2) / (4.0 * (4 * k**2 - 1))
+    off = xp.sqrt(xp.where((k < c) & (k < used), squares, 0.0))
+    upper = xp.concatenate([off, off[:, :1] * 0], axis=1)[:, :, None] * np.eye(
+        order, k=1
+    )
+    nodes, vectors = xp.linalg.eigh(upper + xp.swapaxes(upper, 1, 2))
+    shares = vectors[:, 0, :] ** 2
+    return nodes + (c - 1) / 2, c * xp.where(shares > 1e-24, shares, 0.0)
+
+
+class Found(NamedTuple):
+    """A plan by nodes, in double precision and without derivative.
+
+    Attributes:
+        s: positions of the nodes of inputs.
+        a: their weights.
+        y: positions of the nodes of targets.
+        b: their weights, summing to 1.
+        v: potentials of these.
+        s_edges: the edges of the panels of inputs.
+        y_edges: the edges of the panels of targets.
+    """
+
+    s: Float[Array, " k"]
+    a: Float[Array, " k"]
+    y: Float[Array, " N"]
+    b: Float[Array, " N"]
+    v: Float[Array, " N"]
+    s_edges: Float[Array, " panels+1"]
+    y_edges: Float[Array, " panels+1"]
+
+    def log_rows(self, epsilon: Array) -> Array:
+        """Return log p_ij; targets without weight take no part."""
+        scores = self.v - _costs(self.s, self.y) / epsilon
+        scores = jnp.where(self.b > 0, scores, -jnp.inf)
+        return scores - logsumexp(scores, axis=1, keepdims=True)
+
+    def columns(self, epsilon: Array, y: Array) -> tuple[Array, Array]:
+        """Return log p_ij of further targets y less its maximum, and that.
+
+        As if they were so light that they changed nothing, with potentials 0.
+        """
+        scores = self.v - _costs(self.s, self.y) / epsilon
+        scores = jnp.where(self.b > 0, scores, -jnp.inf)
+        log_shares = -_costs(self.s, y) / epsilon
+        log_shares -= logsumexp(scores, axis=1, keepdims=True)
+        log_shares = jnp.where(self.a[:, None] != 0, log_shares, -jnp.inf)
+        peak = jnp.max(log_shares, axis=0)
+        return log_shares - peak, peak
+
+    def potentials_at(self, epsilon: Array, y: Array, b: Array) -> Array:
+        """Return the potentials of targets y that would give them their mass b."""
+        log_shares, peak = self.columns(epsilon, y)
+        # Negative weights can do no more than rounding here.
+        received = jnp.clip(self.a @ jnp.exp(log_shares), 1e-300)
+        return jnp.log(jnp.where(b > 0, b, 1.0)) - peak - jnp.log(received)
+
+
+def _costs(s: Array, y: Array) -> Array:
+    return (s[:, None] - y) ** 2
+
+
+def search(
+    inputs: FewPoints | ManyInputs,
+    targets: FewPoints | EvenTargets,
+    epsilon: Float[Array, ""],
+    resolution: Resolution,
+) -> Found:
+    """Return plans at half, three quarters and all of the order, stacked."""
+    with jax.enable_x64(True):
+        inputs, epsilon = as_double((inputs, epsilon))
+        if isinstance(targets, FewPoints):
+            targets = as_double(targets)
+        return _search(inputs, targets, epsilon, resolution)
+
+
+def _search(
+    inputs: FewPoints | ManyInputs,
+    targets: FewPoints | EvenTargets,
+    epsilon: Float[Array, ""],
+    resolution: Resolution,
+) -> Found:
+    panels, finer, order, stages, _ = resolution
+    # In the last stage panels are chosen at epsilon itself. Then they stay.
+    softer = _STAGE_RATIO ** np.arange(stages - 1, -1, -1.0)
+    orders = np.append(np.full(stages, order), resolution.orders()[[2, 1, 0]])
+    jobs = (
+        epsilon * np.append(softer, np.ones(3)),
+        jnp.asarray(orders),
+        np.arange(len(orders)) < stages,
+    )
+
+    def nodes(s_edges, y_edges, used):
+        s, a = inputs.nodes(s_edges, used, order)
+        y, b = targets.nodes(y_edges, used, order)
+        # They sum to 1 only in the precision they came in.
+        return s, a / jnp.sum(a), y, b / jnp.sum(b)
+
+    def advance(before, job):
+        found, old_epsilon, cold = before
+        new_epsilon, used, choosing = job
+        s_edges, y_edges = found.s_edges, found.y_edges
+        s, a, y, b = nodes(s_edges, y_edges, used)
+        logits = -_costs(s, y) / new_epsilon
+        extended = found.potentials_at(old_epsilon, y, b)
+        warm_start = Start(jnp.asarray(1.0), extended * (old_epsilon / new_epsilon))
+        start = jax.tree.map(
+            functools.partial(jnp.where, cold), cold_start(logits, b), warm_start
+        )
+        log_rows, v = solve(logits, a, b, start)
+        found = Found(s, a, y, b, v, s_edges, y_edges)
+
+        rows = jnp.where(b > 0, jnp.exp(log_rows), 0.0)
+        columns = jnp.maximum(a, 0.0)[:, None] * rows
+        if isinstance(targets, FewPoints):
+            # What light targets draw their mass from has to be resolved as well.
+            rows += jnp.exp(found.columns(new_epsilon, y)[0])
+        s_shares, s_length = inputs.shares(s_edges, a, order)
+        y_shares, y_length = targets.shares(y_edges, b, order)
+        chosen = found._replace(
+            s_edges=_equal_parts(
+                _spread(y, rows.T), s_shares, s_length, finer * panels
+            ),
+            y_edges=_equal_parts(_spread(s, columns), y_shares, y_length, panels),
+        )
+        after = jax.tree.map(functools.partial(jnp.where, choosing), chosen, found)
+        return (after, new_epsilon, jnp.asarray(False)), found
+
+    edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
+    anything = Found(*nodes(*edges, order), jnp.zeros(0), *edges)
+    anything = anything._replace(v=jnp.zeros_like(anything.b))
+    _, all_found = jax.lax.scan(advance, (anything, epsilon, jnp.asarray(True)), jobs)
+    return jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
+
+
+def _spread(positions: Array, shares: Array) -> Array:
+    """Return how far apart, at each column of shares, the positions are."""
+    total = jnp.sum(shares, axis=0)
+    shares = shares / jnp.where(total > 0, total, 1.0)
+    gaps = positions[:, None] - positions @ shares
+    return jnp.sum(shares * gaps**_SPREAD_ORDER, axis=0) ** (1 / _SPREAD_ORDER)
+
+
+def _equal_parts(density: Array, shares: Array, length: int, panels: int) -> Array:
+    """Return whole-numbered edges in [0, length] of panels of equal integral."""
+    density = density + _LEAST_SPREAD * jnp.max(density)
+
+    def integral(density):
+        return jnp.concatenate([jnp.zeros(1), jnp.cumsum(density)])
+
+    rising = integral(density * shares)
+    levels = jnp.linspace(0.0, 1.0, panels + 1) * rising[-1]
+    edges = jnp.round(jnp.interp(levels, rising, integral(shares)))
+    return edges.at[0].set(0).at[-1].set(length)
+
+
+def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
+    """Return how far the last may be off, from results in [0, 1] at growing order.
+
+    Errors of Gauss rules shrink geometrically with the order: the next difference
+    would be smaller than the last in the ratio of the last two. Half of that shrinking
+    is taken for granted. Rounding of costs over epsilon comes on top.
+    """
+    half, most, full = results
+    first, second = jnp.max(jnp.abs(most - half)), jnp.max(jnp.abs(full - most))
+    ratio = jnp.where(first > 0, jnp.minimum(second / first, 1.0), 1.0)
+    rounding = 2 * float(jnp.finfo(full.dtype).eps) * (10 + 1 / epsilon)
+    return _SAFETY * second * jnp.sqrt(ratio) + rounding
+
+
+@jax.custom_jvp
+def log_plan(
+    s: Float[Array, " k"],
+    a: Float[Array, " k"],
+    epsilon: Float[Array, ""],
+    further: Float[Array, " f"],
+    found: Found,
+) -> tuple[Float[Array, "k N"], Float[Array, "k f"]]:
+    """Return the rows of a plan and the columns at further targets, in the log.
+
+    With the derivatives of those that solve the problem, by inputs s, their weights a
+    and epsilon.
+    """
+    del a  # is that of what was found
+    with jax.enable_x64(True):
+        wide = as_double(epsilon)
+        rows = found.log_rows(wide)
+        columns, _ = found.columns(wide, as_double(further))
+        return jax.tree.map(
+            lambda each: jax.lax.convert_element_type(each, s.dtype), (rows, columns)
+        )
+
+
+@log_plan.defjvp
+def _log_plan_jvp(primals, tangents):
+    s, a, epsilon, further, found = primals
+    s_dot, a_dot, epsilon_dot, *_ = tangents
+    log_rows, log_columns = log_plan(*primals)
+
+    def logits_dot(y):
+        gap = (s[:, None] - y) / epsilon
+        return gap * (gap * epsilon_dot - 2 * s_dot[:, None])
+
+    y, b = (jax.lax.convert_element_type(each, s.dtype) for each in (found.y, found.b))
+    towards = logits_dot(y)
+    v_dot, shift = implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
+    change = (
+        towards + v_dot - shift[:, None],
+        logits_dot(further) - shift[:, None],
+    )
+    return (log_rows, log_columns), change

@@ -1,0 +1,1 @@
+"""Times of softsort beside those of others: `make bench`."""
