@@ -11,16 +11,35 @@ from softsort_core._operators import (
     sort_with,
     topk_mask,
 )
+from softsort_core._report import Report, solve_report
+from softsort_core._summaries import (
+    Solution,
+    Statistics,
+    Summary,
+    describe,
+    merge,
+    solve,
+    summarise,
+)
 
 __all__ = [
+    "Report",
     "SoftSortError",
+    "Solution",
+    "Statistics",
+    "Summary",
     "TransportMaps",
+    "describe",
+    "merge",
     "multivariate_cdf_quantile_maps",
     "quantile",
     "quantile_normalization",
     "quantize",
     "ranks",
+    "solve",
+    "solve_report",
     "sort",
     "sort_with",
+    "summarise",
     "topk_mask",
 ]

@@ -78,8 +78,8 @@ class Placing(NamedTuple):
 
     def tangents(self, values: Array, values_dot: Array, dot: Standardisation) -> Array:
         """Return the tangents of the points."""
-        middle, half_range, offset, scale, *_ = self.standardisation
-        scaled = (values - middle) / half_range - offset
+        _, half_range, offset, scale, *_ = self.standardisation
+        scaled = self.standardisation.scaled(values) - offset
         moved = (values_dot / half_range - dot.offset) * scale + scaled * dot.scale
         return moved * (1 - self.points(values) ** 2) / 2 if self.squashes else moved
 
@@ -205,7 +205,9 @@ def _evaluate(values: Array, placing: Placing, series: Array) -> Array:
             return jnp.sum(low * (folded @ high), axis=0)
 
     main, rest = _in_chunks(of_chunk, fixed, chunk, values)
-    return jnp.concatenate([main.reshape(-1), rest])
+    # What is not concatenated is not copied.
+    parts = [part for part in (main.reshape(-1), rest) if part.size]
+    return jnp.concatenate(parts)
 
 
 @moments.defjvp

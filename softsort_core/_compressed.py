@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
 from softsort_core import _panels as panels
-from softsort_core._arguments import as_epsilon
+from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
 from softsort_core._squash import (
@@ -34,7 +34,7 @@ _ORDER = 16
 _PANELS = 0.46
 # Plans onto few targets are sharper in places, and cheap.
 _FINER_FOR_FEW = 6
-_USUAL_EPSILON, _LEAST_EPSILON = 1e-3, 5e-5
+_USUAL_EPSILON, LEAST_EPSILON = 1e-3, 5e-5
 # So many targets are taken as they are if the panels may be too few.
 _FEW_TARGETS = 2**12
 # Epsilon of the first stage is at least this.
@@ -53,7 +53,7 @@ def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
     """Return how to resolve whatever inputs and targets there are."""
     # An epsilon that is traced cannot be looked at.
     traced = isinstance(as_epsilon(epsilon), Tracer)
-    known = _USUAL_EPSILON if traced else max(float(epsilon), _LEAST_EPSILON)
+    known = _USUAL_EPSILON if traced else max(float(epsilon), LEAST_EPSILON)
     return Resolution(
         panels=max(2, math.ceil(_PANELS / math.sqrt(known))),
         finer=2 if is_even else _FINER_FOR_FEW,
@@ -63,9 +63,24 @@ def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
     )
 
 
+def resolutions_for(
+    n: int, m: int, epsilon: Any, *, are_even: bool
+) -> tuple[Resolution | None, ...]:
+    """Return how plans between n inputs and m targets are resolved, one after another.
+
+    The later ones if the earlier are not certain. None takes all as they are.
+    """
+    is_even = are_even and are_many_targets(m, epsilon)
+    if n <= MANY and not is_even:
+        return (None,)
+    careful = resolution_for(epsilon, is_even=is_even)
+    is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
+    return (SMOOTH, careful) if n > MANY and is_even and not is_small else (careful,)
+
+
 def are_many_targets(m: int, epsilon: Any) -> bool:
     """Return whether m even targets are better resolved than taken as they are."""
-    uncertain = isinstance(epsilon, Tracer) or epsilon < _LEAST_EPSILON
+    uncertain = isinstance(epsilon, Tracer) or epsilon < LEAST_EPSILON
     return m > (_FEW_TARGETS if uncertain else 2 * resolution_for(epsilon).nodes)
 
 
@@ -135,7 +150,7 @@ class CompressedPlan:
 
     Attributes:
         inputs: how they are represented.
-        given: the inputs themselves.
+        given: the inputs themselves, `Given` if they are known.
         even: the targets, if they are many and even.
         resolution: how finely all is resolved.
         found: the nodes, for half, three quarters and all of the order.
@@ -145,7 +160,7 @@ class CompressedPlan:
     """
 
     inputs: FewPoints | ManyInputs
-    given: Given
+    given: Any
     even: EvenTargets | None
     resolution: Resolution
     found: Found
@@ -165,31 +180,11 @@ class CompressedPlan:
 
     def given_input(self, values: Float[Array, "*orders N"]) -> Float[Array, " n"]:
         """Return the expectation of `values`, one per node, at each input."""
-        values = jnp.broadcast_to(values, self.found.y.shape)
         range_ = _range(jnp.min(values), jnp.max(values))
-        size = 1 if isinstance(self.inputs, FewPoints) else self.resolution.order
-        with jax.enable_x64(True):
-            epsilon, scaled = as_double((self.epsilon, values / range_))
-
-            def at_nodes(each: tuple[Found, Array]) -> Array:
-                found, scaled = each
-                means = jnp.exp(found.log_rows(epsilon)) @ scaled
-                # What they are where there are no inputs does not matter.
-                panels = found.a.reshape(-1, size)
-                occupied = jnp.any(panels != 0, axis=1, keepdims=True)
-                return jnp.where(occupied, means.reshape(-1, size), 0.0)
-
-            error = panels.estimated_error(
-                jax.lax.map(at_nodes, (self.found, scaled)), epsilon
-            )
-        _, log_rows, _ = self._differentiable(jnp.zeros(0, values.dtype))
-        means = jnp.exp(log_rows) @ (values[-1] / range_)
-        left_out = jnp.zeros(())
+        means, error = self.at_inputs(values / range_)
         if isinstance(self.inputs, ManyInputs):
-            series, left_out = self.inputs.series(means, self._edges()[0])
-            left_out += _rounding(series)
-            means = self.given.evaluate(series)
-        return range_ * self._certain(means, error, left_out)
+            means = self.given.evaluate(means)
+        return range_ * jnp.where(error <= self.tolerance, means, jnp.nan)
 
     def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
         """Return the expectation of `values`, one per input, at each target."""
@@ -202,20 +197,63 @@ class CompressedPlan:
             jnp.min(values, where=used, initial=jnp.inf),
             jnp.max(values, where=used, initial=-jnp.inf),
         )
+        if isinstance(self.inputs, FewPoints):
+            weights = self.inputs.weights * (values / range_)
+            weighted = self.inputs._replace(weights=weights)
+        else:
+            cells = Cells(*self.inputs.moments.shape)
+            weighted = self.given.summary(cells, values / range_)
+        means, error = self.at_targets(weighted)
+        if self.even is not None:
+            means = evaluate_even(means, 0, self.even.number, self.even.number)
+        return range_ * jnp.where(error <= self.tolerance, means, jnp.nan)
+
+    def at_inputs(self, values: Array) -> tuple[Array, Array]:
+        """Return the expectation of values, which differ by up to 1, given an input.
+
+        At the inputs, or as series in cells if these are many; and its error.
+        """
+        values = jnp.broadcast_to(values, self.found.y.shape)
+        size = 1 if isinstance(self.inputs, FewPoints) else self.resolution.order
+        with jax.enable_x64(True):
+            epsilon, wide = as_double((self.epsilon, values))
+
+            def at_nodes(each: tuple[Found, Array]) -> Array:
+                found, values = each
+                means = jnp.exp(found.log_rows(epsilon)) @ values
+                # What they are where there are no inputs does not matter.
+                panels = found.a.reshape(-1, size)
+                occupied = jnp.any(panels != 0, axis=1, keepdims=True)
+                return jnp.where(occupied, means.reshape(-1, size), 0.0)
+
+            error = panels.estimated_error(
+                jax.lax.map(at_nodes, (self.found, wide)), epsilon
+            )
+        _, log_rows, _ = self._differentiable(jnp.zeros(0, values.dtype))
+        means = jnp.exp(log_rows) @ values[-1]
+        if isinstance(self.inputs, FewPoints):
+            return means, self._total(error, jnp.zeros(()))
+        series, left_out = self.inputs.series(means, self._edges()[0])
+        return series, self._total(error, left_out + _rounding(series))
+
+    def at_targets(self, weighted: FewPoints | ManyInputs) -> tuple[Array, Array]:
+        """Return the expectation of values, which differ by up to 1, given a target.
+
+        At the targets, or as series in cells if these are many; and its error.
+        `weighted` are the inputs with values times weights for weights.
+        """
         order = self.resolution.order
         s_edges, y_edges = self._edges()
         # Reading costs little, so it is the finer still.
         y_edges = panels.divided(y_edges, self.resolution.finer**2)
-        if self.even is None:
-            further = self.targets[-1]
-        else:
+        further = self.targets[-1]
+        if self.even is not None:
             further = panels.panel_nodes_of_targets(y_edges, self.even, order)
-            further = further.astype(values.dtype)
-        weighted = self._weighted(values / range_)
+            further = further.astype(self.epsilon.dtype)
         with jax.enable_x64(True):
             epsilon, y, wide = as_double((self.epsilon, further, weighted))
 
-            def at_targets(each: tuple[Found, Array]) -> Array:
+            def at_further(each: tuple[Found, Array]) -> Array:
                 found, used = each
                 _, ax = wide.nodes(found.s_edges, used, order)
                 columns = jnp.exp(found.columns(epsilon, y)[0])
@@ -223,34 +261,36 @@ class CompressedPlan:
 
             orders = jnp.asarray(self.resolution.orders())
             error = panels.estimated_error(
-                jax.lax.map(at_targets, (self.found, orders)), epsilon
+                jax.lax.map(at_further, (self.found, orders)), epsilon
             )
         a, _, log_columns = self._differentiable(further)
         columns = jnp.exp(log_columns)
         _, ax = weighted.nodes(s_edges, order, order)
         means = (ax @ columns) / (a @ columns)
-        left_out = jnp.zeros(())
-        if self.even is not None:
-            m = self.even.number
-            means, left_out = self._at_all(means, y_edges, m)
-        return range_ * self._certain(means, error, left_out)
-
-    def _at_all(self, means: Array, y_edges: Array, m: int) -> tuple[Array, Array]:
-        shape = (self.resolution.cells, self.resolution.order)
-        positions = 0.5 + (m - 1) * panels.cell_nodes(shape) / shape[0]
+        if self.even is None:
+            return means, self._total(error, jnp.zeros(()))
+        shape = (self.resolution.cells, order)
+        positions = (self.even.number - 1) * panels.cell_nodes(shape) / shape[0]
         matters = jnp.diff(y_edges) > 0
-        series, left_out = panels.cell_series(means, y_edges, positions, matters)
-        radius = jnp.full((), (m - 1) / 2, means.dtype)
-        placing = _linear(radius, radius)
-        indices = jnp.arange(m, dtype=means.dtype)
-        means = chebyshev.evaluate(indices, placing, series, False)
-        return means, left_out + _rounding(series)
+        series, left_out = panels.cell_series(means, y_edges, 0.5 + positions, matters)
+        return series, self._total(error, left_out + _rounding(series))
 
-    def _weighted(self, values: Array) -> FewPoints | ManyInputs:
-        """Return the inputs, with weights times values for weights."""
-        if isinstance(self.inputs, FewPoints):
-            return self.inputs._replace(weights=self.inputs.weights * values)
-        return self.given.summary(Cells(*self.inputs.moments.shape), values)
+    def effort(self) -> tuple[Array, Array]:
+        """Return the number of Newton steps, and how far they are from the solution.
+
+        That is the largest relative difference between the mass of a node of targets
+        and what it receives.
+        """
+        with jax.enable_x64(True):
+            found, epsilon = self._last(), as_double(self.epsilon)
+            received = found.a @ jnp.exp(found.log_rows(epsilon))
+            shares = received / jnp.where(found.b > 0, found.b, 1.0)
+            residual = jnp.max(jnp.where(found.b > 0, jnp.abs(shares - 1), 0.0))
+            steps = jnp.max(self.found.steps)
+            return (
+                jax.lax.convert_element_type(steps, self.epsilon.dtype),
+                jax.lax.convert_element_type(residual, self.epsilon.dtype),
+            )
 
     def _last(self) -> Found:
         """Return the nodes for all of the order, in double precision."""
@@ -273,11 +313,17 @@ class CompressedPlan:
         s, a = self.inputs.nodes(self._edges()[0], order, order)
         return a, *panels.log_plan(s, a, self.epsilon, further, self._last())
 
-    def _certain(self, result: Array, error: Array, left_out: Array) -> Array:
-        error = jax.lax.convert_element_type(error, result.dtype)
-        error += jax.lax.stop_gradient(left_out)
-        error += 2 * float(jnp.finfo(result.dtype).eps)
-        return jnp.where(error <= self.tolerance, result, jnp.nan)
+    def _total(self, error: Array, left_out: Array) -> Array:
+        error = jax.lax.convert_element_type(error, left_out.dtype)
+        ulp = float(jnp.finfo(self.epsilon.dtype).eps)
+        return jax.lax.stop_gradient(error + left_out) + 2 * ulp
+
+
+def evaluate_even(series: Array, start: int, stop: int, m: int) -> Array:
+    """Return a series in cells at the targets from `start` to `stop` of m even ones."""
+    radius = jnp.full((), (m - 1) / 2, series.dtype)
+    indices = jnp.arange(start, stop, dtype=series.dtype)
+    return chebyshev.evaluate(indices, _linear(radius, radius), series, False)
 
 
 def _range(low: Array, high: Array) -> Array:
@@ -309,6 +355,20 @@ def compressed_plan(
         n = values.shape[0]
         a = jnp.full(n, 1 / n, s.dtype) if weights is None else weights
         inputs = FewPoints(s, rest, a)
+    return _plan(inputs, given, targets, epsilon, tolerance, resolution)
+
+
+def plan_of_many(
+    inputs: ManyInputs,
+    targets: EvenTargets,
+    epsilon: Float[Array, ""],
+    resolution: Resolution,
+) -> CompressedPlan:
+    """Return the plan between inputs of which only moments are known, and targets."""
+    return _plan(inputs, None, targets, epsilon, jnp.inf, resolution)
+
+
+def _plan(inputs, given, targets, epsilon, tolerance, resolution) -> CompressedPlan:
     found = panels.search(inputs, targets, epsilon, resolution)
     even = targets if isinstance(targets, EvenTargets) else None
     return CompressedPlan(inputs, given, even, resolution, found, epsilon, tolerance)

@@ -27,25 +27,20 @@ from softsort_core._arguments import (
 )
 from softsort_core._axis import normalised_axes, over_slices, slice_size
 from softsort_core._compressed import (
+    LEAST_EPSILON,
     MANY,
-    SMALL_EPSILON,
-    SMOOTH,
     TOLERANCE,
-    CompressedPlan,
-    are_many_targets,
-    compressed_plan,
-    resolution_for,
+    resolutions_for,
 )
 from softsort_core._errors import SoftSortError
-from softsort_core._panels import EvenTargets, FewPoints, Resolution
+from softsort_core._hard import hard_if_certain, hard_ranks
+from softsort_core._panels import Resolution
+from softsort_core._plans import AnyPlan, plan_of
 from softsort_core._rounding import clipped, increasing
-from softsort_core._squash import squash
-from softsort_core._transport import Plan, transport, without_lightest
 
 # Entries of a plan that is made at all.
 _LARGEST_PLAN = 2**28
 
-AnyPlan: TypeAlias = Plan | CompressedPlan
 Squashing: TypeAlias = Callable[[Array], Array] | None
 
 
@@ -508,6 +503,10 @@ def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Array:
     return _combinations(plan, vectors.astype(keys.dtype))
 
 
+# What they tend to as epsilon -> 0, with as many targets as inputs.
+_HARD = {_read_sorted: np.sort, _read_ranks: hard_ranks}
+
+
 def _over_plans(
     read: Callable[..., Array],
     inputs: Values,
@@ -531,44 +530,47 @@ def _over_plans(
     # The caller's function is called here, not compiled, for it may be new every time.
     squashed = None if squashing_fun is None else _squashed_by(squashing_fun, x, axes)
     n = slice_size(x, axes)
-    m = targets if isinstance(targets, int) else targets.size
-    is_even = isinstance(targets, int) and are_many_targets(m, as_epsilon(epsilon))
-    b = (
-        None
-        if is_even
-        else jnp.asarray(
-            np.full(m, 1 / m) if isinstance(targets, int) else targets, x.dtype
-        )
+    are_even = isinstance(targets, int)
+    m = targets if are_even else targets.size
+    resolutions = resolutions_for(n, m, as_epsilon(epsilon), are_even=are_even)
+    arguments = (
+        x,
+        a,
+        squashed,
+        None if are_even else jnp.asarray(targets, x.dtype),
+        jnp.asarray(as_epsilon(epsilon), x.dtype),
+        as_tolerance(tolerance),
+        given,
     )
-    resolutions = ()
-    if n > MANY or is_even:
-        resolutions = (resolution_for(epsilon, is_even=is_even),)
-    if n > MANY and is_even and (not is_concrete(epsilon) or epsilon >= SMALL_EPSILON):
-        resolutions = (SMOOTH, *resolutions)
-    if is_concrete(x):
-        # What need not be traced need not be compiled either.
-        tries = [(each,) for each in resolutions] or [()]
-    else:
-        tries = [resolutions]
 
-    for each in tries:
-        result = _read_plans(
+    def solved(resolutions):
+        return _read_plans(
             read,
-            x,
-            a,
-            squashed,
-            b,
-            jnp.asarray(as_epsilon(epsilon), x.dtype),
-            as_tolerance(tolerance),
-            given,
-            m,
-            each,
+            *arguments,
+            targets if are_even else None,
+            resolutions,
             axes,
             same_shape,
         )
-        if each is tries[-1] or not jnp.any(jnp.isnan(result)):
+
+    if not all(is_concrete(leaf) for leaf in jax.tree.leaves(arguments)):
+        return solved(resolutions)[0].astype(dtype)
+    if (read in _HARD and targets == n and a is None and len(axes) == 1) and (
+        epsilon < LEAST_EPSILON and n > 1
+    ):
+        # So small an epsilon is costly, if it can be solved for at all.
+        result = hard_if_certain(
+            _HARD[read], x, squashed, axes[0], float(epsilon), float(tolerance)
+        )
+        if result is not None:
             return result.astype(dtype)
-    raise AssertionError
+    # What need not be traced need not be compiled either.
+    *others, last = resolutions
+    for each in others:
+        result, uncertain = solved((each,))
+        if not uncertain:
+            return result.astype(dtype)
+    return solved((last,))[0].astype(dtype)
 
 
 def _squashed_by(
@@ -598,42 +600,24 @@ def _read_plans(
     epsilon: Array,
     tolerance: Any,
     given: tuple[Array, ...],
-    m: int,
-    resolutions: tuple[Resolution, ...],
+    m: int | None,
+    resolutions: tuple[Resolution | None, ...],
     axes: tuple[int, ...],
     same_shape: bool,
-) -> Array:
+) -> tuple[Array, Array]:
     """Read a plan of each slice, of the first resolution that is certain.
 
-    Without any, of a plan between all inputs and targets.
+    Targets are given by their weights or, if equal, by their number m. Also return
+    whether any slice is not certain.
     """
     n = slice_size(x, axes)
-    y = jnp.asarray(_positions(m), x.dtype)
-
-    def dense(weights, values, squashed):
-        if weights is None:
-            weights = jnp.full(values.shape, 1 / values.size, values.dtype)
-        s = squash(values, weights) if squashed is None else squashed
-        logits = -((s[:, None] - y) ** 2) / epsilon
-        plan = transport(logits.astype(x.dtype), weights, target_weights)
-        return plan._replace(targets=y)
-
-    def compressed(resolution, weights, values, squashed):
-        if target_weights is None:
-            targets = EvenTargets(m)
-        else:
-            b = without_lightest(target_weights)
-            targets = FewPoints(y, jnp.zeros_like(y), b)
-        return compressed_plan(
-            values, weights, squashed, targets, epsilon, tolerance, resolution
-        )
+    targets: Any = target_weights if m is None else m
 
     def operator(weights, values, squashed=None):
-        if not resolutions:
-            return read(dense(weights, values, squashed), values, *given)
-
         def with_resolution(resolution):
-            plan = compressed(resolution, weights, values, squashed)
+            plan = plan_of(
+                values, weights, squashed, targets, epsilon, tolerance, resolution
+            )
             return read(plan, values, *given)
 
         first, *others = resolutions
@@ -646,19 +630,17 @@ def _read_plans(
             )
         return result
 
-    rows, columns = n, m
-    for resolution in resolutions:
-        rows = n if n <= MANY else resolution.nodes
-        columns = resolution.nodes if target_weights is None else m
-    if resolutions:
+    rows, columns = n, np.size(targets) if m is None else m
+    for resolution in filter(None, resolutions):
+        columns = columns if m is None else resolution.nodes
         # Newton's system is the larger one if inputs are compressed.
-        rows = max(rows, columns)
+        rows = n if n <= MANY else max(resolution.nodes, columns)
     if rows * columns > _LARGEST_PLAN:
         raise SoftSortError(
-            f"a plan between {n} values and {m} targets is too large (more than "
+            f"a plan between {n} values and {columns} targets is too large (more than "
             f"{_LARGEST_PLAN} entries): use fewer targets or shorter slices"
         )
-    return over_slices(
+    result = over_slices(
         operator,
         (x,) if squashed is None else (x, squashed),
         input_weights,
@@ -666,11 +648,7 @@ def _read_plans(
         entries=max(n, rows * columns),
         same_shape=same_shape,
     )
-
-
-def _positions(m: int) -> np.ndarray:
-    """Return m evenly spaced targets in [0, 1]; a single one lies in the middle."""
-    return np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])
+    return result, jnp.any(jnp.isnan(result))
 
 
 def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:

@@ -242,6 +242,7 @@ class Found(NamedTuple):
         v: potentials of these.
         s_edges: the edges of the panels of inputs.
         y_edges: the edges of the panels of targets.
+        steps: how many the solver took, in all until then.
     """
 
     s: Float[Array, " k"]
@@ -251,6 +252,7 @@ class Found(NamedTuple):
     v: Float[Array, " N"]
     s_edges: Float[Array, " panels+1"]
     y_edges: Float[Array, " panels+1"]
+    steps: Float[Array, ""]
 
     def log_rows(self, epsilon: Array) -> Array:
         """Return log p_ij; targets without weight take no part."""
@@ -330,8 +332,8 @@ def _search(
         start = jax.tree.map(
             functools.partial(jnp.where, cold), cold_start(logits, b), warm_start
         )
-        log_rows, v = solve(logits, a, b, start)
-        found = Found(s, a, y, b, v, s_edges, y_edges)
+        log_rows, v, steps = solve(logits, a, b, start)
+        found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps)
 
         rows = jnp.where(b > 0, jnp.exp(log_rows), 0.0)
         columns = jnp.maximum(a, 0.0)[:, None] * rows
@@ -350,7 +352,7 @@ def _search(
         return (after, new_epsilon, jnp.asarray(False)), found
 
     edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
-    anything = Found(*nodes(*edges, order), jnp.zeros(0), *edges)
+    anything = Found(*nodes(*edges, order), jnp.zeros(0), *edges, jnp.zeros(()))
     anything = anything._replace(v=jnp.zeros_like(anything.b))
     _, all_found = jax.lax.scan(advance, (anything, epsilon, jnp.asarray(True)), jobs)
     return jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
@@ -387,7 +389,7 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     half, most, full = results
     first, second = jnp.max(jnp.abs(most - half)), jnp.max(jnp.abs(full - most))
     ratio = jnp.where(first > 0, jnp.minimum(second / first, 1.0), 1.0)
-    rounding = 2 * float(jnp.finfo(full.dtype).eps) * (10 + 1 / epsilon)
+    rounding = 8 * float(jnp.finfo(full.dtype).eps) * (30 + 1 / epsilon)
     return _SAFETY * second * jnp.sqrt(ratio) + rounding
 
 

@@ -66,6 +66,7 @@ class Plan(NamedTuple):
         input_weights: a_i, summing to 1.
         target_weights: b_j, summing to 1.
         potentials: v_j.
+        steps: how many the solver took.
         targets: y_j, where targets are numbers.
     """
 
@@ -73,6 +74,7 @@ class Plan(NamedTuple):
     input_weights: Float[Array, " n"]
     target_weights: Float[Array, " m"]
     potentials: Float[Array, " m"]
+    steps: Float[Array, ""]
     targets: Any = None
 
     def given_input(self, values: Float[Array, "m *d"]) -> Float[Array, "n *d"]:
@@ -105,8 +107,8 @@ def transport(
     """
     target_weights = without_lightest(target_weights)
     start = cold_start(logits, target_weights)
-    log_rows, potentials = solve(logits, input_weights, target_weights, start)
-    return Plan(log_rows, input_weights, target_weights, potentials)
+    log_rows, potentials, steps = solve(logits, input_weights, target_weights, start)
+    return Plan(log_rows, input_weights, target_weights, potentials, steps)
 
 
 def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
@@ -206,8 +208,10 @@ def solve(
     a: Float[Array, " n"],
     b: Float[Array, " m"],
     start: Start,
-) -> tuple[Float[Array, "n m"], Float[Array, " m"]]:
+) -> tuple[Float[Array, "n m"], Float[Array, " m"], Float[Array, ""]]:
     """Return log p and v: damped Newton steps on the semi-dual, epsilon shrinking.
+
+    And how many steps these were.
 
     With `logits = -cost / epsilon`, a level t in (0, 1] stands for epsilon / t. The
     potentials of a level, scaled with t, start the next one. The last level is
@@ -295,17 +299,19 @@ def solve(
         jnp.max(jnp.abs(excess)) <= _ACCURACY[b.dtype.name]
     )
     failure = jnp.where(finite & accurate, 0.0, jnp.nan).astype(b.dtype)
-    return end.log_rows + failure, end.anchor + end.correction + failure
+    potentials = end.anchor + end.correction
+    return end.log_rows + failure, potentials + failure, end.steps.astype(b.dtype)
 
 
 @solve.defjvp
 def _solve_jvp(primals, tangents):
     logits, a, b, start = primals
     logits_dot, a_dot, b_dot, _ = tangents
-    log_rows, potentials = solve(logits, a, b, start)
+    log_rows, potentials, steps = solve(logits, a, b, start)
     potentials_dot, shift = implicit(log_rows, a, b, logits_dot, a_dot, b_dot)
     log_rows_dot = logits_dot + potentials_dot - shift[:, None]
-    return (log_rows, potentials), (log_rows_dot, potentials_dot)
+    changes = log_rows_dot, potentials_dot, jnp.zeros_like(steps)
+    return (log_rows, potentials, steps), changes
 
 
 def implicit(
@@ -331,3 +337,15 @@ def implicit(
     direct = a_dot @ rows + a @ (rows * (logits_dot - shift[:, None]))
     potentials_dot = _newton_step(rows, a, b, b_dot - direct)
     return potentials_dot, shift + rows @ potentials_dot
+
+
+def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
+    """Return how a further Newton step would change what is read at the inputs.
+
+    To first order that is the error of `values`, one per target, given an input.
+    """
+    a, b = plan.input_weights, plan.target_weights
+    rows = _rows(plan.log_rows, b)
+    excess = b - _sum_in_blocks(a[:, None] * rows)
+    step = _newton_step(rows, a, b, excess)
+    return rows @ (values * step) - (rows @ values) * (rows @ step)

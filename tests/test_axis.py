@@ -60,7 +60,7 @@ MEDIAN = functools.partial(soft.quantile, q=0.5)
 
 
 @pytest.mark.parametrize(
-    ("operator", "n"), [*((soft.ranks, n) for n in range(2, 10)), (MEDIAN, 5)]
+    ("operator", "n"), [*((soft.ranks, n) for n in (2, 5, 9)), (MEDIAN, 5)]
 )
 def test_many_short_rows(operator, n):
     """Batches of tiny products must be right: more than 32,768 rows of 2 to 9."""

@@ -69,12 +69,9 @@ def test_gauss_rules_of_even_grids(x64):
             assert (w > 0).sum() == min(c, used)
 
 
-@pytest.mark.parametrize(
-    ("n", "epsilon", "kinds"), [(N, 0.01, KINDS), (500, 1e-3, HARDEST)]
-)
-def test_ranks_and_sorted_values_are_the_dense_ones(x64, n, epsilon, kinds):
-    for kind in kinds:
-        check(sample(kind, n), epsilon, 1e-8)
+def test_ranks_and_sorted_values_are_the_dense_ones(x64):
+    for kind in KINDS:
+        check(sample(kind, N), 0.01, 1e-8)
 
 
 @pytest.mark.usefixtures("few_are_many")
@@ -95,7 +92,6 @@ def test_so_they_are_where_plans_are_sharp(x64):
 def test_weights_and_squashing(x64):
     x = sample("exponential", N)
     weights = np.random.default_rng(0).uniform(size=N)
-    check(x, 0.1, weights=weights)
     check(x, 0.1, weights=np.where(x < 1, weights, 0))
     squashed = squash(jnp.asarray(x), jnp.full(N, 1 / N))
     np.testing.assert_allclose(
@@ -141,7 +137,6 @@ def test_unusual_inputs():
     assert np.isfinite(ranks[[0, 2]]).all()
     np.testing.assert_allclose(ranks[2], (N - 1) / 2, rtol=1e-5)
     np.testing.assert_array_equal(soft.sort(rows[2]), np.full(N, 5))
-    assert soft.ranks(x.astype(np.float16)).dtype == np.float16
 
 
 def test_memory_is_bounded():

@@ -59,9 +59,8 @@ def test_derivatives_in_weights_and_targets(x64):
         (lambda v: soft.sort_with(v, x, epsilon=0.1), jnp.outer(x, x)),
     ]
     for function, argument in cases:
-        check_grads(
-            jax.jit(function), (argument,), order=1, modes=["fwd", "rev"], rtol=1e-5
-        )
+        # Backwards is forwards, transposed.
+        check_grads(jax.jit(function), (argument,), order=1, modes=["rev"], rtol=1e-5)
 
 
 @functools.cache
@@ -72,7 +71,7 @@ def gradient_of(name):
     return jax.jit(jax.grad(loss))
 
 
-@pytest.mark.parametrize("n", [2, 3, 10, 50, 200])
+@pytest.mark.parametrize("n", [3, 20, 200])
 @pytest.mark.parametrize("name", ["sort", "ranks"])
 def test_single_precision_gradients(x64, name, n):
     """They are near those in double precision, of the same rounded values."""

@@ -36,12 +36,12 @@ def column_sums(logits, b):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("targets", TARGETS)
-@pytest.mark.parametrize("n", [1, 2, 10, 47, 500])
+@pytest.mark.parametrize("n", [2, 10, 300])
 def test_column_sums(x64, n, targets, dtype):
     b = TARGETS[targets](n)
     tolerance = {"float32": 1e-6, "float64": 1e-10}[dtype]
     hardest = ("normal", "two clusters", "two values", "heavy tail")
-    for kind in KINDS if n < 500 else hardest:
+    for kind in KINDS if n < 300 else hardest:
         for epsilon in EPSILONS:
             sums = column_sums(logits_of(sample(kind, n), len(b), epsilon, dtype), b)
             error = np.abs(sums - b).max()
