@@ -393,7 +393,7 @@ def quantize(
         _read_quantized,
         inputs,
         axis,
-        as_count(num_levels, "num_levels", 1),
+        np.full(num_levels, 1 / as_count(num_levels, "num_levels", 1)),
         epsilon,
         squashing_fun,
         input_weights,
@@ -555,7 +555,7 @@ def _over_plans(
 
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(arguments)):
         return solved(resolutions)[0].astype(dtype)
-    if (read in _HARD and targets == n and a is None and len(axes) == 1) and (
+    if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1
     ):
         # So small an epsilon is costly, if it can be solved for at all.
