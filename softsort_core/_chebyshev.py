@@ -121,7 +121,7 @@ def moments(
     """Return sum_i weights_i T_k(t_i) in each cell; no weights stand for ones."""
     placing = Placing(standardisation, squashes)
     if cells.number == 1:
-        return _moments(values, placing, weights, cells)
+        return _moments(values, placing, weights, cells, wide=True)
     with jax.enable_x64(True):
         total = _moments(values, placing, weights, cells, wide=True)
         return jax.lax.convert_element_type(total, values.dtype)
@@ -135,7 +135,18 @@ def evaluate(
     squashes: bool,
 ) -> Float[Array, " n"]:
     """Return sum_k series_k T_k(t_i), by the series of its cell, for all i."""
-    return _evaluate(values, Placing(standardisation, squashes), series)
+    n = values.shape[0]
+    chunk, fixed, of_chunk = _evaluation(Placing(standardisation, squashes), series)
+    if n <= chunk:
+        return of_chunk(fixed, values)
+
+    # In place, so that nothing is copied. The last two chunks overlap.
+    def step(i, found):
+        start = jnp.minimum(i * chunk, n - chunk)
+        part = jax.lax.dynamic_slice(values, (start,), (chunk,))
+        return jax.lax.dynamic_update_slice(found, of_chunk(fixed, part), (start,))
+
+    return jax.lax.fori_loop(0, -(-n // chunk), step, jnp.zeros_like(values))
 
 
 def _moments(
@@ -171,7 +182,23 @@ def _moments(
             low = low * each
         return high @ low.T
 
-    main, rest = _in_chunks(of_chunk, placing.standardisation, _CHUNK, *arrays)
+    whole = values.shape[0] // _CHUNK
+    if wide and whole:
+        # Nothing is copied, as slices of whole chunks would be.
+        def step(i, sums):
+            parts = (
+                jax.lax.dynamic_slice(each, (i * _CHUNK,), (_CHUNK,)) for each in arrays
+            )
+            products = of_chunk(placing.standardisation, *parts)
+            return sums.at[i].set(products)
+
+        rest = of_chunk(
+            placing.standardisation, *(each[whole * _CHUNK :] for each in arrays)
+        )
+        sums = jnp.zeros((whole, *rest.shape), rest.dtype)
+        main = jax.lax.fori_loop(0, whole, step, sums)
+    else:
+        main, rest = _in_chunks(of_chunk, placing.standardisation, _CHUNK, *arrays)
     with jax.enable_x64(True):
         main = jnp.sum(jax.lax.convert_element_type(main, jnp.float64), axis=0)
     products = jax.lax.convert_element_type(main, rest.dtype) + rest
@@ -180,6 +207,16 @@ def _moments(
 
 
 def _evaluate(values: Array, placing: Placing, series: Array) -> Array:
+    """Evaluate likewise, in a way that jax can transpose."""
+    chunk, fixed, of_chunk = _evaluation(placing, series)
+    main, rest = _in_chunks(of_chunk, fixed, chunk, values)
+    # What is not concatenated is not copied.
+    parts = [part for part in (main.reshape(-1), rest) if part.size]
+    return jnp.concatenate(parts) if parts else values
+
+
+def _evaluation(placing: Placing, series: Array) -> tuple[int, Any, Any]:
+    """Return the size of chunks, what is fixed, and their function of it and values."""
     count, order = series.shape
     standardisation, squashes = placing
     if count > 1:
@@ -196,7 +233,7 @@ def _evaluate(values: Array, placing: Placing, series: Array) -> Array:
         chunk = _CHUNK
         unfolding = jnp.asarray(_unfolding(order), series.dtype)
         folded = (series[0] @ unfolding).reshape(-1, _split(order)).T
-        fixed = standardisation, folded.astype(values.dtype)
+        fixed = standardisation, folded
 
         def of_chunk(fixed, values):
             standardisation, folded = fixed
@@ -204,10 +241,7 @@ def _evaluate(values: Array, placing: Placing, series: Array) -> Array:
             high, low = _factors(points, order)
             return jnp.sum(low * (folded @ high), axis=0)
 
-    main, rest = _in_chunks(of_chunk, fixed, chunk, values)
-    # What is not concatenated is not copied.
-    parts = [part for part in (main.reshape(-1), rest) if part.size]
-    return jnp.concatenate(parts)
+    return chunk, fixed, of_chunk
 
 
 @moments.defjvp

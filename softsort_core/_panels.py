@@ -313,19 +313,26 @@ def _search(
         epsilon * np.append(softer, np.ones(3)),
         jnp.asarray(orders),
         np.arange(len(orders)) < stages,
+        None,
     )
+    if isinstance(targets, EvenTargets) and stages == 0:
+        # Nodes that are known beforehand need not be found while it runs.
+        m = targets.number
+        rules = [gauss_rule(np, np.array([float(m)]), order, used) for used in orders]
+        y, b = (np.stack(each).reshape(-1, order) for each in zip(*rules, strict=True))
+        jobs = *jobs[:-1], (jnp.asarray(y / (m - 1)), jnp.asarray(b / m))
 
-    def nodes(s_edges, y_edges, used):
+    def nodes(s_edges, y_edges, used, fixed=None):
         s, a = inputs.nodes(s_edges, used, order)
-        y, b = targets.nodes(y_edges, used, order)
+        y, b = targets.nodes(y_edges, used, order) if fixed is None else fixed
         # They sum to 1 only in the precision they came in.
         return s, a / jnp.sum(a), y, b / jnp.sum(b)
 
     def advance(before, job):
         found, old_epsilon, cold = before
-        new_epsilon, used, choosing = job
+        new_epsilon, used, choosing, fixed = job
         s_edges, y_edges = found.s_edges, found.y_edges
-        s, a, y, b = nodes(s_edges, y_edges, used)
+        s, a, y, b = nodes(s_edges, y_edges, used, fixed)
         logits = -_costs(s, y) / new_epsilon
         extended = found.potentials_at(old_epsilon, y, b)
         warm_start = Start(jnp.asarray(1.0), extended * (old_epsilon / new_epsilon))
