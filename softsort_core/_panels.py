@@ -26,8 +26,9 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
+from softsort_core._hard import hard_potentials
 from softsort_core._squash import as_double
-from softsort_core._transport import Start, cold_start, implicit, solve
+from softsort_core._transport import implicit, solve
 
 # Central moments of this order measure a spread. High ones see the far points that
 # hold little of a mass, whose share falls off exponentially.
@@ -329,17 +330,18 @@ def _search(
         return s, a / jnp.sum(a), y, b / jnp.sum(b)
 
     def advance(before, job):
-        found, old_epsilon, cold = before
+        found, old_epsilon, is_first = before
         new_epsilon, used, choosing, fixed = job
         s_edges, y_edges = found.s_edges, found.y_edges
         s, a, y, b = nodes(s_edges, y_edges, used, fixed)
         logits = -_costs(s, y) / new_epsilon
         extended = found.potentials_at(old_epsilon, y, b)
-        warm_start = Start(jnp.asarray(1.0), extended * (old_epsilon / new_epsilon))
-        start = jax.tree.map(
-            functools.partial(jnp.where, cold), cold_start(logits, b), warm_start
+        guess = jnp.where(
+            is_first,
+            hard_potentials(s, a, y, b, new_epsilon),
+            extended * (old_epsilon / new_epsilon),
         )
-        log_rows, v, steps = solve(logits, a, b, start)
+        log_rows, v, steps = solve(logits, a, b, guess)
         found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps)
 
         rows = jnp.where(b > 0, jnp.exp(log_rows), 0.0)

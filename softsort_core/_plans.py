@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from softsort_core._compressed import CompressedPlan, compressed_plan
+from softsort_core._hard import hard_potentials
 from softsort_core._panels import EvenTargets, FewPoints, Resolution
 from softsort_core._squash import squash
 from softsort_core._transport import Plan, transport, without_lightest
@@ -53,4 +54,5 @@ def plan_of(
         a = jnp.full(values.shape, 1 / values.size, values.dtype)
     s = squash(values, a) if squashed is None else squashed
     logits = -((s[:, None] - y) ** 2) / epsilon
-    return transport(logits.astype(values.dtype), a, b)._replace(targets=y)
+    guess = hard_potentials(s, a, y, b, epsilon)
+    return transport(logits.astype(values.dtype), a, b, guess)._replace(targets=y)

@@ -23,8 +23,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 # Far more than any solve needs (the worst seen in the tests takes 60).
 _MAX_STEPS = 200
@@ -34,26 +33,14 @@ _FIRST_LEVEL_SPAN = 5.0
 _LEVEL_RATIO = 4.0
 _BLOCK = 16
 # Systems of this many unknowns are solved by elimination, which in large batches is
-# several times faster than a call of LAPACK for each, and does not load it.
+# many times faster than a call of LAPACK for each, and does not load it.
 _ELIMINATED = 12
 # Largest error of a column sum that is returned at all.
 _ACCURACY = {"float32": 1e-6, "float64": 1e-10}
-# Relative error of the column sums at which the next level may begin.
-_LEVEL_TOLERANCE = 0.1
+# Relative error of the column sums from which a step may end a level.
+_LEVEL_TOLERANCE = 0.3
 # Difference that the last step made between two potentials, likewise.
 _LEVEL_SPREAD = 10.0
-
-
-class Start(NamedTuple):
-    """Where a solve begins: a level in (0, 1], epsilon / level being that much softer.
-
-    Attributes:
-        level: the first level.
-        potentials: a guess of v there.
-    """
-
-    level: Float[Array, ""]
-    potentials: Float[Array, " m"]
 
 
 class Plan(NamedTuple):
@@ -99,16 +86,19 @@ def transport(
     logits: Float[Array, "n m"],
     input_weights: Float[Array, " n"],
     target_weights: Float[Array, " m"],
+    guess: Float[Array, " m"] | None = None,
 ) -> Plan:
     """Solve the entropic transport problem of the given logits (-cost / epsilon).
 
     The column sums of the plan match `target_weights` to a few units of rounding. A
-    plan that could not be brought to that, or whose logits are not finite, is NaN.
+    plan that could not be brought to that, or whose logits are not finite, is NaN. A
+    guess of the potentials saves steps.
     """
-    target_weights = without_lightest(target_weights)
-    start = cold_start(logits, target_weights)
-    log_rows, potentials, steps = solve(logits, input_weights, target_weights, start)
-    return Plan(log_rows, input_weights, target_weights, potentials, steps)
+    b = without_lightest(target_weights)
+    if guess is None:
+        guess = annealed(*jax.lax.stop_gradient((logits, input_weights, b)))
+    log_rows, potentials, steps = solve(logits, input_weights, b, guess)
+    return Plan(log_rows, input_weights, b, potentials, steps)
 
 
 def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
@@ -117,38 +107,44 @@ def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
     return jnp.where(jnp.abs(b) < lightest, 0.0, b)
 
 
-def cold_start(logits: Float[Array, "n m"], b: Float[Array, " m"]) -> Start:
-    """Start so smoothly that Newton's iteration converges from anywhere."""
-    span = jnp.max(logits) - jnp.min(logits)
-    level = jnp.minimum(1.0, _FIRST_LEVEL_SPAN / span)
-    return jax.lax.stop_gradient(Start(level, jnp.log(jnp.where(b > 0, b, 1.0))))
+# What follows takes arrays of these shapes or, with a further axis at the end, batches
+# of small problems, so that the compiler's innermost loops are long.
 
 
 def _normalised(
-    scores: Float[Array, "n m"], active: Bool[Array, " m"]
-) -> Float[Array, "n m"]:
+    scores: Float[Array, "n m *batch"], active: Bool[Array, "m *batch"]
+) -> tuple[Float[Array, "n m *batch"], Float[Array, "n m *batch"]]:
+    """Return log p, and p where targets have weight."""
     masked = jnp.where(active, scores, -jnp.inf)
-    return scores - logsumexp(masked, axis=1, keepdims=True)
+    peak = jnp.max(masked, axis=1, keepdims=True)
+    shares = jnp.exp(masked - peak)
+    total = jnp.sum(shares, axis=1, keepdims=True)
+    return scores - (peak + jnp.log(total)), shares / total
 
 
-def _rows(log_rows: Float[Array, "n m"], b: Float[Array, " m"]) -> Float[Array, "n m"]:
+def _rows(
+    log_rows: Float[Array, "n m *batch"], b: Float[Array, "m *batch"]
+) -> Float[Array, "n m *batch"]:
     return jnp.exp(jnp.where(b > 0, log_rows, -jnp.inf))
 
 
-def _sum_in_blocks(terms: Float[Array, "n m"]) -> Float[Array, " m"]:
-    """Sum over the first axis with a rounding error that grows like log n, not n."""
+def _received(
+    rows: Float[Array, "n m *batch"], a: Float[Array, "n *batch"]
+) -> Float[Array, "m *batch"]:
+    """Return c, with a rounding error that grows like log n, not n."""
+    terms = a[:, None] * rows
     while (n := terms.shape[0]) > 1:
-        padded = jnp.pad(terms, ((0, -n % _BLOCK), (0, 0)))
-        terms = jnp.sum(padded.reshape(-1, _BLOCK, terms.shape[1]), axis=1)
+        padded = jnp.pad(terms, ((0, -n % _BLOCK), *[(0, 0)] * (terms.ndim - 1)))
+        terms = jnp.sum(padded.reshape(-1, _BLOCK, *terms.shape[1:]), axis=1)
     return terms[0]
 
 
 def _newton_step(
-    rows: Float[Array, "n m"],
-    a: Float[Array, " n"],
-    b: Float[Array, " m"],
-    excess: Float[Array, " m"],
-) -> Float[Array, " m"]:
+    rows: Float[Array, "n m *batch"],
+    a: Float[Array, "n *batch"],
+    b: Float[Array, "m *batch"],
+    excess: Float[Array, "m *batch"],
+) -> Float[Array, "m *batch"]:
     """Solve Laplacian @ step = excess, for the mean-zero step.
 
     The diagonal is summed from the off-diagonal entries, never subtracted: where the
@@ -161,17 +157,23 @@ def _newton_step(
     ridge = 4 * float(jnp.finfo(b.dtype).eps)
     active = b > 0
     scale = jnp.where(active, jax.lax.rsqrt(jnp.where(active, b, 1.0)), 0.0)
-    edges = rows.T @ (a[:, None] * rows) * (1.0 - jnp.eye(m, dtype=b.dtype))
+    flows = a[:, None] * rows
+    if m > _ELIMINATED:
+        edges = rows.T @ flows
+    else:
+        edges = jnp.sum(flows[:, :, None] * rows[:, None], axis=0)
+    same = jnp.eye(m, dtype=b.dtype).reshape(m, m, *[1] * (b.ndim - 1))
+    edges = edges * (1.0 - same)
     degrees = jnp.sum(edges, axis=1) * scale**2
     diagonal = jnp.where(active, degrees + ridge * (1.0 + degrees), 1.0)
-    matrix = jnp.diag(diagonal) - scale[:, None] * edges * scale
+    matrix = same * diagonal - scale[:, None] * edges * scale
     step = scale * _solve_positive_definite(matrix, scale * excess)
-    return jnp.where(active, step - b @ step, 0.0)
+    return jnp.where(active, step - jnp.sum(b * step, axis=0), 0.0)
 
 
 def _solve_positive_definite(
-    matrix: Float[Array, "m m"], rhs: Float[Array, " m"]
-) -> Float[Array, " m"]:
+    matrix: Float[Array, "m m *batch"], rhs: Float[Array, "m *batch"]
+) -> Float[Array, "m *batch"]:
     m = rhs.shape[0]
     if m > _ELIMINATED:
         return jax.scipy.linalg.solve(matrix, rhs, assume_a="pos")
@@ -185,21 +187,68 @@ def _solve_positive_definite(
         return jax.lax.fori_loop(0, m, eliminate, rows)[:, -1]
 
     # Derivatives are then solved for, not taken through the elimination.
-    return jax.lax.custom_linear_solve(lambda x: matrix @ x, rhs, solve, symmetric=True)
+    return jax.lax.custom_linear_solve(
+        lambda x: jnp.sum(matrix * x, axis=1), rhs, solve, symmetric=True
+    )
+
+
+def _damped(step: Float[Array, "m *batch"]) -> tuple[Array, Array]:
+    """Return the part of a Newton step that always ascends, and the step's spread.
+
+    The third derivative of D along a direction is at most its second times the
+    direction's spread d, for which log(1 + d) / d of a Newton step is such a length
+    (Sun and Tran-Dinh 2019, generalised self-concordance of order 2). It needs no
+    line search and tends to the full step.
+    """
+    spread = jnp.max(step, axis=0) - jnp.min(step, axis=0)
+    spread = jnp.maximum(spread, float(jnp.finfo(step.dtype).eps))
+    return step * jnp.log1p(spread) / spread, spread
+
+
+def annealed(
+    logits: Float[Array, "n m"], a: Float[Array, " n"], b: Float[Array, " m"]
+) -> Float[Array, " m"]:
+    """Return a guess of v: a few Newton steps at each of a series of levels.
+
+    A level t in (0, 1) stands for epsilon / t. Its potentials, scaled with t, start
+    the next one. The first is so smooth that Newton's iteration converges from
+    anywhere.
+    """
+    active = b > 0
+
+    def unfinished(state):
+        level, _, steps = state
+        return (level < 1) & (steps < _MAX_STEPS)
+
+    def advance(state):
+        level, v, steps = state
+        _, rows = _normalised(level * logits + v, active)
+        excess = b - _received(rows, a)
+        step, spread = _damped(_newton_step(rows, a, b, excess))
+        error = jnp.max(jnp.abs(excess) / jnp.where(active, b, jnp.inf))
+        # A wide step is on its way to shift whole groups of targets that exchange
+        # little mass. Left for later, the shift would grow with every level.
+        settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
+        ratio = jnp.where(settled, jnp.minimum(_LEVEL_RATIO, 1 / level), 1.0)
+        return level * ratio, (v + step) * ratio, steps + 1
+
+    span = jnp.max(logits) - jnp.min(logits)
+    level = jnp.minimum(1.0, _FIRST_LEVEL_SPAN / span)
+    first = level, jnp.log(jnp.where(active, b, 1.0)), 0
+    return jax.lax.while_loop(unfinished, advance, first)[1]
 
 
 class _State(NamedTuple):
-    # v = anchor + correction. At small epsilon v is large, and rounding it to float32
+    log_rows: Float[Array, "n m *batch"]
+    rows: Float[Array, "n m *batch"]
+    excess: Float[Array, "m *batch"]
+    # v = guess + correction. At small epsilon v is large, and rounding it to float32
     # would move the column sums; the correction is small and so are the steps of
     # log_rows.
-    level: Float[Array, ""]
-    anchor: Float[Array, " m"]
-    correction: Float[Array, " m"]
-    log_rows: Float[Array, "n m"]
-    polishing: Bool[Array, ""]
-    best: Float[Array, ""]
-    idle: Array
-    steps: Array
+    correction: Float[Array, "m *batch"]
+    best: Float[Array, "*batch"]
+    idle: Int[Array, "*batch"]
+    steps: Int[Array, "*batch"]
 
 
 @jax.custom_jvp
@@ -207,107 +256,100 @@ def solve(
     logits: Float[Array, "n m"],
     a: Float[Array, " n"],
     b: Float[Array, " m"],
-    start: Start,
+    guess: Float[Array, " m"],
 ) -> tuple[Float[Array, "n m"], Float[Array, " m"], Float[Array, ""]]:
-    """Return log p and v: damped Newton steps on the semi-dual, epsilon shrinking.
+    """Return log p and v, by damped Newton steps on the semi-dual, and their number."""
+    return _solve(logits, a, b, guess)
 
-    And how many steps these were.
 
-    With `logits = -cost / epsilon`, a level t in (0, 1] stands for epsilon / t. The
-    potentials of a level, scaled with t, start the next one. The last level is
-    entered twice: the second time with the first one's result as anchor.
-    """
-    # A slice with a NaN solves a trivial problem, so that the others of its batch
+@jax.custom_batching.custom_vmap
+def _solve(
+    logits: Float[Array, "n m *#batch"],
+    a: Float[Array, "n *#batch"],
+    b: Float[Array, "m *#batch"],
+    guess: Float[Array, "m *#batch"],
+) -> tuple[
+    Float[Array, "n m *batch"], Float[Array, "m *batch"], Float[Array, "*batch"]
+]:
+    # A problem with a NaN becomes a trivial one, so that the others of its batch
     # need not wait for it.
-    finite = jnp.all(jnp.isfinite(logits)) & jnp.isfinite(jnp.sum(a) + jnp.sum(b))
+    finite = jnp.all(jnp.isfinite(logits), axis=(0, 1))
+    finite &= jnp.isfinite(jnp.sum(a, axis=0) + jnp.sum(b, axis=0))
     logits = jnp.where(finite, logits, 0.0)
     a = jnp.where(finite, a, 1.0 / a.shape[0])
     b = jnp.where(finite, b, 1.0 / b.shape[0])
     active = b > 0
+    guess = jnp.where(finite & active & jnp.isfinite(guess), guess, 0.0)
     inverse_b = jnp.where(active, 1.0 / jnp.where(active, b, 1.0), 0.0)
     ulp = float(jnp.finfo(logits.dtype).eps)
     converged, plausible = 8 * ulp, 1e4 * ulp
 
-    def column_error(log_rows: Array) -> tuple[Array, Array, Array]:
-        """Return the rows, b - c and the largest |b_j - c_j| / b_j."""
-        rows = _rows(log_rows, b)
-        excess = b - _sum_in_blocks(a[:, None] * rows)
-        return rows, excess, jnp.max(jnp.abs(excess) * inverse_b)
+    def stepped(state: _State, step: Array) -> tuple[_State, Array]:
+        """Return the state after a step, and the largest |b_j - c_j| / b_j."""
+        log_rows, rows = _normalised(state.log_rows + step, active)
+        excess = b - _received(rows, a)
+        error = jnp.max(jnp.abs(excess) * inverse_b, axis=0)
+        # Stop at the first step below the tolerance, or once rounding lets four
+        # steps in a row gain nothing.
+        progress = (error < 0.5 * state.best) | (error > plausible)
+        idle = jnp.where(error <= converged, 4, jnp.where(progress, 0, state.idle + 1))
+        correction = state.correction + step
+        best = jnp.minimum(error, state.best)
+        after = _State(log_rows, rows, excess, correction, best, idle, state.steps + 1)
+        return after, error
 
     def unfinished(state: _State) -> Array:
         return (state.steps < _MAX_STEPS) & (state.idle < 4)
 
     def advance(state: _State) -> _State:
-        rows, excess, _ = column_error(state.log_rows)
-        step = _newton_step(rows, a, b, excess)
-        # The third derivative of D along a direction is at most its second times the
-        # direction's spread d, for which log(1 + d) / d of a Newton step is a length
-        # that always ascends (Sun and Tran-Dinh 2019, generalised self-concordance
-        # of order 2). It needs no line search and tends to the full step.
-        spread = jnp.max(step) - jnp.min(step)
-        spread = jnp.maximum(spread, ulp)
-        step = step * jnp.log1p(spread) / spread
-        correction = state.correction + step
-        log_rows = _normalised(state.log_rows + step, active)
-        error = column_error(log_rows)[2]
-
-        # While polishing, stop at the first step below the tolerance, or once
-        # rounding lets four steps in a row gain nothing.
-        progress = (error < 0.5 * state.best) | (error > plausible)
-        idle = jnp.where(error <= converged, 4, jnp.where(progress, 0, state.idle + 1))
-        same_level = state._replace(
-            correction=correction,
-            log_rows=log_rows,
-            best=jnp.where(state.polishing, jnp.minimum(error, state.best), jnp.inf),
-            idle=jnp.where(state.polishing, idle, 0),
-            steps=state.steps + 1,
-        )
-        level = jnp.minimum(1.0, state.level * _LEVEL_RATIO)
-        anchor = (state.anchor + correction) * (level / state.level)
-        next_level = same_level._replace(
-            level=level,
-            anchor=anchor,
-            correction=jnp.zeros_like(correction),
-            log_rows=_normalised(level * logits + anchor, active),
-            polishing=state.level >= 1,
-        )
-        # A wide step is on its way to shift whole groups of targets that exchange
-        # little mass. Left for later, the shift would grow with every level.
-        settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
-        level_done = settled & ~state.polishing
+        step = _damped(_newton_step(state.rows, a, b, state.excess))[0]
+        # Each problem stops by itself, so that its result does not depend on others.
         return jax.tree.map(
-            functools.partial(jnp.where, level_done), next_level, same_level
+            functools.partial(jnp.where, unfinished(state)),
+            stepped(state, step)[0],
+            state,
         )
 
-    level = jnp.where(finite, start.level, 1.0)
-    anchor = jnp.where(finite & active, start.potentials, 0.0)
-    first = _State(
-        level=level,
-        anchor=anchor,
-        correction=jnp.zeros_like(b),
-        log_rows=_normalised(level * logits + anchor, active),
-        polishing=jnp.asarray(False),
-        best=jnp.asarray(jnp.inf, b.dtype),
-        idle=jnp.asarray(0),
-        steps=jnp.asarray(0),
+    log_rows, rows = _normalised(logits + guess, active)
+    none = jnp.zeros_like(b)
+    unknown = jnp.full(finite.shape, jnp.inf, b.dtype)
+    zero = jnp.zeros(finite.shape, jnp.int32)
+    first = _State(log_rows, rows, none, none, unknown, zero, zero - 1)
+    # Sinkhorn's iteration is slow to converge but mends rough guesses at once.
+    tiny = float(jnp.finfo(b.dtype).tiny)
+    shortage = jnp.log(
+        jnp.where(active, b / jnp.maximum(_received(rows, a), tiny), 1.0)
     )
-    end = jax.lax.while_loop(unfinished, advance, first)
+    first = stepped(first, shortage)[0]
+    end = jax.lax.while_loop(lambda state: jnp.any(unfinished(state)), advance, first)
     # The plan is that of the last step, not made anew from logits and potentials: the
     # compiler may round these differently in each place, by more than the tolerance.
-    _, excess, error = column_error(end.log_rows)
-    accurate = (error <= plausible) & (
-        jnp.max(jnp.abs(excess)) <= _ACCURACY[b.dtype.name]
-    )
+    off = jnp.abs(b - _received(_rows(end.log_rows, b), a))
+    accurate = jnp.max(off * inverse_b, axis=0) <= plausible
+    accurate &= jnp.max(off, axis=0) <= _ACCURACY[b.dtype.name]
     failure = jnp.where(finite & accurate, 0.0, jnp.nan).astype(b.dtype)
-    potentials = end.anchor + end.correction
-    return end.log_rows + failure, potentials + failure, end.steps.astype(b.dtype)
+    potentials = guess + end.correction + failure
+    return end.log_rows + failure, potentials, end.steps.astype(b.dtype)
+
+
+@_solve.def_vmap
+def _solve_batch(_, in_batched, *arrays):
+    axes = [0 if batched else None for batched in in_batched]
+    if arrays[2].shape[-1] > _ELIMINATED:
+        return jax.vmap(_solve.fun, axes)(*arrays), (True, True, True)
+    last = (
+        jnp.moveaxis(each, 0, -1) if batched else each[..., None]
+        for each, batched in zip(arrays, in_batched, strict=True)
+    )
+    found = _solve.fun(*last)
+    return tuple(jnp.moveaxis(each, -1, 0) for each in found), (True, True, True)
 
 
 @solve.defjvp
 def _solve_jvp(primals, tangents):
-    logits, a, b, start = primals
+    logits, a, b, guess = primals
     logits_dot, a_dot, b_dot, _ = tangents
-    log_rows, potentials, steps = solve(logits, a, b, start)
+    log_rows, potentials, steps = solve(logits, a, b, guess)
     potentials_dot, shift = implicit(log_rows, a, b, logits_dot, a_dot, b_dot)
     log_rows_dot = logits_dot + potentials_dot - shift[:, None]
     changes = log_rows_dot, potentials_dot, jnp.zeros_like(steps)
@@ -346,6 +388,6 @@ def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
     """
     a, b = plan.input_weights, plan.target_weights
     rows = _rows(plan.log_rows, b)
-    excess = b - _sum_in_blocks(a[:, None] * rows)
+    excess = b - _received(rows, a)
     step = _newton_step(rows, a, b, excess)
     return rows @ (values * step) - (rows @ values) * (rows @ step)
