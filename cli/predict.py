@@ -10,6 +10,7 @@ from cli.errors import CommandError, UsageError
 from cli.options import Device, Place, TableWriting, command, option, positive
 
 BATCH_SIZE = 256
+BITS = "64"  # of the scores; the network computes in 32
 
 
 @command
@@ -71,7 +72,7 @@ def predict(
         raise CommandError(f"{model} has no network trained by {name}")
     if k > settings.classes:
         raise UsageError(f"-k {k} is more than the {settings.classes} classes")
-    runtime.start(Device(device=place.device), "32")
+    runtime.start(Device(device=place.device), BITS)
     import numpy as np
     import polars as pl
 
@@ -89,7 +90,7 @@ def predict(
     parameters = runs.read_progress(model, name, settings).parameters
     logits = logits_of(Classifier(settings.classes), parameters, pixels, BATCH_SIZE)
     softness = epsilon or settings.epsilon
-    scores = np.asarray(topk_mask(logits, k=k, epsilon=softness))
+    scores = np.asarray(topk_mask(logits.astype("float64"), k=k, epsilon=softness))
     if not np.isfinite(scores).all():
         raise CommandError(
             f"the solver did not converge at epsilon {softness:g}: choose a larger "

@@ -1,4 +1,4 @@
-"""Losses over soft ranks, quantiles and top-k masks.
+"""Losses over soft ranks and quantiles.
 
 The classifier that shows them is in `learning.network`, `learning.training` and
 `learning.data`; it needs the extra `learn`.
@@ -8,12 +8,10 @@ from learning.losses import (
     soft_error_loss,
     soft_least_quantile_loss,
     soft_spearman_loss,
-    soft_trimmed_loss,
 )
 
 __all__ = [
     "soft_error_loss",
     "soft_least_quantile_loss",
     "soft_spearman_loss",
-    "soft_trimmed_loss",
 ]

@@ -161,10 +161,10 @@ def _idx_path(folder: Path, stem: str, axes: int) -> Path:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise ValueError("it holds a single array without a name")
-        with loaded:
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise ValueError("it holds a single array without a name")
             return {name: loaded[name] for name in loaded.files}
     except OSError as error:
         reason = error.strerror or str(error)

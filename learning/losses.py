@@ -1,4 +1,4 @@
-"""Losses over soft ranks, quantiles and top-k masks, to be minimised by gradients."""
+"""Losses over soft ranks and quantiles, to be minimised by gradients."""
 
 from typing import TypeAlias
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Real
 
-from softsort_core import SoftSortError, quantile, ranks, topk_mask
+from softsort_core import SoftSortError, quantile, ranks
 
 Epsilon: TypeAlias = float | Array
 Numbers: TypeAlias = Array | np.ndarray
@@ -78,8 +78,9 @@ def soft_spearman_loss(
     Example:
         >>> import jax.numpy as jnp
         >>> from learning import soft_spearman_loss
-        >>> wanted = jnp.array([1.0, 2.0, 30.0])
-        >>> print(soft_spearman_loss(jnp.array([-5.0, 0.1, 0.2]), wanted).round(3))
+        >>> wanted = jnp.array([-1.0, 0.0, 2.0])
+        >>> loss = soft_spearman_loss(jnp.array([1.0, 4.0, 9.0]), wanted, epsilon=1e-3)
+        >>> print(loss.round(3))
         0.0
     """
     x, y = _direction(predictions, epsilon), _direction(targets, epsilon)
@@ -103,12 +104,12 @@ def soft_least_quantile_loss(
 ) -> Float[Array, ""]:
     """Return the soft quantile of errors, which the worst ones cannot move far.
 
-    As epsilon -> 0 it tends to the quantile of level q: of squared errors, at q = 0.5,
-    to what least median of squares minimises.
+    The errors beyond it are trimmed: as epsilon -> 0 the loss tends to the quantile of
+    level q, of squared errors at q = 0.5 to what least median of squares minimises.
 
     Args:
         errors: one for each sample, along the last axis.
-        q: level in [0, 1]; errors beyond it take no part.
+        q: level in [0, 1].
         epsilon: regularisation, as in `softsort_core.quantile`.
 
     Returns:
@@ -125,36 +126,3 @@ def soft_least_quantile_loss(
         3.0
     """
     return jnp.mean(quantile(errors, q, epsilon=epsilon))
-
-
-def soft_trimmed_loss(
-    errors: Real[Numbers, "*batch n"], k: int, *, epsilon: Epsilon = 1e-2
-) -> Float[Array, ""]:
-    """Return the mean of errors, softly without the k largest.
-
-    As epsilon -> 0 it tends to the mean of the n - k smallest errors; as epsilon grows,
-    to that of all.
-
-    Args:
-        errors: one for each sample, along the last axis.
-        k: how many to leave out, at least 0 and fewer than there are.
-        epsilon: regularisation, as in `softsort_core.topk_mask`.
-
-    Returns:
-        The mean over the batch.
-
-    Raises:
-        SoftSortError: `k` is out of its range.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from learning import soft_trimmed_loss
-        >>> errors = jnp.array([1.0, 2.0, 3.0, 4.0, 100.0])
-        >>> print(soft_trimmed_loss(errors, 1).round(3))
-        2.5
-    """
-    n = errors.shape[-1]
-    if not 0 <= k < n:
-        raise SoftSortError(f"k is {k}: give a number from 0 to {n - 1}")
-    kept = 1 - topk_mask(errors, k=k, epsilon=epsilon)
-    return jnp.mean(jnp.sum(kept * errors, axis=-1) / (n - k))

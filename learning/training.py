@@ -97,8 +97,13 @@ def beginning(
 ) -> Progress:
     """Return the progress before the first step, for images of shape (h, w, c)."""
     image = jnp.zeros((1, *shape))
-    parameters = jax.jit(network.init)(jax.random.key(seed), image)
+    parameters = _initial(jax.random.key(seed), image, network=network)
     return Progress(parameters, optax.adamw(learning_rate).init(parameters))
+
+
+@partial(jax.jit, static_argnames="network")
+def _initial(key: Array, image: Array, *, network: Classifier) -> Any:
+    return network.init(key, image)
 
 
 def train(
