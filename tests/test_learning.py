@@ -40,6 +40,13 @@ IMAGES, LABELS = list(MNIST)[:2]
 NPZ = {name: getattr(TINY, name) for name in TINY._fields[:4]}
 
 
+@pytest.fixture(autouse=True)
+def _quickly_compiled():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def idx(array: np.ndarray) -> bytes:
     """As MNIST is written: unsigned bytes behind a big-endian header."""
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)

@@ -30,12 +30,15 @@ def cache(tmp_path_factory):
 def _own_state(tmp_path, cache, monkeypatch):
     """Give each command the state of a new process, and a folder to work in."""
     before = {name: getattr(jax.config, name) for name in CONFIGURED}
+    # Compiling takes most of the time.
+    jax.config.update("jax_disable_most_optimizations", True)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "quiet", False)
     monkeypatch.setattr(console, "verbose", False)
     write_data()
     yield
+    jax.config.update("jax_disable_most_optimizations", False)
     for name, value in before.items():
         jax.config.update(name, value)
 
