@@ -56,7 +56,7 @@ def summary(history: Mapping[str, list[Metrics]]) -> str:
 def figure(history: Mapping[str, list[Metrics]]) -> bytes:
     """A panel for each metric, epoch by epoch, as PNG."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogFormatter, MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     drawing = Figure(figsize=(12, 4), dpi=150, layout="constrained")
     for axes, (name, title) in zip(drawing.subplots(1, 3), PANELS.items(), strict=True):
@@ -78,8 +78,9 @@ def figure(history: Mapping[str, list[Metrics]]) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         if name != "accuracy":
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(LogFormatter())
-            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+            axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
     lines = drawing.axes[0].lines
     drawing.legend(
         handles=lines, loc="outside lower center", ncols=len(lines), frameon=False
