@@ -15,13 +15,15 @@ from cli.errors import ClosedPipeError, CommandError
 from cli.info import info
 from cli.noise import noise
 from cli.normalize import normalize
+from cli.predict import predict
 from cli.quantile import quantile
 from cli.quantize import quantize
 from cli.rank import rank
 from cli.sort import sort
 from cli.topk import topk
+from cli.train import train
 
-HELP = """Soft sorting of tables and soft median filtering of images.
+HELP = """Soft sorting of tables, soft median filtering of images, learning by ranks.
 
 Epsilon trades exactness for smoothness: as it goes to 0, results tend to the exact
 ones, which --hard computes.
@@ -63,6 +65,8 @@ for function in (
     quantize,
     denoise,
     noise,
+    train,
+    predict,
     info,
 ):
     app.command()(function)

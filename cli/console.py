@@ -31,10 +31,13 @@ def _print(line: str) -> None:
 @contextmanager
 def progress(
     label: str, total: int, delay: float = 1.0
-) -> Iterator[Callable[[], None]]:
-    """Yield a function that counts one step; a bar appears if the work takes long."""
+) -> Iterator[Callable[..., None]]:
+    """Yield a function that counts one step; a bar appears if the work takes long.
+
+    The function takes what the bar should say from now on, if not the same.
+    """
     if quiet or not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -45,7 +48,7 @@ def progress(
     timer.daemon = True
     timer.start()
     try:
-        yield lambda: bar.advance(task)
+        yield lambda now=None: bar.update(task, advance=1, description=now)
     finally:
         timer.cancel()
         timer.join()

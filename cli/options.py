@@ -26,8 +26,9 @@ def option(*names: str, **settings: Any) -> Any:
     return typer.Option(*names, envvar=envvar, show_envvar=False, **settings)
 
 
-def _positive(value: float) -> float:
-    if not 0 < value < math.inf:
+def positive(value: float | None) -> float | None:
+    """Refuse an option that is given and is not a positive number."""
+    if value is not None and not 0 < value < math.inf:
         raise typer.BadParameter(f"{value} is not a positive number, such as 0.01.")
     return value
 
@@ -88,7 +89,7 @@ class Softness:
         option(
             "--epsilon",
             "-e",
-            callback=_positive,
+            callback=positive,
             help="Softness: smaller is closer to the exact result, larger is smoother.",
         ),
     ] = 0.01
@@ -111,13 +112,19 @@ class Softness:
 
 
 @dataclass(frozen=True)
-class Device:
+class Place:
     """Where it is computed."""
 
     device: Annotated[
         Literal["auto", "cpu", "gpu", "tpu"],
         option("--device", help="Where to compute."),
     ] = "auto"
+
+
+@dataclass(frozen=True)
+class Device(Place):
+    """Where it is computed, and how finely."""
+
     precision: Annotated[
         Literal["32", "64"] | None,
         option(

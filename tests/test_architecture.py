@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "softsort_core": {"softsort_core"},
     "filters": {"filters", "softsort_core"},
-    "cli": {"cli", "filters", "softsort_core"},
+    "learning": {"learning", "softsort_core"},
+    "cli": {"cli", "filters", "learning", "softsort_core"},
 }
 FILES = [path for folder in ALLOWED for path in sorted((ROOT / folder).rglob("*.py"))]
 

@@ -17,11 +17,14 @@ HEAVY = {
     "filters",
     "flax",
     "jax",
+    "learning",
     "matplotlib",
     "numpy",
+    "optax",
     "polars",
     "rich",
     "scipy",
+    "sklearn",
     "softsort_core",
 }
 LONG = "x\n" + "".join(f"{number}\n" for number in range(100_000))
