@@ -1,6 +1,15 @@
-"""Operators over image neighbourhoods, and noise to try them on."""
+"""Operators over image neighbourhoods, noise to try them on, and measures of success."""
 
 from filters._median import soft_median, soft_quantile_filter
-from filters._noise import salt_and_pepper
+from filters._metrics import psnr, ssim
+from filters._noise import gaussian_noise, salt_and_pepper, speckle_noise
 
-__all__ = ["salt_and_pepper", "soft_median", "soft_quantile_filter"]
+__all__ = [
+    "gaussian_noise",
+    "psnr",
+    "salt_and_pepper",
+    "soft_median",
+    "soft_quantile_filter",
+    "speckle_noise",
+    "ssim",
+]

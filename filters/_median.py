@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from filters._arguments import Image, Number, as_epsilon, as_image, as_level, as_number
+from filters._arguments import (
+    Image,
+    Number,
+    as_image,
+    as_level,
+    as_number,
+    as_positive,
+)
 from filters._plan import middle_shares
 from filters._windows import (
     check_border,
@@ -129,7 +136,7 @@ def soft_quantile_filter(
         raise SoftSortError(f"squashing_fun is {squashing_fun!r}: give a function")
     numbers = (
         as_level(q, pixels.dtype),
-        as_epsilon(epsilon, pixels.dtype),
+        as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
         as_number(cval, "cval", pixels.dtype),
     )
     channels = pixels.reshape(*pixels.shape[:2], -1)
