@@ -1,4 +1,4 @@
-"""Operators over image neighbourhoods, noise to try them on, and measures of success."""
+"""Operators over image neighbourhoods, noise to try them on, and image metrics."""
 
 from filters._median import soft_median, soft_quantile_filter
 from filters._metrics import psnr, ssim

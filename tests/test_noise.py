@@ -131,7 +131,7 @@ def test_channels_have_continuous_noise_of_their_own():
 @pytest.mark.parametrize("noise", [gaussian_noise, speckle_noise])
 @pytest.mark.usefixtures("unchecked_types")
 def test_continuous_noise_refuses_impossible_amounts(noise, amount):
-    with pytest.raises(SoftSortError, match="amount is .*not negative"):
+    with pytest.raises(SoftSortError, match=r"amount is .*not negative"):
         noise(GREY, amount, KEY)
 
 
