@@ -1,5 +1,7 @@
 """How far an image is from a reference, as users of scikit-image measure it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -100,9 +102,11 @@ def _ssim(x: Array, y: Array, data_range: Array) -> Array:
 
 
 def _window_means(x: Float[Array, "h w *c"]) -> Float[Array, "H W *c"]:
-    height, width = x.shape[0] - _SIDE + 1, x.shape[1] - _SIDE + 1
-    x = sum(x[i : i + height] for i in range(_SIDE)) / _SIDE
-    return sum(x[:, j : j + width] for j in range(_SIDE)) / _SIDE
+    for axis in (0, 1):
+        size = x.shape[axis] - _SIDE + 1
+        shifts = (jax.lax.slice_in_dim(x, i, i + size, axis=axis) for i in range(_SIDE))
+        x = functools.reduce(jnp.add, shifts) / _SIDE
+    return x
 
 
 def _mean(x: Array) -> Array:
