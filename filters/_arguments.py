@@ -86,6 +86,15 @@ def as_number(value: Number, name: str, dtype: DTypeLike) -> Array:
     return _as_scalar(value, name, dtype, fits, f"one number that {dtype} can hold")
 
 
+def as_count(iterations: Any) -> int:
+    """Return how often to filter."""
+    if not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise SoftSortError(
+            f"iterations is {iterations!r}: give a positive integer, such as 1"
+        )
+    return int(iterations)
+
+
 def _as_scalar(
     value: Any,
     name: str,

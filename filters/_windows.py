@@ -1,11 +1,13 @@
 """Odd windows over the pixels of an image: shapes, borders and bounded memory."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Num
+from jax.core import Tracer
+from jaxtyping import Array, Float, Num
 
 from softsort_core import SoftSortError
 
@@ -26,6 +28,63 @@ _VALUES_IN_A_TILE = 2**19
 # A CPU reduction is vectorised over the pixels where the compiler can unroll it over
 # the window, which is up to about 13 values.
 _UNROLLED = 9
+
+
+class Window(NamedTuple):
+    """Which pixels around a pixel count: sides, and (row, column) within them."""
+
+    shape: tuple[int, int]
+    places: tuple[tuple[int, int], ...]
+
+
+def as_window(
+    size: int | Sequence[int] | None, footprint: Any, weights: Any
+) -> tuple[Window, Float[Array, " n"], int]:
+    """Return the window, the weights of its values, and how many values it has.
+
+    Values that are known to weigh nothing are no part of the window, but are counted.
+    """
+    masks = {
+        name: _as_mask(mask, name)
+        for name, mask in (("footprint", footprint), ("weights", weights))
+        if mask is not None
+    }
+    shapes = {name: mask.shape for name, mask in masks.items()}
+    if size is not None or not masks:
+        shapes["size"] = window_shape(3 if size is None else size)
+    if len(set(shapes.values())) > 1:
+        told = " and ".join(f"{name} of {shape}" for name, shape in shapes.items())
+        raise SoftSortError(f"{told} are different windows: give one")
+    (shape,) = set(shapes.values())
+    counted = masks.get("footprint", np.ones(shape, bool))
+    used = counted & masks.get("weights", counted)
+    if not used.any():
+        raise SoftSortError(f"no value of the {shape} window has a weight: give one")
+    places = np.argwhere(used).tolist()
+    rows, columns = np.nonzero(used)
+    values = jnp.ones(shape) if weights is None else jnp.asarray(weights)
+    return (
+        Window(shape, tuple((i, j) for i, j in places)),
+        values[rows, columns],
+        int(counted.sum()),
+    )
+
+
+def _as_mask(mask: Any, name: str) -> np.ndarray:
+    """Where a footprint is true or weights are positive; of traced ones, everywhere."""
+    if np.ndim(mask) != 2 or not all(side % 2 for side in np.shape(mask)):
+        raise SoftSortError(
+            f"{name} has shape {np.shape(mask)}: a window has a pixel at its centre, "
+            "so give a table with odd numbers of rows and columns"
+        )
+    if isinstance(mask, Tracer) and name == "weights":
+        return np.ones(mask.shape, bool)
+    values = np.asarray(mask)
+    if name == "footprint" and values.dtype != np.bool_:
+        raise SoftSortError(f"footprint has dtype {values.dtype}: give booleans")
+    if values.dtype.kind not in "fiub" or not np.all((values >= 0) & (values < np.inf)):
+        raise SoftSortError(f"{name} is {mask}: give numbers that are not negative")
+    return values > 0
 
 
 def window_shape(size: int | Sequence[int]) -> tuple[int, int]:
@@ -81,7 +140,7 @@ def _resized(image: Array, axis: int, size: int) -> tuple[int, ...]:
 def map_windows(
     function: Callable[..., Array],
     images: Sequence[Num[Array, "H W c"]],
-    window: tuple[int, int],
+    window: Window,
 ) -> Num[Array, "h w c"]:
     """Apply a function to the windows of images that were extended for that.
 
@@ -90,18 +149,17 @@ def map_windows(
     As it treats each window alone, the tiles do not show in the result. Derivatives
     recompute one tile at a time, so memory is bounded there too.
     """
-    rows, columns = window
+    rows, columns = window.shape
     height, width, channels = images[0].shape
     height, width = height - rows + 1, width - columns + 1
     # Channels lie side by side, so that the next column is `channels` numbers away
     # and colour images need nothing else.
-    down, across = _tile(height, width * channels, rows * columns)
+    down, across = _tile(height, width * channels, len(window.places))
     n_down, n_across = -(-height // down), -(-width * channels // across)
     fill = (0, n_down * down - height), (0, n_across * across - width * channels)
     flat = [jnp.pad(i.reshape(i.shape[0], -1), fill, mode="edge") for i in images]
     reach = down + rows - 1, across + (columns - 1) * channels
-    i, j = np.divmod(np.arange(rows * columns), columns)
-    shifts = jnp.asarray(np.stack([i, j * channels], 1))
+    shifts = jnp.asarray(window.places) * jnp.array([1, channels])
 
     @jax.checkpoint
     def one_tile(index):
