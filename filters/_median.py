@@ -18,13 +18,17 @@ from filters._arguments import (
     as_number,
     as_positive,
 )
-from filters._plan import middle_shares, target_weights
+from filters._few import few_quantiles
+from filters._plan import Weights, middle_shares, target_weights
 from filters._windows import (
+    Values,
     Window,
+    are_few,
     as_window,
     check_border,
     extend,
     map_windows,
+    views,
     window_sums,
 )
 from softsort_core import SoftSortError
@@ -158,7 +162,7 @@ def soft_quantile_filter(
         as_number(cval, "cval", pixels.dtype),
     )
     channels = pixels.reshape(*pixels.shape[:2], -1)
-    weighing = weighing.astype(pixels.dtype)
+    weighing = None if weighing is None else weighing.astype(pixels.dtype)
     settings = as_count(iterations), n, window, squashing_fun, border
     result = _filter(channels, weighing, *numbers, *settings)
     return result.reshape(pixels.shape).astype(dtype)
@@ -169,7 +173,7 @@ def soft_quantile_filter(
 )
 def _filter(
     pixels: Float[Array, "h w c"],
-    weights: Float[Array, " n"],
+    weights: Float[Array, " n"] | None,
     q: Float[Array, ""],
     epsilon: Float[Array, ""],
     cval: Float[Array, ""],
@@ -182,24 +186,90 @@ def _filter(
     # Traced values have not been checked.
     q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
     epsilon = jnp.where(epsilon > 0, epsilon, jnp.nan)
-    weights = jnp.where(jnp.min(weights) >= 0, weights, jnp.nan)
-    weights = (weights / jnp.sum(weights))[:, None, None]
     b = target_weights(q, n)
+    if weights is None:
+        masses = jnp.full((len(window.places), 1, 1), 1 / n, pixels.dtype)
+    else:
+        weights = jnp.where(jnp.min(weights) >= 0, weights, jnp.nan)
+        masses = (weights / jnp.sum(weights))[:, None, None]
 
-    def quantile(x, s=None):
-        s = _squash(x, weights) if s is None else s
-        shares, certified = middle_shares(s, weights, b, epsilon)
-        return jnp.where(certified, _combine(shares, x), jnp.nan)
+    def quantile(values, squashed=None):
+        return _many(values, squashed, masses, b, epsilon)
 
     def once(_, pixels):
         images = [extend(pixels, window.shape, border, cval)]
         if squashing_fun is not None:
             images.append(_squash_all(squashing_fun, images[0]))
+        elif weights is None and are_few(window, pixels.dtype):
+            return _few(*images, window, masses, b, epsilon)
         return map_windows(quantile, images, window)
 
     if iterations == 1:
         return once(0, pixels)
     return jax.lax.fori_loop(0, iterations, once, pixels)
+
+
+def _many(
+    values: Values,
+    squashed: Values | None,
+    masses: Float[Array, "n 1 1"],
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "rows columns"]:
+    x = values.stacked()
+    s = _squash(x, masses) if squashed is None else squashed.stacked()
+    shares, certified = middle_shares(s, masses, b, epsilon)
+    return jnp.where(certified, _combine(shares, x), jnp.nan)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _few(
+    image: Float[Array, "H W c"],
+    window: Window,
+    masses: Float[Array, "n 1 1"],
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "h w c"]:
+    """What `_many` gives in all windows, the fast way where that is certain."""
+    found = few_quantiles(views(image, window), b, epsilon)
+    found = found.reshape(found.shape[0], -1, image.shape[2])
+
+    def mended(values, known):
+        unsolved = jnp.isnan(known.centre())
+        return jax.lax.cond(
+            jnp.any(unsolved),
+            lambda: jnp.where(
+                unsolved, _many(values, None, masses, b, epsilon), known.centre()
+            ),
+            known.centre,
+        )
+
+    def mend(found):
+        margins = [(side // 2, side // 2) for side in window.shape]
+        known = jnp.pad(found, [*margins, (0, 0)])
+        return map_windows(mended, [image, known], window)
+
+    def check(state):
+        found, _ = state
+        return jax.lax.cond(
+            jnp.any(jnp.isnan(found)), mend, lambda found: found, found
+        ), False
+
+    # What enters a loop, even one that is run once, is stored: used twice otherwise,
+    # `found` would be computed twice.
+    found, _ = jax.lax.while_loop(lambda state: state[1], check, (found, epsilon > 0))
+    return jnp.where(jnp.isfinite(found), found, jnp.nan)
+
+
+@_few.defjvp
+def _few_jvp(window, primals, tangents):
+    def slow(image, masses, b, epsilon):
+        def quantile(values):
+            return _many(values, None, masses, b, epsilon)
+
+        return map_windows(quantile, [image], window)
+
+    return jax.jvp(slow, primals, tangents)
 
 
 def _squash_all(squashing_fun: Callable[[Array], Array], image: Array) -> Array:

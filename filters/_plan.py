@@ -18,7 +18,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
 from filters._windows import window_sums
 
@@ -30,10 +30,10 @@ Weights: TypeAlias = tuple[Scalar, Scalar, Scalar]
 Scales: TypeAlias = tuple[Pixels, Pixels]
 
 # The middle target weighs at most this.
-_WIDEST = 0.02
+WIDEST = 0.02
 # Steps of A and C are cut to this factor, e^2: at e^4, Newton's method can cycle. It
 # took at most 23 steps on a million windows; after 20 the factor shrinks all the same.
-_LONGEST_STEP = 2.0
+LONGEST_STEP = 2.0
 _MAX_STEPS = 60
 
 
@@ -48,7 +48,7 @@ def target_weights(q: Scalar, n: int) -> Weights:
     # Added as a value, not a constant, which the compiler would add to the 1 first.
     extra = jnp.where(jnp.minimum(q, 1 - q) < floor, floor, 0.0)
     below, above = q + extra, (1 - q) + extra
-    middle = jnp.minimum(jnp.minimum(below, above) / 2, min(_WIDEST, 1.5 / n))
+    middle = jnp.minimum(jnp.minimum(below, above) / 2, min(WIDEST, 1.5 / n))
     return below - middle / 2, middle, above - middle / 2
 
 
@@ -62,19 +62,26 @@ def middle_shares(
     """
     fixed = jax.lax.stop_gradient((s, weights, b, epsilon))
     (s_low, s_high), start = _start(*fixed)
-    # A value further away belongs to one target to far below rounding, and products
-    # with A and C, which stay within about e^25, cannot overflow.
-    reach = 0.7 * float(np.log(jnp.finfo(s.dtype).max))
+    far = reach(s.dtype)
     from_low, from_high = (s_low - s) / epsilon, (s - s_high) / epsilon
-    low = jnp.exp(jnp.clip(from_low, -reach, reach))
-    high = jnp.exp(jnp.clip(from_high, -reach, reach))
+    low = jnp.exp(jnp.clip(from_low, -far, far))
+    high = jnp.exp(jnp.clip(from_high, -far, far))
     scales = _solve(low, high, weights, b, start)
     shares = [weights * share for share in _shares(low, high, *scales)]
     sums = window_sums(*jax.lax.stop_gradient(shares))
     # At the reach the share is nothing but the cut. It would still count for pixels
     # that are marked by 1e30.
-    middle = jnp.where(jnp.maximum(from_low, from_high) < reach, shares[1], 0)
-    return middle, _error(sums, b) <= _tolerance(s)
+    middle = jnp.where(jnp.maximum(from_low, from_high) < far, shares[1], 0)
+    return middle, _error(sums, b) <= tolerance(s.dtype)
+
+
+def reach(dtype: DTypeLike) -> float:
+    """How many epsilons away values are told apart.
+
+    Further away a value belongs to one target to far below rounding, and products of
+    exponentials with A and C, which stay within about e^25, cannot overflow.
+    """
+    return 0.7 * float(np.log(jnp.finfo(dtype).max))
 
 
 def _start(
@@ -142,11 +149,11 @@ def _solve(
 ) -> Scales:
     """A and C that give the weighted shares the column sums b."""
     # A margin for what the certificate, summed anew, rounds differently.
-    tolerance = 0.1 * _tolerance(low)
+    accepted = 0.1 * tolerance(low.dtype)
 
     def unfinished(state):
         step, _, _, error = state
-        return (step < _MAX_STEPS) & jnp.any(error > tolerance)
+        return (step < _MAX_STEPS) & jnp.any(error > accepted)
 
     def advance(state):
         step, a, c, error = state
@@ -154,9 +161,9 @@ def _solve(
         weighted = [weights * share for share in shares]
         *sums, lm, um, lu = window_sums(*weighted, *_products(weighted, shares))
         d_a, d_c = _newton(_log_residuals(sums, b), (lm, um, lu))
-        longest = _LONGEST_STEP / (1 + step // 20)
+        longest = LONGEST_STEP / (1 + step // 20)
         # The step that finds the error small enough is still taken: it squares it.
-        active = error > tolerance
+        active = error > accepted
         return (
             step + 1,
             jnp.where(active, a * jnp.exp(jnp.clip(d_a, -longest, longest)), a),
@@ -234,8 +241,9 @@ def _newton(
 
 def _error(means: Sequence[Pixels], b: Weights) -> Pixels:
     below, middle, above = (jnp.abs(m - w) for m, w in zip(means, b, strict=True))
-    return below + middle * (_WIDEST / b[1]) + above
+    return below + middle * (WIDEST / b[1]) + above
 
 
-def _tolerance(s: Values) -> float:
-    return 1e-10 if s.dtype == jnp.float64 else 1e-5
+def tolerance(dtype: DTypeLike) -> float:
+    """Return the certified error of the column sums."""
+    return 1e-10 if dtype == jnp.float64 else 1e-5

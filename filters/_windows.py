@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, DTypeLike, Float, Num
 
 from softsort_core import SoftSortError
 
@@ -39,7 +39,7 @@ class Window(NamedTuple):
 
 def as_window(
     size: int | Sequence[int] | None, footprint: Any, weights: Any
-) -> tuple[Window, Float[Array, " n"], int]:
+) -> tuple[Window, Float[Array, " n"] | None, int]:
     """Return the window, the weights of its values, and how many values it has.
 
     Values that are known to weigh nothing are no part of the window, but are counted.
@@ -62,12 +62,8 @@ def as_window(
         raise SoftSortError(f"no value of the {shape} window has a weight: give one")
     places = np.argwhere(used).tolist()
     rows, columns = np.nonzero(used)
-    values = jnp.ones(shape) if weights is None else jnp.asarray(weights)
-    return (
-        Window(shape, tuple((i, j) for i, j in places)),
-        values[rows, columns],
-        int(counted.sum()),
-    )
+    values = None if weights is None else jnp.asarray(weights)[rows, columns]
+    return Window(shape, tuple((i, j) for i, j in places)), values, int(counted.sum())
 
 
 def _as_mask(mask: Any, name: str) -> np.ndarray:
@@ -144,10 +140,10 @@ def map_windows(
 ) -> Num[Array, "h w c"]:
     """Apply a function to the windows of images that were extended for that.
 
-    For one tile of pixels after the other, `function` gets the n values of their
-    windows from each image, of shape (n, rows, columns), and returns (rows, columns).
-    As it treats each window alone, the tiles do not show in the result. Derivatives
-    recompute one tile at a time, so memory is bounded there too.
+    For one tile of pixels after the other, `function` gets the values of their windows
+    from each image and returns (rows, columns). As it treats each window alone, the
+    tiles do not show in the result. Derivatives recompute one tile at a time, so memory
+    is bounded there too.
     """
     rows, columns = window.shape
     height, width, channels = images[0].shape
@@ -159,13 +155,13 @@ def map_windows(
     fill = (0, n_down * down - height), (0, n_across * across - width * channels)
     flat = [jnp.pad(i.reshape(i.shape[0], -1), fill, mode="edge") for i in images]
     reach = down + rows - 1, across + (columns - 1) * channels
-    shifts = jnp.asarray(window.places) * jnp.array([1, channels])
+    shifts = tuple((i, j * channels) for i, j in window.places)
 
     @jax.checkpoint
     def one_tile(index):
         corner = index // n_across * down, index % n_across * across
         tiles = [jax.lax.dynamic_slice(image, corner, reach) for image in flat]
-        return function(*(_stack(tile, shifts, (down, across)) for tile in tiles))
+        return function(*(Values(tile, shifts, (down, across)) for tile in tiles))
 
     tiles = jax.lax.map(one_tile, jnp.arange(n_down * n_across))
     tiles = tiles.reshape(n_down, n_across, down, across).swapaxes(1, 2)
@@ -181,8 +177,47 @@ def _tile(height: int, width: int, n: int) -> tuple[int, int]:
     return -(-height // -(-height // down)), across
 
 
-def _stack(tile: Array, shifts: Array, shape: tuple[int, int]) -> Array:
-    return jax.lax.map(lambda shift: jax.lax.dynamic_slice(tile, shift, shape), shifts)
+class Values(NamedTuple):
+    """The values of the windows of a tile of pixels."""
+
+    tile: Num[Array, "H W"]
+    shifts: tuple[tuple[int, int], ...]
+    shape: tuple[int, int]
+
+    def stacked(self) -> Num[Array, "n rows columns"]:
+        """Return them as one array, made by a loop."""
+        return jax.lax.map(
+            lambda shift: jax.lax.dynamic_slice(self.tile, shift, self.shape),
+            jnp.asarray(self.shifts),
+        )
+
+    def centre(self) -> Num[Array, "rows columns"]:
+        """Return the values in the middle of the windows."""
+        (height, width), (rows, columns) = self.tile.shape, self.shape
+        i, j = (height - rows) // 2, (width - columns) // 2
+        return self.tile[i : i + rows, j : j + columns]
+
+
+def are_few(window: Window, dtype: DTypeLike) -> bool:
+    """Return whether one loop over the pixels can hold all values of a window."""
+    return len(window.places) <= _UNROLLED and dtype == jnp.float32
+
+
+def views(
+    image: Num[Array, "H W c"], window: Window
+) -> list[Num[Array, "height width_c"]]:
+    """Return the n values of all windows as n arrays, which need not be made.
+
+    Channels lie side by side, as in the tiles.
+    """
+    rows, columns = window.shape
+    height, channels = image.shape[0] - rows + 1, image.shape[2]
+    width = (image.shape[1] - columns + 1) * channels
+    flat = image.reshape(image.shape[0], -1)
+    return [
+        flat[i : i + height, j * channels : j * channels + width]
+        for i, j in window.places
+    ]
 
 
 def window_sums(*terms: Num[Array, "n *tile"]) -> tuple[Num[Array, "*tile"], ...]:
