@@ -16,6 +16,7 @@ HEAVY = {
     "PIL",
     "filters",
     "flax",
+    "imagecodecs",
     "jax",
     "matplotlib",
     "numpy",
@@ -23,6 +24,7 @@ HEAVY = {
     "rich",
     "scipy",
     "softsort_core",
+    "tifffile",
 }
 LONG = "x\n" + "".join(f"{number}\n" for number in range(100_000))
 
