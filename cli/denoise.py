@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,13 +13,14 @@ import typer
 
 from cli import batch, console, files, large, shapes
 from cli.errors import CommandError, UsageError
-from cli.options import BatchWriting, Shape, Solver, command, option
+from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cli.images import Picture
 
+AUTO_SIZES = (3, 5, 7)
 UNITS = {"M": 2**20, "G": 2**30}
 LEAST = 700 * UNITS["M"]
 BITS = "32"  # enough for pixels of 16 bits
@@ -54,7 +57,7 @@ def denoise(
             help="TIFF files that need more are filtered strip by strip.",
         ),
     ] = "2G",
-    solver: Solver,
+    solver: ImageSolver,
     writing: BatchWriting,
 ) -> None:
     """Take noise out of images with a soft median filter.
@@ -76,13 +79,17 @@ def denoise(
     Examples:
       softsort denoise photo.png --size 5 --epsilon 0.001
       softsort denoise scan.tif --footprint disk:2
+      softsort denoise noisy.png --size auto --epsilon auto
       softsort denoise -r scans --out-dir clean --skip-existing
     """
     from cli import runtime, windows
 
-    window, limit = windows.read(shape), _bytes(max_memory)
+    sizes = AUTO_SIZES if shape.size == "auto" else ()
+    window = windows.read(replace(shape, size=None) if sizes else shape)
+    limit = _bytes(max_memory)
     if solver.hard and window.weights is not None:
         raise UsageError("--weights: the exact filter has none; leave out --hard")
+    _check_auto(shape, solver)
     todo = batch.jobs(images, "_soft", writing)
     if writing.dry_run:
         for job in todo:
@@ -93,21 +100,39 @@ def denoise(
         return
     start = runtime.filter_operator(solver, BITS)
 
-    def once(values: np.ndarray) -> np.ndarray:
-        return start(values, q=quantile, border=border, **window.settings())
+    @cache
+    def program(size: tuple[int, int]) -> Callable[..., np.ndarray]:
+        settings = window.settings() | {"size": size, "q": quantile, "border": border}
+        if solver.hard:
+            return lambda values, _: start(values, **settings)
 
-    filtered = once if solver.hard else shapes.shared(once, window.size, border)
+        def once(values: np.ndarray, epsilon: float) -> np.ndarray:
+            return start(values, epsilon=epsilon, **settings)
 
-    def apply(values: np.ndarray) -> np.ndarray:
+        return shapes.shared(once, size, border)
+
+    def tuned(values: np.ndarray, source: str) -> tuple[float, tuple[int, int]]:
+        """The epsilon and the window for an image."""
+        if solver.epsilon != AUTO:
+            return solver.epsilon, window.size
+        from filters import choose
+
+        best = choose(values, sizes=sizes or (window.size,), q=quantile, border=border)
+        across = f"{best.size[1]}x{best.size[0]}"
+        console.note(f"{source}: epsilon {best.epsilon:g}, window {across}")
+        return best.epsilon, best.size
+
+    def apply(values: np.ndarray, epsilon: float, size: tuple[int, int]) -> np.ndarray:
         for _ in range(iterations):
-            values = filtered(values)
+            values = program(size)(values, epsilon)
         return values
 
     def strips(rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
+        middle = max(rows.shape[0] // 2 - 256, 0)
+        epsilon, size = tuned(rows[middle : middle + 512], rows.source)
         settings = window.settings() | {"iterations": iterations, "border": border}
-        memory = limit - large.OVERHEAD
-        operator = runtime.strips_operator(solver, BITS)
-        return operator(rows, q=quantile, memory=memory, **settings)
+        settings |= {"epsilon": epsilon, "size": size, "memory": limit - large.OVERHEAD}
+        return runtime.strips_operator(solver, BITS)(rows, q=quantile, **settings)
 
     def work(job: batch.Job) -> None:
         if writing.out_dir is not None and job.output is not None:
@@ -116,14 +141,15 @@ def denoise(
         if not solver.hard and large.is_large(job, limit):
             _strip_by_strip(job, strips, solver, writing)
         else:
-            _one(job, apply, solver, writing)
+            _one(job, tuned, apply, solver, writing)
 
     batch.run(todo, work)
 
 
 def _one(
     job: batch.Job,
-    apply: Callable[[np.ndarray], np.ndarray],
+    tuned: Callable[[np.ndarray, str], tuple[float, tuple[int, int]]],
+    apply: Callable[[np.ndarray, float, tuple[int, int]], np.ndarray],
     solver: Solver,
     writing: BatchWriting,
 ) -> None:
@@ -133,10 +159,16 @@ def _one(
     form = images.format_for(picture, job.output)
     precision = solver.precision or BITS
     images.check_precision(picture, precision)
+    first = images.to_unit(picture.frames[0], f"float{precision}")
+    epsilon, size = tuned(first, picture.source)
+
+    def filtered(values: np.ndarray) -> np.ndarray:
+        return apply(values, epsilon, size)
+
     frames = []
     for frame in picture.frames:
         values = images.to_unit(frame, f"float{precision}")
-        result = _filtered(values, apply, picture)
+        result = _filtered(values, filtered, picture)
         _check_converged(result, solver, picture.source)
         frames.append(images.to_pixels(result, frame.dtype))
     data = images.encode(picture, frames, form, strip=writing.strip)
@@ -153,6 +185,18 @@ def _strip_by_strip(
     precision = solver.precision or BITS
     with files.open_output(job.output, force=writing.force) as stream:
         large.copy(job.path, stream, strips, check, precision, strip=writing.strip)
+
+
+def _check_auto(shape: Shape, solver: Solver) -> None:
+    """Refuse what cannot be chosen."""
+    if solver.epsilon != AUTO:
+        if shape.size == "auto":
+            raise UsageError("--size auto: add --epsilon auto")
+    elif solver.hard or solver.squash != "sigmoid" or shape.footprint or shape.weights:
+        raise UsageError(
+            "--epsilon auto is for soft medians of whole windows, squashed by a "
+            "sigmoid: leave out --hard, --squash, --footprint and --weights"
+        )
 
 
 def _bytes(text: str) -> int:

@@ -16,6 +16,7 @@ import typer
 
 from cli import console
 
+AUTO = 0.0  # the epsilon that stands for the choice of one
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
@@ -110,6 +111,15 @@ class Softness:
     ] = False
 
 
+def _epsilon_or_auto(text: Any) -> float:
+    if text == "auto":
+        return AUTO
+    try:
+        return _positive(float(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor auto.") from None
+
+
 @dataclass(frozen=True)
 class Device:
     """Where it is computed."""
@@ -131,6 +141,23 @@ class Device:
 @dataclass(frozen=True)
 class Solver(Device, Softness):
     """How soft, and where it is computed."""
+
+
+@dataclass(frozen=True)
+class ImageSolver(Solver):
+    """The same for images, whose noise can tell how soft."""
+
+    epsilon: Annotated[
+        float,
+        option(
+            "--epsilon",
+            "-e",
+            metavar="NUMBER|auto",
+            parser=_epsilon_or_auto,
+            help="Softness: smaller is closer to the exact result, larger is smoother; "
+            "auto chooses for each image, and says what.",
+        ),
+    ] = 0.01
 
 
 @dataclass(frozen=True)
@@ -248,9 +275,10 @@ class Shape:
         str | None,
         option(
             "--size",
-            metavar="N|WxH",
+            metavar="N|WxH|auto",
             show_default="3",
-            help="The sides of the window in pixels, odd: 3, or 5x3.",
+            help="The sides of the window in pixels, odd: 3, or 5x3; with --epsilon "
+            "auto also auto, for 3, 5 or 7.",
         ),
     ] = None
     footprint: Annotated[

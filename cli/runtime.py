@@ -66,7 +66,7 @@ def with_options(
     options = {"epsilon": solver.epsilon, "squashing_fun": squashing}
 
     def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
-        return np.asarray(function(*arrays, **options, **settings))
+        return np.asarray(function(*arrays, **(options | settings)))
 
     return call
 

@@ -20,8 +20,8 @@ PAD_MODES = {
 
 
 def shared(
-    function: Callable[[np.ndarray], np.ndarray], window: tuple[int, int], border: str
-) -> Callable[[np.ndarray], np.ndarray]:
+    function: Callable[..., np.ndarray], window: tuple[int, int], border: str
+) -> Callable[..., np.ndarray]:
     """The same function of a window around each pixel, compiled for few shapes.
 
     Images are continued, as at their border, to sizes at most an eighth larger. Threads
@@ -29,12 +29,12 @@ def shared(
     """
     compiling, compiled = threading.Lock(), set[tuple[int, ...]]()
 
-    def call(image: np.ndarray) -> np.ndarray:
+    def call(image: np.ndarray, *rest: float) -> np.ndarray:
         padded, rows, columns = _padded(image, window, border)
         if padded.shape in compiled:
-            return function(padded)[rows, columns]
+            return function(padded, *rest)[rows, columns]
         with compiling:
-            result = function(padded)[rows, columns]
+            result = function(padded, *rest)[rows, columns]
             compiled.add(padded.shape)
         return result
 

@@ -435,3 +435,37 @@ def test_noise_in_a_jpeg_is_announced(on_images):
     code, _, err = on_images("noise", "a.jpg")
     assert code == 0
     assert "JPEG blurs the noise" in err
+
+
+def test_epsilon_and_window_that_suit_the_noise(on_images):
+    wave = 0.5 + 0.4 * np.sin(np.arange(64) / 9) * np.ones((64, 1))
+    clean = np.rint(wave * 255)
+    mild = clean + RANDOM.normal(0, 12, clean.shape)
+    save("mild.png", np.clip(np.rint(mild), 0, 255).astype(np.uint8))
+    wild = np.where(RANDOM.uniform(size=clean.shape) < 0.1, 255, clean)
+    save("wild.png", wild.astype(np.uint8))
+    code, _, err = on_images("denoise", "mild.png", "wild.png", "-e", "auto")
+    assert code == 0
+    for name in ("mild", "wild"):
+        best = filters.choose(load(f"{name}.png").astype(np.float32) / 255)
+        assert f"{name}.png: epsilon {best.epsilon:g}, window 3x3" in err
+        given = ("-e", f"{best.epsilon:g}", "-o", f"{name}_given.png")
+        on_images("denoise", f"{name}.png", *given)
+        np.testing.assert_array_equal(
+            load(f"{name}_soft.png"), load(f"{name}_given.png")
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-e", "soon"], "'soon' is neither a number nor auto"),
+        (["-e", "-1"], "not a positive number"),
+        (["-e", "auto", "--hard"], "leave out --hard"),
+        (["-e", "auto", "--footprint", "disk:2"], "leave out --hard"),
+        (["--size", "auto"], "add --epsilon auto"),
+    ],
+)
+def test_what_auto_refuses(on_images, arguments, message):
+    code, _, err = on_images("denoise", "a.png", *arguments)
+    assert (code, message in err, err.count("\n")) == (2, True, 1)
