@@ -30,7 +30,8 @@ def exp(x: Numbers) -> Numbers:
         r, 1.98756915e-4, 1.39819995e-3, 8.33345191e-3, 4.16657959e-2, 1 / 6, 0.5
     )
     power = series * r * r + r + 1
-    return _floats(_bits(power) + (k.astype(jnp.int32) << _MANTISSA_BITS))
+    # The last bits of 1.5 * 2^23 + k are those of k: cheaper than a conversion.
+    return _floats(_bits(power) + (_bits(k + 1.5 * 2**23) << _MANTISSA_BITS))
 
 
 def log(x: Numbers) -> Numbers:
@@ -70,8 +71,8 @@ def smaller(x: Numbers, y: Numbers) -> Numbers:
 
 
 def larger(x: Numbers, y: Numbers) -> Numbers:
-    """The larger of two numbers, likewise."""
-    return jnp.where(x > y, x, y)
+    """The larger of two numbers, likewise: of x and NaN one gives x, the other NaN."""
+    return jnp.where(x < y, y, x)
 
 
 def clip(x: Numbers, limit: float) -> Numbers:

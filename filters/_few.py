@@ -8,6 +8,7 @@ sorted, so that the start is known; the number of Newton steps is fixed; and
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool
 
 from filters._elementary import (
     clip,
@@ -43,7 +44,7 @@ def few_quantiles(views: list[Pixels], b: Weights, epsilon: Scalar) -> Pixels:
     """
     each = 1 / len(views)
     x = ordered(views)
-    s = _squash(x)
+    s, is_finite = _squash(x)
     (low_place, high_place), (a, c) = _start(b, len(x))
     s_low, s_high, centre = (
         _choose(values, place)
@@ -68,8 +69,7 @@ def few_quantiles(views: list[Pixels], b: Weights, epsilon: Scalar) -> Pixels:
     error = error + abs(sums[1] - b[1]) * (WIDEST / b[1])
     result = smaller(larger(centre + moment * reciprocal(middle), x[0]), x[-1])
     result = jnp.where(error <= tolerance(jnp.float32), result, jnp.nan)
-    probe = sum((value * 0 for value in views), jnp.zeros_like(a))
-    return jnp.where(probe == 0, result, jnp.inf)
+    return jnp.where(is_finite, result, jnp.inf)
 
 
 def _choose(values: list[Pixels], place: Scalar) -> Pixels:
@@ -79,7 +79,8 @@ def _choose(values: list[Pixels], place: Scalar) -> Pixels:
     return chosen
 
 
-def _squash(x: list[Pixels]) -> list[Pixels]:
+def _squash(x: list[Pixels]) -> tuple[list[Pixels], Bool[Array, "*tile"]]:
+    """Squashed values, and whether all values were finite."""
     # As in `_median.py`, but for the scale, which cancels.
     low, high, each = x[0], x[-1], 1 / len(x)
     middle, half_range = low / 2 + high / 2, high / 2 - low / 2
@@ -89,7 +90,7 @@ def _squash(x: list[Pixels]) -> list[Pixels]:
     centred = [value - mean for value in scaled]
     variance = sum((value * value for value in centred), jnp.zeros_like(mean)) * each
     over = reciprocal_root(jnp.where(variance > 0, variance, 1))
-    return [reciprocal(1 + exp(-value * over)) for value in centred]
+    return [reciprocal(1 + exp(-value * over)) for value in centred], mean == mean
 
 
 def _start(b: Weights, n: int) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
