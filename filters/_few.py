@@ -6,6 +6,7 @@ sorted, so that the start is known; the number of Newton steps is fixed; and
 `_elementary.py` lets all of it compile into one loop.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
@@ -109,11 +110,12 @@ def _start(b: Weights, n: int) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Sca
     )
 
 
+@jax.jit
 def _improve(
     lows: list[Pixels], highs: list[Pixels], b: Weights, a: Pixels, c: Pixels
 ) -> tuple[Pixels, Pixels]:
     """One Newton step, as in `_plan.py`."""
-    each = 1 / len(lows)
+    each, tiny = 1 / len(lows), jnp.full_like(a, _TINY)
     low = middle = high = lm = um = lu = jnp.zeros_like(a)
     for l_i, u_i in zip(lows, highs, strict=True):
         share = reciprocal(a * l_i + (1 + c * u_i))
@@ -121,9 +123,7 @@ def _improve(
         low, middle, high = low + to_low, middle + share, high + to_high
         lm, um = lm + to_low * share, um + to_high * share
         lu = lu + to_low * to_high
-    low, middle, high = (
-        larger(each * x, jnp.float32(_TINY)) for x in (a * low, middle, c * high)
-    )
+    low, middle, high = (larger(each * x, tiny) for x in (a * low, middle, c * high))
     lm, um, lu = each * a * lm, each * c * um, each * a * c * lu
     over = reciprocal(middle)
     r_low = log(low * over * (b[1] / b[0]))
