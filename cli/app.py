@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cli import console, files
+from cli.compare import compare
 from cli.denoise import denoise
 from cli.errors import ClosedPipeError, CommandError
 from cli.info import info
@@ -65,6 +66,7 @@ for function in (
     quantize,
     denoise,
     noise,
+    compare,
     train,
     predict,
     info,

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -15,6 +16,12 @@ def note(message: str) -> None:
     """Tell what a reader of the result should know, unless --quiet."""
     if not quiet:
         _print(f"softsort: {message}")
+
+
+def silence_libraries() -> None:
+    """Let no library warn, unless --verbose: what matters is said as an error."""
+    if not verbose:
+        warnings.simplefilter("ignore")
 
 
 def error(message: str) -> None:

@@ -3,151 +3,231 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli import console, files
+from cli import batch, console, files, large, shapes
 from cli.errors import CommandError, UsageError
-from cli.options import Solver, Writing, command, option
+from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
 
 if TYPE_CHECKING:
     import numpy as np
 
-BITS = "32"  # pixels have 8 bits
+    from cli.images import Picture
+
+AUTO_SIZES = (3, 5, 7)
+UNITS = {"M": 2**20, "G": 2**30}
+LEAST = 700 * UNITS["M"]
+BITS = "32"  # enough for pixels of 16 bits
 
 
 @command
 def denoise(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGES", help="PNG or JPEG; - for standard input."),
+        typer.Argument(
+            metavar="IMAGES",
+            help="PNG, JPEG, GIF, WebP or TIFF files, quoted patterns, and with -r "
+            "folders; - for standard input.",
+        ),
     ],
     *,
-    size: Annotated[
-        str,
-        option("--size", metavar="N|WxH", help="The window in pixels, odd: 3, or 5x3."),
-    ] = "3",
+    shape: Shape,
     quantile: Annotated[
         float,
         option("--quantile", min=0, max=1, help="Which quantile; 0.5 is the median."),
     ] = 0.5,
+    iterations: Annotated[
+        int, option("--iterations", min=1, help="How often to filter.")
+    ] = 1,
     border: Annotated[
         Literal["reflect", "nearest", "mirror", "wrap", "constant"],
         option("--border", help="What lies beyond the border, as in scipy.ndimage."),
     ] = "reflect",
-    out_dir: Annotated[
-        Path | None,
+    max_memory: Annotated[
+        str,
         option(
-            "--out-dir", metavar="FOLDER", help="Write here, under the same file names."
+            "--max-memory",
+            metavar="SIZE",
+            help="TIFF files that need more are filtered strip by strip.",
         ),
-    ] = None,
-    solver: Solver,
-    writing: Writing,
+    ] = "2G",
+    solver: ImageSolver,
+    writing: BatchWriting,
 ) -> None:
     """Take noise out of images with a soft median filter.
 
-    Each pixel becomes the soft median of the window around it, channel by channel.
-    x.png becomes x_soft.png beside it, unless -o or --out-dir says otherwise. PNG and
-    JPEG of 8 bits a channel, grey or RGB, with or without alpha, are handled. A JPEG
-    is written with the quantization of the original; EXIF, ICC profile and resolution
-    are kept. If one of several images fails, the others are still done, and the exit
-    code is 3.
+    Each pixel becomes the soft median of the window around it, channel by channel and
+    frame by frame. x.png becomes x_soft.png beside it, unless -o or --out-dir says
+    otherwise.
+
+    Pixels keep their type: 1, 8 or 16 bits, integers or floats of a TIFF; palettes
+    become RGB. All frames and pages are kept, and EXIF, ICC profile, resolution,
+    durations. A JPEG is written with the quantization of the original, or quality 95;
+    a WebP without loss if the original was, else at quality 95; a GIF with the best 256
+    colours a frame.
+
+    A TIFF that needs more than --max-memory is written in tiles.
+
+    If some of several images fail, the others are still done, and the exit code is 3.
 
     Examples:
       softsort denoise photo.png --size 5 --epsilon 0.001
-      softsort denoise scans/*.jpg --out-dir clean
+      softsort denoise scan.tif --footprint disk:2
+      softsort denoise noisy.png --size auto --epsilon auto
+      softsort denoise -r scans --out-dir clean --skip-existing
     """
-    from cli import runtime
+    from cli import runtime, windows
 
-    window = _window(size)
-    outputs = _outputs(images, writing, out_dir)
+    sizes = AUTO_SIZES if shape.size == "auto" else ()
+    window = windows.read(replace(shape, size=None) if sizes else shape)
+    limit = _bytes(max_memory)
+    if solver.hard and window.weights is not None:
+        raise UsageError("--weights: the exact filter has none; leave out --hard")
+    _check_auto(shape, solver)
+    todo = batch.jobs(images, "_soft", writing)
+    if writing.dry_run:
+        for job in todo:
+            typer.echo(f"{job.path} -> {job.output or 'standard output'}")
+        return
+    if not todo:
+        console.note("all images are done already")
+        return
     start = runtime.filter_operator(solver, BITS)
 
-    def apply(values):
-        return start(values, q=quantile, size=window, border=border)
+    @cache
+    def program(size: tuple[int, int]) -> Callable[..., np.ndarray]:
+        settings = window.settings() | {"size": size, "q": quantile, "border": border}
+        if solver.hard:
+            return lambda values, _: start(values, **settings)
 
-    failures = 0
-    with console.progress("images", len(images)) as step:
-        for path, output in zip(images, outputs, strict=True):
-            try:
-                _one(path, output, apply, solver, force=writing.force)
-            except (CommandError, ValueError, MemoryError) as error:
-                if len(images) == 1:
-                    raise
-                console.error(_with_name(error, path))
-                failures += 1
-            step()
-    if failures:
-        console.error(f"{failures} of {len(images)} images failed")
-        raise typer.Exit(1 if failures == len(images) else 3)
+        def once(values: np.ndarray, epsilon: float) -> np.ndarray:
+            return start(values, epsilon=epsilon, **settings)
 
+        return shapes.shared(once, size, border)
 
-def _with_name(error: Exception, path: Path) -> str:
-    text = str(error) or type(error).__name__
-    return text if str(path) in text else f"{path}: {text}"
+    def tuned(values: np.ndarray, source: str) -> tuple[float, tuple[int, int]]:
+        """The epsilon and the window for an image."""
+        if solver.epsilon != AUTO:
+            return solver.epsilon, window.size
+        from filters import choose
 
+        best = choose(values, sizes=sizes or (window.size,), q=quantile, border=border)
+        across = f"{best.size[1]}x{best.size[0]}"
+        console.note(f"{source}: epsilon {best.epsilon:g}, window {across}")
+        return best.epsilon, best.size
 
-def _window(size: str) -> tuple[int, int]:
-    """Height and width of the window."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", size, re.ASCII)
-    if match is None or not all(int(side or 1) % 2 for side in match.groups()):
-        raise UsageError(f"--size {size!r}: give odd numbers of pixels, as in 3 or 5x3")
-    return int(match[2] or match[1]), int(match[1])
+    def apply(values: np.ndarray, epsilon: float, size: tuple[int, int]) -> np.ndarray:
+        for _ in range(iterations):
+            values = program(size)(values, epsilon)
+        return values
 
+    def strips(rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
+        middle = max(rows.shape[0] // 2 - 256, 0)
+        epsilon, size = tuned(rows[middle : middle + 512], rows.source)
+        settings = window.settings() | {"iterations": iterations, "border": border}
+        settings |= {"epsilon": epsilon, "size": size, "memory": limit - large.OVERHEAD}
+        return runtime.strips_operator(solver, BITS)(rows, q=quantile, **settings)
 
-def _outputs(
-    images: list[Path], writing: Writing, out_dir: Path | None
-) -> list[Path | None]:
-    """Where each image goes."""
-    if writing.output is not None:
-        if len(images) > 1 or out_dir is not None:
-            raise UsageError("-o names one file: use --out-dir for several, not both")
-        return [writing.output]
-    if out_dir is not None:
-        try:
-            out_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"cannot make {out_dir}: {error.strerror}") from error
-    outputs = [files.beside(path, "_soft", out_dir) for path in images]
-    named = [output for output in outputs if output is not None]
-    if len(set(named)) < len(named):
-        raise UsageError("several images would be written under one name")
-    return outputs
+    def work(job: batch.Job) -> None:
+        if writing.out_dir is not None and job.output is not None:
+            files.make_folder(job.output.parent)
+        files.check_output(job.output, force=writing.force)
+        if not solver.hard and large.is_large(job, limit):
+            _strip_by_strip(job, strips, solver, writing)
+        else:
+            _one(job, tuned, apply, solver, writing)
+
+    batch.run(todo, work)
 
 
 def _one(
-    path: Path, output: Path | None, apply, solver: Solver, *, force: bool
+    job: batch.Job,
+    tuned: Callable[[np.ndarray, str], tuple[float, tuple[int, int]]],
+    apply: Callable[[np.ndarray, float, tuple[int, int]], np.ndarray],
+    solver: Solver,
+    writing: BatchWriting,
 ) -> None:
     from cli import images
 
-    files.check_output(output, force=force)
-    picture = images.read(path)
-    form = images.format_for(picture, output)
-    values = images.to_unit(picture.pixels, f"float{solver.precision or BITS}")
-    result = _filtered(values, apply, alpha=picture.has_alpha)
-    _check_converged(result, solver, picture.source)
-    data = images.encode(picture, images.to_pixels(result), form, finest=False)
-    with files.open_output(output, force=force) as stream:
+    picture = images.read(job.path)
+    form = images.format_for(picture, job.output)
+    precision = solver.precision or BITS
+    images.check_precision(picture, precision)
+    first = images.to_unit(picture.frames[0], f"float{precision}")
+    epsilon, size = tuned(first, picture.source)
+
+    def filtered(values: np.ndarray) -> np.ndarray:
+        return apply(values, epsilon, size)
+
+    frames = []
+    for frame in picture.frames:
+        values = images.to_unit(frame, f"float{precision}")
+        result = _filtered(values, filtered, picture)
+        _check_converged(result, solver, picture.source)
+        frames.append(images.to_pixels(result, frame.dtype))
+    data = images.encode(picture, frames, form, strip=writing.strip)
+    with files.open_output(job.output, force=writing.force) as stream:
         stream.write(data)
 
 
-def _filtered(values: np.ndarray, apply, *, alpha: bool) -> np.ndarray:
-    """The filtered image. Transparency stays as it is.
+def _strip_by_strip(
+    job: batch.Job, strips: large.Filtered, solver: Solver, writing: BatchWriting
+) -> None:
+    def check(values: np.ndarray) -> None:
+        _check_converged(values, solver, str(job.path))
+
+    precision = solver.precision or BITS
+    with files.open_output(job.output, force=writing.force) as stream:
+        large.copy(job.path, stream, strips, check, precision, strip=writing.strip)
+
+
+def _check_auto(shape: Shape, solver: Solver) -> None:
+    """Refuse what cannot be chosen."""
+    if solver.epsilon != AUTO:
+        if shape.size == "auto":
+            raise UsageError("--size auto: add --epsilon auto")
+    elif solver.hard or solver.squash != "sigmoid" or shape.footprint or shape.weights:
+        raise UsageError(
+            "--epsilon auto is for soft medians of whole windows, squashed by a "
+            "sigmoid: leave out --hard, --squash, --footprint and --weights"
+        )
+
+
+def _bytes(text: str) -> int:
+    """A size in bytes, as in 500M or 2G."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([MG])", text)
+    size = 0 if match is None else int(float(match[1]) * UNITS[match[2]])
+    if size < LEAST:
+        raise UsageError(f"--max-memory {text!r}: give at least 700M, as in 2G")
+    return size
+
+
+def _filtered(
+    values: np.ndarray, apply: Callable[[np.ndarray], np.ndarray], picture: Picture
+) -> np.ndarray:
+    """The filtered image. Opacity stays as it is.
 
     Colours count by their opacity: the premultiplied colours are filtered, and divided
     by the opacity filtered likewise, so that what cannot be seen adds nothing.
     """
-    if not alpha:
+    if not picture.alpha:
         return apply(values)
     import numpy as np
 
     colours, opacity = values[..., :-1], values[..., -1:]
-    filtered = apply(np.concatenate([colours * opacity, opacity], axis=-1))
+    seen = colours if picture.premultiplied else colours * opacity
+    filtered = apply(np.concatenate([seen, opacity], axis=-1))
     around = filtered[..., -1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         visible = np.where(around == 0, colours, filtered[..., :-1] / around)
+    if picture.premultiplied:
+        visible = np.where(around == 0, colours, visible * opacity)
     return np.concatenate([visible, opacity], axis=-1)
 
 

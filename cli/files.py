@@ -23,15 +23,13 @@ def label(path: Path | None) -> str:
     return STDIN if path is None or is_stream(path) else str(path)
 
 
-def beside(path: Path, addition: str, folder: Path | None) -> Path | None:
-    """The default output of an input: `{stem}{addition}{ext}`, or its name in `folder`.
+def beside(path: Path, addition: str) -> Path | None:
+    """The default output of an input, `{stem}{addition}{ext}`.
 
     None, for standard output, if the input is standard input.
     """
     if is_stream(path):
         return None
-    if folder is not None:
-        return folder / path.name
     return path.with_name(path.stem + addition + path.suffix)
 
 
@@ -47,6 +45,14 @@ def read_bytes(path: Path | None) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in, if they are not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot make {path}: {error.strerror}") from error
 
 
 def check_output(path: Path | None, *, force: bool) -> None:

@@ -5,7 +5,7 @@ Same names and arguments as in `softsort_core`; one vector at a time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,15 +78,29 @@ def sort_with(inputs: np.ndarray, criterion: np.ndarray) -> np.ndarray:
 
 
 def quantile_filter(
-    image: np.ndarray, *, q: float, size: tuple[int, int], border: str
+    image: np.ndarray,
+    *,
+    q: float,
+    size: tuple[int, int],
+    footprint: np.ndarray | None = None,
+    border: str,
 ) -> np.ndarray:
     """The quantile of the window around each pixel, channel by channel."""
     from scipy.ndimage import median_filter, percentile_filter
 
-    window = (*size, *(1 for _ in image.shape[2:]))
+    sides: Any = (*size, *(1 for _ in image.shape[2:]))
+    window = (sides, None) if footprint is None else (None, footprint.reshape(sides))
     if q == 0.5:
-        return median_filter(image, size=window, mode=border)
-    return percentile_filter(image, 100 * q, size=window, mode=border)
+        return median_filter(image, *window, mode=border)
+    return percentile_filter(image, 100 * q, *window, mode=border)
+
+
+def mean_filter(image: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
+    """The mean of the window around each pixel, channel by channel."""
+    from scipy.ndimage import uniform_filter
+
+    sides: Any = (*size, *(1 for _ in image.shape[2:]))
+    return uniform_filter(image, sides)
 
 
 def _averages(

@@ -1,119 +1,118 @@
-"""Files <-> arrays of 8-bit pixels, with what else the file says about its picture."""
+"""Files <-> frames of pixels, with what else a file says about its picture.
+
+Pillow reads and writes PNG, JPEG, GIF and WebP (`cli.pillow_reader` and
+`cli.pillow_writer`), tifffile all TIFF (`cli.tiff`). Pixels keep their type, and what
+would not survive is refused.
+"""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import files
+from cli import console, files
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
     import numpy as np
-    import PIL.Image
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG"}
-PNG_COLOURS = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}
-WAY_OUT = "convert it first, as in `magick IN -depth 8 PNG32:OUT.png`"
+FORMATS = {
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".gif": "GIF",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# What each format has a place for, beside pixels.
+PLACES = {
+    # The chunks of a PNG and the tags of a TIFF say the same as the rest, in full.
+    "PNG": {"exif", "icc_profile", "dpi", "xmp", "duration", "loop", "chunks"},
+    "JPEG": {"exif", "icc_profile", "dpi", "xmp", "comment"},
+    "GIF": {"comment", "duration", "loop"},
+    "WEBP": {"exif", "icc_profile", "xmp", "duration", "loop"},
+    "TIFF": {"exif", "icc_profile", "dpi", "xmp", "tags"},
+}
+TIMING = {"duration", "loop"}
+# No compression of a picture gets beyond about 1,000 pixels a byte; a file that claims
+# this many and does is not read. Smaller lies do no harm.
+MOST_PIXELS = 2**27
+MOST_PIXELS_A_BYTE = 1100
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The pixels of an image, and what is written beside them."""
+    """The pixels of an image file, and what is written beside them."""
 
     source: str
-    format: str  # PNG or JPEG
-    pixels: np.ndarray  # uint8, (h, w) or (h, w, channels), channels L A or R G B [A]
-    metadata: dict[str, Any]  # EXIF, ICC profile, resolution
-    compression: dict[str, Any]  # for JPEG, that of the file
-
-    @property
-    def has_alpha(self) -> bool:
-        """Whether the last channel is opacity."""
-        return self.pixels.ndim == 3 and self.pixels.shape[2] in (2, 4)
+    format: str  # a key of PLACES
+    # (h, w) or (h, w, channels): grey, RGB or CMYK, and the opacity. Boolean for one
+    # bit a pixel, whole numbers, or floats.
+    frames: list[np.ndarray]
+    alpha: bool = False  # the last channel is opacity
+    premultiplied: bool = False  # the colours are multiplied by it
+    metadata: dict[str, Any] = field(default_factory=dict)  # see PLACES
+    # How the file was written, for another one of the same format.
+    encoding: dict[str, Any] = field(default_factory=dict)
 
 
 def read(path: Path | None) -> Picture:
-    """Read an 8-bit PNG or JPEG; what would be lost is refused."""
-    import numpy as np
-    import PIL.Image
+    """Read an image file; what would be lost is refused."""
+    from cli import pillow_reader, tiff
 
+    console.silence_libraries()
     source = files.label(path)
+    if path is not None and path.is_dir():
+        raise CommandError(f"{path} is a folder: add -r for the images in it")
     data = files.read_bytes(path)
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of large images, and refuses huge ones.
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            with PIL.Image.open(BytesIO(data)) as image:
-                _check(image, data, source)
-                image.load()
-                pixels = np.array(image)
-                metadata, compression = _metadata(image), _compression(image)
-                form = str(image.format)
-    except PIL.UnidentifiedImageError:
-        what = "empty" if not data else "not an image"
-        raise CommandError(f"{source} is {what}: expected a PNG or JPEG file") from None
-    except PIL.Image.DecompressionBombError as error:
-        raise CommandError(
-            f"{source} claims more pixels than a file of {len(data)} bytes should be "
-            "trusted with; cut it into pieces, or scale it down"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise CommandError(f"{source} is damaged: {error}") from error
-    return Picture(source, form, pixels, metadata, compression)
+    if not data:
+        raise CommandError(f"{source} is empty: expected an image")
+    if data[:4] in TIFF_STARTS:
+        return tiff.read(data, source)
+    return pillow_reader.read(data, source)
 
 
-def _check(image: PIL.Image.Image, data: bytes, source: str) -> None:
-    """Refuse what Pillow would silently turn into something else."""
-    if image.format == "MPO":
+def check_claim(source: str, pixels: int, size: int) -> None:
+    """Refuse a file that claims to hold more than its bytes can."""
+    if pixels > max(MOST_PIXELS, MOST_PIXELS_A_BYTE * size):
         raise CommandError(
-            f"{source} holds several pictures: take the first one out, as in "
-            "`magick IN[0] OUT.jpg`"
-        )
-    if image.format not in ("PNG", "JPEG"):
-        raise CommandError(
-            f"{source} is a {image.format} file: only PNG and JPEG are read; {WAY_OUT}"
-        )
-    if getattr(image, "n_frames", 1) > 1:
-        raise CommandError(
-            f"{source} is animated: only single pictures are read; take the frames "
-            "apart first, as in `ffmpeg -i IN frame%03d.png`"
-        )
-    if image.format == "JPEG":
-        known = image.mode in ("L", "RGB")
-        what = f"a {image.mode} JPEG"
-    else:
-        # The header tells the depth and the colours; Pillow's mode does not.
-        depth, colours = data[24], PNG_COLOURS.get(data[25])
-        known = depth == 8 and colours is not None and "transparency" not in image.info
-        what = f"a PNG of {depth} bits" if colours else "a PNG with a palette"
-        if known is False and depth == 8 and colours:
-            what = "a PNG with one transparent colour"
-    if not known:
-        raise CommandError(
-            f"{source} is {what}: only 8-bit grey and RGB, with or without alpha, are "
-            f"handled; {WAY_OUT}"
+            f"{source} claims {pixels} pixels, more than a file of {size} bytes should "
+            "be trusted with; cut it into pieces, or scale it down"
         )
 
 
-def _metadata(image: PIL.Image.Image) -> dict[str, Any]:
-    kept = {key: image.info[key] for key in ("icc_profile", "dpi") if key in image.info}
-    exif = image.getexif()
-    return kept | ({"exif": exif} if len(exif) else {})
+def needs_64_bits(picture: Picture) -> bool:
+    """Whether floats of 32 bits cannot hold its pixels."""
+    return any(_is_wide(frame.dtype) for frame in picture.frames)
 
 
-def _compression(image: PIL.Image.Image) -> dict[str, Any]:
-    if image.format != "JPEG":
-        return {}
-    from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+def _is_wide(dtype: np.dtype) -> bool:
+    return dtype.itemsize > (4 if dtype.kind == "f" else 2)
 
-    assert isinstance(image, JpegImageFile)
-    kept = {"qtables": image.quantization, "progressive": "progressive" in image.info}
-    sampling = get_sampling(image)
-    return kept | ({"subsampling": sampling} if sampling >= 0 else {})
+
+def check_type(dtype: np.dtype, source: str, bits: str) -> None:
+    """Refuse pixels that floats of so many bits cannot hold."""
+    if bits == "32" and _is_wide(dtype):
+        raise CommandError(f"{source} has {dtype} pixels: add --precision 64")
+
+
+def check_precision(picture: Picture, bits: str) -> None:
+    """Refuse pixels that floats of so many bits cannot hold, and floats of no value."""
+    import numpy as np
+
+    for frame in picture.frames:
+        check_type(frame.dtype, picture.source, bits)
+        if frame.dtype.kind == "f" and not np.isfinite(frame).all():
+            count = int((~np.isfinite(frame)).sum())
+            raise CommandError(
+                f"{picture.source} has {count} values that are NaN or infinite: "
+                "replace them first"
+            )
 
 
 def format_for(picture: Picture, path: Path | None) -> str:
@@ -121,42 +120,106 @@ def format_for(picture: Picture, path: Path | None) -> str:
     if path is None or files.is_stream(path):
         return picture.format
     if path.suffix.lower() not in FORMATS:
-        raise CommandError(f"cannot write {path}: name it .png or .jpg")
-    form = FORMATS[path.suffix.lower()]
-    if form == "JPEG" and picture.has_alpha:
         raise CommandError(
-            f"cannot write {path}: JPEG has no transparency; name it .png"
+            f"cannot write {path}: name it .png, .jpg, .gif, .webp or .tif"
         )
+    form = FORMATS[path.suffix.lower()]
+    if form != picture.format:
+        _check_conversion(picture, form, path)
     return form
 
 
-def encode(picture: Picture, pixels: np.ndarray, form: str, *, finest: bool) -> bytes:
-    """The file that shows other pixels with the metadata of a picture.
+def _check_conversion(picture: Picture, form: str, path: Path) -> None:
+    """Refuse a format that cannot hold the pixels of a picture."""
+    first = picture.frames[0]
+    channels = first.shape[2] if first.ndim == 3 else 1
+    shapes = {frame.shape for frame in picture.frames}
+    reason, remedy = None, ".tif"
+    if form == "TIFF":
+        return
+    if channels - picture.alpha not in (1, 3) and (form != "JPEG" or channels != 4):
+        reason = f"{form} cannot hold {channels} channels"
+    elif first.dtype.kind == "f" or first.dtype.name not in ("bool", "uint8", "uint16"):
+        reason = f"{form} cannot hold {first.dtype} pixels"
+    elif first.dtype != "uint8" and form != "PNG":
+        reason, remedy = f"{form} cannot hold {first.dtype} pixels", ".png or .tif"
+    elif len(shapes) > 1 or (len(picture.frames) > 1 and first.dtype == "uint16"):
+        reason = f"{form} cannot hold {len(picture.frames)} such frames"
+    elif len(picture.frames) > 1 and form == "JPEG":
+        reason, remedy = "JPEG holds a single frame", ".png, .webp or .tif"
+    elif picture.alpha and form == "JPEG":
+        reason, remedy = "JPEG has no transparency", ".png"
+    elif picture.alpha and form == "GIF" and _is_translucent(picture):
+        reason, remedy = "GIF pixels are either opaque or not there", ".png"
+    if reason:
+        raise CommandError(f"cannot write {path}: {reason}; name it {remedy}")
+
+
+def _is_translucent(picture: Picture) -> bool:
+    return any(((f[..., -1] > 0) & (f[..., -1] < 255)).any() for f in picture.frames)
+
+
+def encode(
+    picture: Picture,
+    frames: list[np.ndarray],
+    form: str,
+    *,
+    finest: bool = False,
+    strip: bool = False,
+) -> bytes:
+    """The file that shows other frames with the metadata of a picture.
 
     A JPEG keeps the quantization and the colour sampling of the JPEG that it came
-    from, or gets quality 95; `finest` is as near to the pixels as JPEG can come.
+    from, or gets quality 95; `finest` is as near to the pixels as JPEG and WebP can
+    come. `strip` leaves out all but the timing of frames.
     """
-    import PIL.Image
+    from cli import pillow_writer, tiff
 
-    settings: dict[str, Any] = {}
-    if form == "JPEG":
-        settings = {"quality": 95, "subsampling": 0}
-        if finest:
-            settings["quality"] = 100
-        elif picture.format == "JPEG":
-            settings = picture.compression
-    buffer = BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, form, **picture.metadata, **settings)
-    return buffer.getvalue()
+    places = TIMING if strip else PLACES[form]
+    lost = sorted(picture.metadata.keys() - places - TIMING - {"chunks", "tags"})
+    if lost and not strip:
+        console.note(
+            f"note: {picture.source}: {form} has no place for its {', '.join(lost)}"
+        )
+    metadata = {name: m for name, m in picture.metadata.items() if name in places}
+    if form == "TIFF":
+        return tiff.encode(picture, frames, metadata)
+    return pillow_writer.encode(picture, frames, form, metadata, finest=finest)
 
 
 def to_unit(pixels: np.ndarray, dtype: str) -> np.ndarray:
-    """Pixels as numbers from 0 to 1."""
-    return pixels.astype(dtype) / 255
+    """Pixels as numbers from 0 to 1, or floats as they are."""
+    values = pixels.astype(dtype)
+    if pixels.dtype.kind != "f":
+        low, high = _range(pixels.dtype)
+        values -= low
+        values /= high - low
+    return values
 
 
-def to_pixels(values: np.ndarray) -> np.ndarray:
-    """Numbers from 0 to 1 as pixels, rounded half to even."""
+def to_pixels(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers from 0 to 1 as pixels of this type, rounded half to even."""
     import numpy as np
 
-    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    low, high = _range(dtype)
+    scaled = values * (high - low)
+    scaled += low
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, low, high, out=scaled).astype(dtype)
+
+
+def extremes(values: np.ndarray, dtype: np.dtype) -> tuple[float, float]:
+    """Black and white among the values of pixels of a type."""
+    if dtype.kind == "f":
+        return float(values.min()), float(values.max())
+    return 0.0, 1.0
+
+
+def _range(dtype: np.dtype) -> tuple[int, int]:
+    import numpy as np
+
+    if dtype.kind == "b":
+        return 0, 1
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)

@@ -1,58 +1,86 @@
 """`softsort noise`."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import console, files
-from cli.options import Device, Writing, command, option
+from cli.options import Device, ImageWriting, Noise, command
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cli.images import Picture
 
 
 @command
 def noise(
     image: Annotated[
-        Path, typer.Argument(metavar="IMAGE", help="PNG or JPEG; - for standard input.")
+        Path,
+        typer.Argument(
+            metavar="IMAGE",
+            help="PNG, JPEG, GIF, WebP or TIFF; - for standard input.",
+        ),
     ],
     *,
-    amount: Annotated[
-        float, option("--amount", min=0, max=1, help="The share of pixels to spoil.")
-    ] = 0.1,
-    seed: Annotated[
-        int, option("--seed", min=0, help="The same seed gives the same noise.")
-    ] = 0,
-    writing: Writing,
+    spoiling: Noise,
+    writing: ImageWriting,
 ) -> None:
-    """Spoil an image with salt and pepper, to try denoise on.
+    """Spoil an image with noise, to try denoise on.
 
-    An image x.png becomes x_noisy.png beside it, unless -o says otherwise. JPEG blurs
-    single pixels even at its best quality, which is used here: name the output .png to
-    keep the noise exact.
+    An image x.png becomes x_noisy.png beside it, unless -o says otherwise. All its
+    frames are spoilt; opacity stays as it is. White is the largest value that the file
+    can hold, or in a float image the largest that it holds. JPEG blurs single pixels
+    even at its best quality, which is used here: name the output .png to keep the noise
+    exact.
 
-    Example:
+    Examples:
       softsort noise photo.jpg --amount 0.2 -o noisy.png
+      softsort noise scan.tif --kind gaussian --amount 0.05
     """
     from cli import images, runtime
 
-    output = writing.output or files.beside(image, "_noisy", None)
+    output = writing.output or files.beside(image, "_noisy")
     files.check_output(output, force=writing.force)
     picture = images.read(image)
     form = images.format_for(picture, output)
-    runtime.start(Device(), "32")
-    import jax
-    import numpy as np
-
-    from filters import salt_and_pepper
-
-    pixels = picture.pixels.copy()
-    shown = pixels[..., :-1] if picture.has_alpha else pixels
-    values = images.to_unit(shown, "float32")
-    spoilt = np.asarray(salt_and_pepper(values, amount, jax.random.key(seed)))
-    shown[...] = images.to_pixels(spoilt)
+    bits = "64" if images.needs_64_bits(picture) else "32"
+    runtime.start(Device(), bits)
     if form == "JPEG":
         console.note(
             "note: JPEG blurs the noise; name the output .png to keep it exact"
         )
-    data = images.encode(picture, pixels, form, finest=True)
+    frames = spoilt(picture, spoiling, f"float{bits}")
+    data = images.encode(picture, frames, form, finest=True, strip=writing.strip)
     with files.open_output(output, force=writing.force) as stream:
         stream.write(data)
+
+
+def spoilt(picture: Picture, spoiling: Noise, dtype: str) -> list[np.ndarray]:
+    """The frames of a picture with noise."""
+    import jax
+    import numpy as np
+
+    import filters
+    from cli import images
+
+    make = {
+        "salt-and-pepper": filters.salt_and_pepper,
+        "gaussian": filters.gaussian_noise,
+        "speckle": filters.speckle_noise,
+    }[spoiling.kind]
+    key = jax.random.key(spoiling.seed)
+    frames = []
+    for number, frame in enumerate(picture.frames):
+        pixels = frame.copy()
+        shown = pixels[..., :-1] if picture.alpha else pixels
+        values = images.to_unit(shown, dtype)
+        low, high = images.extremes(values, frame.dtype)
+        seed = jax.random.fold_in(key, number) if number else key
+        noisy = make(values, spoiling.amount, seed, low=low, high=high)
+        shown[...] = images.to_pixels(np.asarray(noisy), frame.dtype)
+        frames.append(pixels)
+    return frames

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,17 @@ def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
     return with_options(filters.soft_quantile_filter, solver)
 
 
+def strips_operator(solver: Solver, bits: str) -> Callable[..., Any]:
+    """The soft filter of images that are too large for memory, strip by strip."""
+    start(solver, bits)
+    import filters
+
+    squashing = None if solver.squash == "sigmoid" else lambda values: values
+    return partial(
+        filters.soft_quantile_strips, epsilon=solver.epsilon, squashing_fun=squashing
+    )
+
+
 def with_options(
     function: Callable[..., Any], solver: Solver
 ) -> Callable[..., np.ndarray]:
@@ -55,18 +66,18 @@ def with_options(
     options = {"epsilon": solver.epsilon, "squashing_fun": squashing}
 
     def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
-        return np.asarray(function(*arrays, **options, **settings))
+        return np.asarray(function(*arrays, **(options | settings)))
 
     return call
 
 
 def start(where: Device, bits: str) -> None:
     """Import jax with the device and the precision that the options ask for."""
+    console.silence_libraries()
     if not console.verbose:
         # What jax and XLA say about devices that are not there is not for the user.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("jax").setLevel(logging.ERROR)
-        warnings.simplefilter("ignore")
     if where.device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
     import jax

@@ -19,26 +19,28 @@ Image: TypeAlias = ArrayLike | Sequence[Any]
 Number: TypeAlias = ArrayLike
 
 
-def as_array(image: Image) -> Shaped[Array, "h w *c"]:
+def as_array(image: Image, name: str = "image") -> Shaped[Array, "h w *c"]:
     """Return an image of real numbers as it is."""
     if not isinstance(image, jax.Array):
         try:
             image = np.asarray(image)
         except ValueError as error:
-            raise SoftSortError(f"image is not a table of numbers: {error}") from error
+            raise SoftSortError(f"{name} is not a table of numbers: {error}") from error
     if not (_is_real(image.dtype) or jnp.issubdtype(image.dtype, jnp.bool_)):
-        raise SoftSortError(f"image has dtype {image.dtype}: give real numbers")
+        raise SoftSortError(f"{name} has dtype {image.dtype}: give real numbers")
     if image.ndim not in (2, 3) or image.size == 0:
         raise SoftSortError(
-            f"image has shape {image.shape}: give (height, width) or (height, width, "
+            f"{name} has shape {image.shape}: give (height, width) or (height, width, "
             "channels), none of them 0"
         )
     return image if isinstance(image, jax.Array) else jnp.asarray(image)
 
 
-def as_image(image: Image) -> tuple[Float[Array, "h w *c"], DTypeLike]:
+def as_image(
+    image: Image, name: str = "image"
+) -> tuple[Float[Array, "h w *c"], DTypeLike]:
     """Return an image as float32 or float64, and the dtype to give results in."""
-    array = as_array(image)
+    array = as_array(image, name)
     dtype = array.dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = jnp.result_type(float)
@@ -50,14 +52,27 @@ def as_level(q: Number, dtype: DTypeLike) -> Float[Array, ""]:
     return _as_scalar(q, "q", dtype, lambda q: 0 <= q <= 1, "one level in [0, 1]")
 
 
-def as_epsilon(epsilon: Number, dtype: DTypeLike) -> Float[Array, ""]:
-    """Return a positive, finite epsilon."""
+def as_positive(
+    value: Number, name: str, dtype: DTypeLike, example: str
+) -> Float[Array, ""]:
+    """Return a positive, finite number."""
     return _as_scalar(
-        epsilon,
-        "epsilon",
+        value,
+        name,
         dtype,
-        lambda epsilon: 0 < epsilon < np.inf,
-        "one positive number, such as 0.01",
+        lambda value: 0 < value < np.inf,
+        f"one positive number, such as {example}",
+    )
+
+
+def as_amount(amount: Number, dtype: DTypeLike) -> Float[Array, ""]:
+    """Return a finite amount that is not negative."""
+    return _as_scalar(
+        amount,
+        "amount",
+        dtype,
+        lambda amount: 0 <= amount < np.inf,
+        "one number that is not negative, such as 0.1",
     )
 
 
@@ -69,6 +84,15 @@ def as_number(value: Number, name: str, dtype: DTypeLike) -> Array:
         return not whole or cast == value
 
     return _as_scalar(value, name, dtype, fits, f"one number that {dtype} can hold")
+
+
+def as_count(iterations: Any) -> int:
+    """Return how often to filter."""
+    if not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise SoftSortError(
+            f"iterations is {iterations!r}: give a positive integer, such as 1"
+        )
+    return int(iterations)
 
 
 def _as_scalar(

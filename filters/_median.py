@@ -6,26 +6,44 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Num
 
-from filters._arguments import Image, Number, as_epsilon, as_image, as_level, as_number
-from filters._plan import middle_shares
+from filters._arguments import (
+    Image,
+    Number,
+    as_count,
+    as_image,
+    as_level,
+    as_number,
+    as_positive,
+)
+from filters._few import few_quantiles
+from filters._plan import Weights, middle_shares, target_weights
 from filters._windows import (
+    Values,
+    Window,
+    are_few,
+    as_window,
     check_border,
     extend,
     map_windows,
-    window_shape,
+    views,
     window_sums,
 )
 from softsort_core import SoftSortError
 
+Size: TypeAlias = int | tuple[int, int] | None
 Squashing: TypeAlias = Callable[[Array], Array] | None
 
 
 def soft_median(
     image: Image,
-    size: int | tuple[int, int] = 3,
+    size: Size = None,
     *,
+    footprint: Bool[ArrayLike, "rows columns"] | None = None,
+    weights: Num[ArrayLike, "rows columns"] | None = None,
+    iterations: int = 1,
     epsilon: Number = 1e-2,
     squashing_fun: Squashing = None,
     border: str = "reflect",
@@ -59,6 +77,9 @@ def soft_median(
         image,
         0.5,
         size,
+        footprint=footprint,
+        weights=weights,
+        iterations=iterations,
         epsilon=epsilon,
         squashing_fun=squashing_fun,
         border=border,
@@ -69,8 +90,11 @@ def soft_median(
 def soft_quantile_filter(
     image: Image,
     q: Number = 0.5,
-    size: int | tuple[int, int] = 3,
+    size: Size = None,
     *,
+    footprint: Bool[ArrayLike, "rows columns"] | None = None,
+    weights: Num[ArrayLike, "rows columns"] | None = None,
+    iterations: int = 1,
     epsilon: Number = 1e-2,
     squashing_fun: Squashing = None,
     border: str = "reflect",
@@ -98,7 +122,12 @@ def soft_quantile_filter(
             filtered apart. Half precisions are computed in float32, integers in JAX's
             default float.
         q: level in [0, 1]; 0 is a soft minimum, 1 a soft maximum.
-        size: odd sides of the window, one for both or (rows, columns).
+        size: odd sides of the window, one for both or (rows, columns). 3 by default.
+        footprint: the window as a table of booleans with odd sides: which of the
+            pixels around each are its values. All of them by default.
+        weights: non-negative weights of the pixels around each, a table with odd
+            sides: level q is that of the weighted values. Equal by default.
+        iterations: how many times to filter, each time the last result.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: an increasing function of numbers, applied to the whole image.
             By default, the sigmoid of each window's values less their mean, over
@@ -123,58 +152,146 @@ def soft_quantile_filter(
         [[2. 3. 9. 9. 9.]]
     """
     pixels, dtype = as_image(image)
-    window = window_shape(size)
+    window, weighing, n = as_window(size, footprint, weights)
     check_border(border)
     if not (squashing_fun is None or callable(squashing_fun)):
         raise SoftSortError(f"squashing_fun is {squashing_fun!r}: give a function")
     numbers = (
         as_level(q, pixels.dtype),
-        as_epsilon(epsilon, pixels.dtype),
+        as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
         as_number(cval, "cval", pixels.dtype),
     )
     channels = pixels.reshape(*pixels.shape[:2], -1)
-    result = _filter(channels, *numbers, window, squashing_fun, border)
+    weighing = None if weighing is None else weighing.astype(pixels.dtype)
+    settings = as_count(iterations), n, window, squashing_fun, border
+    result = _filter(channels, weighing, *numbers, *settings)
     return result.reshape(pixels.shape).astype(dtype)
 
 
-@partial(jax.jit, static_argnames=("window", "squashing_fun", "border"))
+@partial(
+    jax.jit, static_argnames=("iterations", "n", "window", "squashing_fun", "border")
+)
 def _filter(
     pixels: Float[Array, "h w c"],
+    weights: Float[Array, " n"] | None,
     q: Float[Array, ""],
     epsilon: Float[Array, ""],
     cval: Float[Array, ""],
-    window: tuple[int, int],
+    iterations: int,
+    n: int,
+    window: Window,
     squashing_fun: Squashing,
     border: str,
 ) -> Float[Array, "h w c"]:
     # Traced values have not been checked.
     q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
     epsilon = jnp.where(epsilon > 0, epsilon, jnp.nan)
-    images = [extend(pixels, window, border, cval)]
-    if squashing_fun is not None:
-        squashed = squashing_fun(images[0])
-        if jnp.shape(squashed) != images[0].shape:
-            raise SoftSortError(
-                f"squashing_fun gives shape {jnp.shape(squashed)} for an array of "
-                f"shape {images[0].shape}: give an elementwise function"
-            )
-        images.append(jnp.asarray(squashed, pixels.dtype))
+    b = target_weights(q, n)
+    if weights is None:
+        masses = jnp.full((len(window.places), 1, 1), 1 / n, pixels.dtype)
+    else:
+        weights = jnp.where(jnp.min(weights) >= 0, weights, jnp.nan)
+        masses = (weights / jnp.sum(weights))[:, None, None]
 
-    def quantile(x, s=None):
-        shares, certified = middle_shares(_squash(x) if s is None else s, q, epsilon)
-        return jnp.where(certified, _combine(shares, x), jnp.nan)
+    def quantile(values, squashed=None):
+        return _many(values, squashed, masses, b, epsilon)
 
-    return map_windows(quantile, images, window)
+    def once(_, pixels):
+        images = [extend(pixels, window.shape, border, cval)]
+        if squashing_fun is not None:
+            images.append(_squash_all(squashing_fun, images[0]))
+        elif weights is None and are_few(window, pixels.dtype):
+            return _few(*images, window, masses, b, epsilon)
+        return map_windows(quantile, images, window)
+
+    if iterations == 1:
+        return once(0, pixels)
+    return jax.lax.fori_loop(0, iterations, once, pixels)
 
 
-def _squash(x: Float[Array, "n *tile"]) -> Float[Array, "n *tile"]:
+def _many(
+    values: Values,
+    squashed: Values | None,
+    masses: Float[Array, "n 1 1"],
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "rows columns"]:
+    x = values.stacked()
+    s = _squash(x, masses) if squashed is None else squashed.stacked()
+    shares, certified = middle_shares(s, masses, b, epsilon)
+    return jnp.where(certified, _combine(shares, x), jnp.nan)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _few(
+    image: Float[Array, "H W c"],
+    window: Window,
+    masses: Float[Array, "n 1 1"],
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "h w c"]:
+    """What `_many` gives in all windows, the fast way where that is certain."""
+    found = few_quantiles(views(image, window), b, epsilon)
+    found = found.reshape(found.shape[0], -1, image.shape[2])
+
+    def mended(values, known):
+        unsolved = jnp.isnan(known.centre())
+        return jax.lax.cond(
+            jnp.any(unsolved),
+            lambda: jnp.where(
+                unsolved, _many(values, None, masses, b, epsilon), known.centre()
+            ),
+            known.centre,
+        )
+
+    def mend(found):
+        margins = [(side // 2, side // 2) for side in window.shape]
+        known = jnp.pad(found, [*margins, (0, 0)])
+        return map_windows(mended, [image, known], window)
+
+    def check(state):
+        found, _ = state
+        return jax.lax.cond(
+            jnp.any(jnp.isnan(found)), mend, lambda found: found, found
+        ), False
+
+    # What enters a loop, even one that is run once, is stored: used twice otherwise,
+    # `found` would be computed twice.
+    found, _ = jax.lax.while_loop(lambda state: state[1], check, (found, epsilon > 0))
+    return jnp.where(jnp.isfinite(found), found, jnp.nan)
+
+
+@_few.defjvp
+def _few_jvp(window, primals, tangents):
+    def slow(image, masses, b, epsilon):
+        def quantile(values):
+            return _many(values, None, masses, b, epsilon)
+
+        return map_windows(quantile, [image], window)
+
+    return jax.jvp(slow, primals, tangents)
+
+
+def _squash_all(squashing_fun: Callable[[Array], Array], image: Array) -> Array:
+    squashed = squashing_fun(image)
+    if jnp.shape(squashed) != image.shape:
+        raise SoftSortError(
+            f"squashing_fun gives shape {jnp.shape(squashed)} for an array of "
+            f"shape {image.shape}: give an elementwise function"
+        )
+    return jnp.asarray(squashed, image.dtype)
+
+
+def _squash(
+    x: Float[Array, "n *tile"], weights: Float[Array, "n 1 1"]
+) -> Float[Array, "n *tile"]:
     # [min, max] is mapped to [-1, 1] first, which keeps squares in range and a common
     # offset out of every rounding. It cancels, so no derivative need pass through it.
     low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))
     half_range = high / 2 - low / 2
     scaled = (x - (low / 2 + high / 2)) / jnp.where(half_range > 0, half_range, 1)
-    centred = scaled - jnp.mean(scaled, 0)
-    variance = jnp.mean(centred**2, 0)
+    centred = scaled - jnp.sum(weights * scaled, 0)
+    variance = jnp.sum(weights * centred**2, 0)
     deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1))
     return jax.nn.sigmoid(centred / deviation)
 

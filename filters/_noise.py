@@ -1,15 +1,23 @@
 """Noise to try the filters on."""
 
 import math
+from functools import partial
 from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, DTypeLike, Float, Int, PRNGKeyArray, Shaped
 
-from filters._arguments import Image, Number, as_array, as_number
+from filters._arguments import (
+    Image,
+    Number,
+    as_amount,
+    as_array,
+    as_image,
+    as_number,
+)
 from softsort_core import SoftSortError
 
 Count: TypeAlias = int | Int[Array, ""]
@@ -51,17 +59,127 @@ def salt_and_pepper(
     """
     pixels = as_array(image)
     count = _as_count(amount, pixels.shape[0], pixels.shape[1])
-    extremes = (
-        as_number(low, "low", pixels.dtype),
-        as_number(high, "high", pixels.dtype),
-    )
+    return _replace(pixels, count, _keys(key), _extremes(low, high, pixels.dtype))
+
+
+def gaussian_noise(
+    image: Image,
+    amount: Number,
+    key: PRNGKeyArray | Array,
+    *,
+    low: Number = 0.0,
+    high: Number = 1.0,
+) -> Shaped[Array, "h w *c"]:
+    """Add independent normal noise to every value, and cut to [low, high].
+
+    The same key gives the same noise. Integers are rounded.
+
+    Args:
+        image: real numbers of shape (h, w) or (h, w, c), channels having noise of
+            their own.
+        amount: standard deviation of the noise, as a fraction of high - low.
+        key: a JAX random key.
+        low: the least value, black.
+        high: the largest value, white: for example 255 for images of 8 bits.
+
+    Returns:
+        The shape and dtype of `image`.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import jax
+        >>> from filters import gaussian_noise
+        >>> noisy = gaussian_noise([[0.5] * 100] * 100, 0.1, jax.random.key(0))
+        >>> print(noisy.mean().round(2), noisy.std().round(2))
+        0.5 0.1
+    """
+    return _noisy(image, amount, key, low, high, proportional=False)
+
+
+def speckle_noise(
+    image: Image,
+    amount: Number,
+    key: PRNGKeyArray | Array,
+    *,
+    low: Number = 0.0,
+    high: Number = 1.0,
+) -> Shaped[Array, "h w *c"]:
+    """Multiply every value by normal noise of mean 1, and cut to [low, high].
+
+    Values count from `low`: black stays black. The same key gives the same noise.
+    Integers are rounded.
+
+    Args:
+        image: real numbers of shape (h, w) or (h, w, c), channels having noise of
+            their own.
+        amount: standard deviation of the noise, as a fraction of each value.
+        key: a JAX random key.
+        low: the least value, black.
+        high: the largest value, white: for example 255 for images of 8 bits.
+
+    Returns:
+        The shape and dtype of `image`.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import jax
+        >>> from filters import speckle_noise
+        >>> noisy = speckle_noise([[0.0, 0.5] * 50] * 100, 0.1, jax.random.key(0))
+        >>> print(noisy[:, 1::2].std().round(2), noisy[:, ::2].std())
+        0.05 0.0
+    """
+    return _noisy(image, amount, key, low, high, proportional=True)
+
+
+def _noisy(
+    image: Image,
+    amount: Number,
+    key: PRNGKeyArray | Array,
+    low: Number,
+    high: Number,
+    *,
+    proportional: bool,
+) -> Shaped[Array, "h w *c"]:
+    pixels = as_array(image)
+    extremes = _extremes(low, high, pixels.dtype)
+    values, _ = as_image(pixels)
+    deviation = as_amount(amount, values.dtype)
+    noisy = _disturb(values, deviation, _keys(key)[0], extremes, proportional)
+    whole = not jnp.issubdtype(pixels.dtype, jnp.floating)
+    return (jnp.round(noisy) if whole else noisy).astype(pixels.dtype)
+
+
+@partial(jax.jit, static_argnames="proportional")
+def _disturb(
+    values: Float[Array, "h w *c"],
+    deviation: Float[Array, ""],
+    key: PRNGKeyArray | Array,
+    extremes: tuple[Shaped[Array, ""], Shaped[Array, ""]],
+    proportional: bool,
+) -> Float[Array, "h w *c"]:
+    low, high = (extreme.astype(values.dtype) for extreme in extremes)
+    noise = deviation * jax.random.normal(key, values.shape, values.dtype)
+    noisy = values + noise * (values - low if proportional else high - low)
+    return jnp.clip(noisy, low, high)
+
+
+def _extremes(
+    low: Number, high: Number, dtype: DTypeLike
+) -> tuple[Shaped[Array, ""], Shaped[Array, ""]]:
+    return as_number(low, "low", dtype), as_number(high, "high", dtype)
+
+
+def _keys(key: PRNGKeyArray | Array) -> PRNGKeyArray | Array:
     try:
-        keys = jax.random.split(key)
+        return jax.random.split(key)
     except (TypeError, ValueError) as error:
         raise SoftSortError(
             f"key is {key!r}: give a JAX random key, such as jax.random.key(0)"
         ) from error
-    return _replace(pixels, count, keys, extremes)
 
 
 @jax.jit

@@ -18,21 +18,22 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
 from filters._windows import window_sums
 
 Values: TypeAlias = Float[Array, "n *tile"]
 Pixels: TypeAlias = Float[Array, "*tile"]
+Masses: TypeAlias = Float[Array, "n 1 1"]
 Scalar: TypeAlias = Float[Array, ""]
 Weights: TypeAlias = tuple[Scalar, Scalar, Scalar]
 Scales: TypeAlias = tuple[Pixels, Pixels]
 
 # The middle target weighs at most this.
-_WIDEST = 0.02
+WIDEST = 0.02
 # Steps of A and C are cut to this factor, e^2: at e^4, Newton's method can cycle. It
 # took at most 23 steps on a million windows; after 20 the factor shrinks all the same.
-_LONGEST_STEP = 2.0
+LONGEST_STEP = 2.0
 _MAX_STEPS = 60
 
 
@@ -47,71 +48,68 @@ def target_weights(q: Scalar, n: int) -> Weights:
     # Added as a value, not a constant, which the compiler would add to the 1 first.
     extra = jnp.where(jnp.minimum(q, 1 - q) < floor, floor, 0.0)
     below, above = q + extra, (1 - q) + extra
-    middle = jnp.minimum(jnp.minimum(below, above) / 2, min(_WIDEST, 1.5 / n))
+    middle = jnp.minimum(jnp.minimum(below, above) / 2, min(WIDEST, 1.5 / n))
     return below - middle / 2, middle, above - middle / 2
 
 
-def middle_shares(s: Values, q: Scalar, epsilon: Scalar) -> tuple[Values, Array]:
-    """The middle target's share of each value, and whether the window is certified.
+def middle_shares(
+    s: Values, weights: Masses, b: Weights, epsilon: Scalar
+) -> tuple[Values, Array]:
+    """The middle target's weighted share of each value, and the window's certificate.
 
     Certified: the column sums are within 1e-5 (float64: 1e-10) of the weights, the
     sum of the middle column relative to its own weight.
     """
-    b = target_weights(q, s.shape[0])
-    fixed = jax.lax.stop_gradient((s, b, epsilon))
+    fixed = jax.lax.stop_gradient((s, weights, b, epsilon))
     (s_low, s_high), start = _start(*fixed)
-    # A value further away belongs to one target to far below rounding, and products
-    # with A and C, which stay within about e^25, cannot overflow.
-    reach = 0.7 * float(np.log(jnp.finfo(s.dtype).max))
+    far = reach(s.dtype)
     from_low, from_high = (s_low - s) / epsilon, (s - s_high) / epsilon
-    low = jnp.exp(jnp.clip(from_low, -reach, reach))
-    high = jnp.exp(jnp.clip(from_high, -reach, reach))
-    shares = _shares(low, high, *_solve(low, high, b, start))
+    low = jnp.exp(jnp.clip(from_low, -far, far))
+    high = jnp.exp(jnp.clip(from_high, -far, far))
+    scales = _solve(low, high, weights, b, start)
+    shares = [weights * share for share in _shares(low, high, *scales)]
     sums = window_sums(*jax.lax.stop_gradient(shares))
-    error = _error([total / s.shape[0] for total in sums], b)
     # At the reach the share is nothing but the cut. It would still count for pixels
     # that are marked by 1e30.
-    middle = jnp.where(jnp.maximum(from_low, from_high) < reach, shares[1], 0)
-    return middle, error <= _tolerance(s)
+    middle = jnp.where(jnp.maximum(from_low, from_high) < far, shares[1], 0)
+    return middle, _error(sums, b) <= tolerance(s.dtype)
+
+
+def reach(dtype: DTypeLike) -> float:
+    """How many epsilons away values are told apart.
+
+    Further away a value belongs to one target to far below rounding, and products of
+    exponentials with A and C, which stay within about e^25, cannot overflow.
+    """
+    return 0.7 * float(np.log(jnp.finfo(dtype).max))
 
 
 def _start(
-    s: Values, b: Weights, epsilon: Scalar
+    s: Values, weights: Masses, b: Weights, epsilon: Scalar
 ) -> tuple[Float[Array, "2 *tile"], Scales]:
     """The references, and A and C, of the limit epsilon -> 0.
 
     There the sorted values fill the targets one after the other. The value that
     straddles the first two targets is s_low, and A the ratio of its shares of them;
-    likewise s_high and C for the last two. Bisection on the number of values below
-    finds both to within epsilon, which is all that a start needs.
+    likewise s_high and C for the last two. Bisection on the weight of the values below
+    finds both to within epsilon, which is all that a start needs: values so close
+    are as good as one.
     """
-    n = s.shape[0]
-    end_of_low, start_of_high = n * b[0], n * (b[0] + b[1])
-    rank_low = jnp.minimum(jnp.floor(end_of_low), n - 1) + 1
-    rank_high = jnp.maximum(jnp.ceil(start_of_high), 1)
-    # A value may end just where a target does. A small share is a start that Newton's
-    # method can leave in either direction, no share is not.
-    low, high = (
-        jnp.clip(share, 1e-2 * jnp.minimum(n * b[1], 1), 1 - 1e-2)
-        for share in (end_of_low - rank_low + 1, rank_high - start_of_high)
-    )
-    alone = rank_low == rank_high
-    ratios = (
-        low / jnp.where(alone, n * b[1], 1 - low),
-        high / jnp.where(alone, n * b[1], 1 - high),
-    )
-    ranks = jnp.stack([rank_low, rank_high]).reshape(2, *[1] * (s.ndim - 1))
+    # At the end of the last target rounding may leave no value.
+    ends = jnp.minimum(jnp.stack([b[0], b[0] + b[1]]), 1 - 1e-6)
+    ends = ends.reshape(2, *[1] * (s.ndim - 1))
 
-    def halve(_, bracket):
-        left, right = bracket
+    def halve(_, state):
+        (left, right), (below, within) = state
         middle = left / 2 + right / 2
-        is_below = [(s <= m).astype(s.dtype) for m in middle]
-        enough = jnp.stack(window_sums(*is_below)) >= ranks
+        masses = [weights * (s <= m) for m in middle]
+        mass = jnp.stack(window_sums(*masses))
         # Each pixel stops by itself, so that its result does not depend on others.
         wide = right - left > epsilon
+        up, down = wide & (mass < ends), wide & (mass >= ends)
         return (
-            jnp.where(wide & ~enough, middle, left),
-            jnp.where(wide & enough, middle, right),
+            (jnp.where(up, middle, left), jnp.where(down, middle, right)),
+            (jnp.where(up, mass, below), jnp.where(down, mass, within)),
         )
 
     left, right = jnp.min(s, 0), jnp.max(s, 0)
@@ -119,9 +117,24 @@ def _start(
     halvings = jnp.clip(jnp.ceil(jnp.log2(span / epsilon)), 0, 64).astype(int)
     both = (2, *left.shape)
     bracket = jnp.broadcast_to(left, both), jnp.broadcast_to(right, both)
-    left, right = jax.lax.fori_loop(0, halvings, halve, bracket)
-    low, high = (jnp.full_like(s[0], ratio) for ratio in ratios)
-    return left / 2 + right / 2, (low, high)
+    masses = jnp.zeros(both, s.dtype), jnp.ones(both, s.dtype)
+    (left, right), (below, within) = jax.lax.fori_loop(
+        0, halvings, halve, (bracket, masses)
+    )
+    # A value may end just where a target does. A small share is a start that Newton's
+    # method can leave in either direction, no share is not.
+    mass = jnp.maximum(within - below, 1e-6)
+    least = 1e-2 * jnp.minimum(b[1] / mass, 1)
+    low, high = (
+        jnp.clip(share, least[0], 1 - 1e-2)
+        for share in ((ends - below)[0] / mass[0], (within - ends)[1] / mass[1])
+    )
+    alone = left[0] == left[1]
+    shared = b[1] / mass[0]
+    return left / 2 + right / 2, (
+        low / jnp.where(alone, shared, 1 - low),
+        high / jnp.where(alone, shared, 1 - high),
+    )
 
 
 def _shares(low: Values, high: Values, a: Pixels, c: Pixels) -> tuple[Values, ...]:
@@ -131,31 +144,31 @@ def _shares(low: Values, high: Values, a: Pixels, c: Pixels) -> tuple[Values, ..
 
 
 @jax.custom_jvp
-def _solve(low: Values, high: Values, b: Weights, start: Scales) -> Scales:
-    """A and C that give the shares the column means b."""
+def _solve(
+    low: Values, high: Values, weights: Masses, b: Weights, start: Scales
+) -> Scales:
+    """A and C that give the weighted shares the column sums b."""
     # A margin for what the certificate, summed anew, rounds differently.
-    n, tolerance = low.shape[0], 0.1 * _tolerance(low)
+    accepted = 0.1 * tolerance(low.dtype)
 
     def unfinished(state):
         step, _, _, error = state
-        return (step < _MAX_STEPS) & jnp.any(error > tolerance)
+        return (step < _MAX_STEPS) & jnp.any(error > accepted)
 
     def advance(state):
         step, a, c, error = state
-        to_low, middle, to_high = _shares(low, high, a, c)
-        *sums, lm, um, lu = window_sums(
-            to_low, middle, to_high, to_low * middle, to_high * middle, to_low * to_high
-        )
-        means = [total / n for total in sums]
-        d_a, d_c = _newton(_log_residuals(means, b), (lm, um, lu), n)
-        longest = _LONGEST_STEP / (1 + step // 20)
+        shares = _shares(low, high, a, c)
+        weighted = [weights * share for share in shares]
+        *sums, lm, um, lu = window_sums(*weighted, *_products(weighted, shares))
+        d_a, d_c = _newton(_log_residuals(sums, b), (lm, um, lu))
+        longest = LONGEST_STEP / (1 + step // 20)
         # The step that finds the error small enough is still taken: it squares it.
-        active = error > tolerance
+        active = error > accepted
         return (
             step + 1,
             jnp.where(active, a * jnp.exp(jnp.clip(d_a, -longest, longest)), a),
             jnp.where(active, c * jnp.exp(jnp.clip(d_c, -longest, longest)), c),
-            jnp.where(active, _error(means, b), error),
+            jnp.where(active, _error(sums, b), error),
         )
 
     unknown = jnp.full_like(start[0], jnp.inf)
@@ -181,31 +194,36 @@ def _log_residuals(means: Sequence[Pixels], b: Weights) -> tuple[Pixels, ...]:
 
 @_solve.defjvp
 def _solve_jvp(primals, tangents):
-    # The column means stay b, so what the solution adds to their change must cancel
-    # what low and high add at fixed A, C: Newton's step for that change.
-    low, high, *_ = primals
+    # The column sums stay b, so what the solution adds to their change must cancel
+    # what all else adds at fixed A, C: Newton's step for that change.
+    low, high, weights, *_ = primals
     a, c = _solve(*primals)
     shares, changes = jax.jvp(
         lambda low, high: _shares(low, high, a, c), (low, high), tangents[:2]
     )
-    to_low, middle, to_high = shares
-    products = to_low * middle, to_high * middle, to_low * to_high
-    d_a, d_c = _newton(
-        [jnp.mean(p, 0) - w for p, w in zip(changes, tangents[2], strict=True)],
-        [jnp.sum(product, 0) for product in products],
-        low.shape[0],
-    )
+    weighted = [weights * share for share in shares]
+    residuals = [
+        jnp.sum(weights * change + tangents[2] * share, 0) - d_b
+        for share, change, d_b in zip(shares, changes, tangents[3], strict=True)
+    ]
+    products = [jnp.sum(product, 0) for product in _products(weighted, shares)]
+    d_a, d_c = _newton(residuals, products)
     return (a, c), (a * d_a, c * d_c)
 
 
+def _products(weighted: Sequence[Values], shares: Sequence[Values]) -> list[Values]:
+    (low, middle, _), (_, also_middle, high) = weighted, shares
+    return [low * also_middle, middle * high, low * high]
+
+
 def _newton(
-    residuals: Sequence[Pixels], products: Sequence[Pixels], n: int
+    residuals: Sequence[Pixels], products: Sequence[Pixels]
 ) -> tuple[Pixels, Pixels]:
-    """Changes of log A and log C that cancel the residuals of the column means.
+    """Changes of log A and log C that cancel the residuals of the column sums.
 
-    With the products LM, UM, LU of two shares of a value, summed over the values,
+    With the products LM, UM, LU of two shares of a value, in the weighted sum,
 
-        n d(mean low, mean high) = [[LM + LU, -LU], [-LU, UM + LU]] d(log A, log C).
+        d(sum low, sum high) = [[LM + LU, -LU], [-LU, UM + LU]] d(log A, log C).
 
     Residuals sum to zero, so each unknown can be solved from those of two columns;
     taking its own and the middle one, no small residual is the difference of large.
@@ -216,15 +234,16 @@ def _newton(
     total = lm + um + tiny
     determinant = lu + lm * (um / total) + tiny
     middle = lu / total * residuals[1]
-    d_low = (middle - um / total * residuals[0]) * n / determinant
-    d_high = (middle - lm / total * residuals[2]) * n / determinant
+    d_low = (middle - um / total * residuals[0]) / determinant
+    d_high = (middle - lm / total * residuals[2]) / determinant
     return d_low, d_high
 
 
 def _error(means: Sequence[Pixels], b: Weights) -> Pixels:
     below, middle, above = (jnp.abs(m - w) for m, w in zip(means, b, strict=True))
-    return below + middle * (_WIDEST / b[1]) + above
+    return below + middle * (WIDEST / b[1]) + above
 
 
-def _tolerance(s: Values) -> float:
-    return 1e-10 if s.dtype == jnp.float64 else 1e-5
+def tolerance(dtype: DTypeLike) -> float:
+    """Return the certified error of the column sums."""
+    return 1e-10 if dtype == jnp.float64 else 1e-5

@@ -1,11 +1,13 @@
 """Odd windows over the pixels of an image: shapes, borders and bounded memory."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Num
+from jax.core import Tracer
+from jaxtyping import Array, DTypeLike, Float, Num
 
 from softsort_core import SoftSortError
 
@@ -26,6 +28,59 @@ _VALUES_IN_A_TILE = 2**19
 # A CPU reduction is vectorised over the pixels where the compiler can unroll it over
 # the window, which is up to about 13 values.
 _UNROLLED = 9
+
+
+class Window(NamedTuple):
+    """Which pixels around a pixel count: sides, and (row, column) within them."""
+
+    shape: tuple[int, int]
+    places: tuple[tuple[int, int], ...]
+
+
+def as_window(
+    size: int | Sequence[int] | None, footprint: Any, weights: Any
+) -> tuple[Window, Float[Array, " n"] | None, int]:
+    """Return the window, the weights of its values, and how many values it has.
+
+    Values that are known to weigh nothing are no part of the window, but are counted.
+    """
+    masks = {
+        name: _as_mask(mask, name)
+        for name, mask in (("footprint", footprint), ("weights", weights))
+        if mask is not None
+    }
+    shapes = {name: mask.shape for name, mask in masks.items()}
+    if size is not None or not masks:
+        shapes["size"] = window_shape(3 if size is None else size)
+    if len(set(shapes.values())) > 1:
+        told = " and ".join(f"{name} of {shape}" for name, shape in shapes.items())
+        raise SoftSortError(f"{told} are different windows: give one")
+    (shape,) = set(shapes.values())
+    counted = masks.get("footprint", np.ones(shape, bool))
+    used = counted & masks.get("weights", counted)
+    if not used.any():
+        raise SoftSortError(f"no value of the {shape} window has a weight: give one")
+    places = np.argwhere(used).tolist()
+    rows, columns = np.nonzero(used)
+    values = None if weights is None else jnp.asarray(weights)[rows, columns]
+    return Window(shape, tuple((i, j) for i, j in places)), values, int(counted.sum())
+
+
+def _as_mask(mask: Any, name: str) -> np.ndarray:
+    """Where a footprint is true or weights are positive; of traced ones, everywhere."""
+    if np.ndim(mask) != 2 or not all(side % 2 for side in np.shape(mask)):
+        raise SoftSortError(
+            f"{name} has shape {np.shape(mask)}: a window has a pixel at its centre, "
+            "so give a table with odd numbers of rows and columns"
+        )
+    if isinstance(mask, Tracer) and name == "weights":
+        return np.ones(mask.shape, bool)
+    values = np.asarray(mask)
+    if name == "footprint" and values.dtype != np.bool_:
+        raise SoftSortError(f"footprint has dtype {values.dtype}: give booleans")
+    if values.dtype.kind not in "fiub" or not np.all((values >= 0) & (values < np.inf)):
+        raise SoftSortError(f"{name} is {mask}: give numbers that are not negative")
+    return values > 0
 
 
 def window_shape(size: int | Sequence[int]) -> tuple[int, int]:
@@ -81,33 +136,32 @@ def _resized(image: Array, axis: int, size: int) -> tuple[int, ...]:
 def map_windows(
     function: Callable[..., Array],
     images: Sequence[Num[Array, "H W c"]],
-    window: tuple[int, int],
+    window: Window,
 ) -> Num[Array, "h w c"]:
     """Apply a function to the windows of images that were extended for that.
 
-    For one tile of pixels after the other, `function` gets the n values of their
-    windows from each image, of shape (n, rows, columns), and returns (rows, columns).
-    As it treats each window alone, the tiles do not show in the result. Derivatives
-    recompute one tile at a time, so memory is bounded there too.
+    For one tile of pixels after the other, `function` gets the values of their windows
+    from each image and returns (rows, columns). As it treats each window alone, the
+    tiles do not show in the result. Derivatives recompute one tile at a time, so memory
+    is bounded there too.
     """
-    rows, columns = window
+    rows, columns = window.shape
     height, width, channels = images[0].shape
     height, width = height - rows + 1, width - columns + 1
     # Channels lie side by side, so that the next column is `channels` numbers away
     # and colour images need nothing else.
-    down, across = _tile(height, width * channels, rows * columns)
+    down, across = _tile(height, width * channels, len(window.places))
     n_down, n_across = -(-height // down), -(-width * channels // across)
     fill = (0, n_down * down - height), (0, n_across * across - width * channels)
     flat = [jnp.pad(i.reshape(i.shape[0], -1), fill, mode="edge") for i in images]
     reach = down + rows - 1, across + (columns - 1) * channels
-    i, j = np.divmod(np.arange(rows * columns), columns)
-    shifts = jnp.asarray(np.stack([i, j * channels], 1))
+    shifts = tuple((i, j * channels) for i, j in window.places)
 
     @jax.checkpoint
     def one_tile(index):
         corner = index // n_across * down, index % n_across * across
         tiles = [jax.lax.dynamic_slice(image, corner, reach) for image in flat]
-        return function(*(_stack(tile, shifts, (down, across)) for tile in tiles))
+        return function(*(Values(tile, shifts, (down, across)) for tile in tiles))
 
     tiles = jax.lax.map(one_tile, jnp.arange(n_down * n_across))
     tiles = tiles.reshape(n_down, n_across, down, across).swapaxes(1, 2)
@@ -123,8 +177,47 @@ def _tile(height: int, width: int, n: int) -> tuple[int, int]:
     return -(-height // -(-height // down)), across
 
 
-def _stack(tile: Array, shifts: Array, shape: tuple[int, int]) -> Array:
-    return jax.lax.map(lambda shift: jax.lax.dynamic_slice(tile, shift, shape), shifts)
+class Values(NamedTuple):
+    """The values of the windows of a tile of pixels."""
+
+    tile: Num[Array, "H W"]
+    shifts: tuple[tuple[int, int], ...]
+    shape: tuple[int, int]
+
+    def stacked(self) -> Num[Array, "n rows columns"]:
+        """Return them as one array, made by a loop."""
+        return jax.lax.map(
+            lambda shift: jax.lax.dynamic_slice(self.tile, shift, self.shape),
+            jnp.asarray(self.shifts),
+        )
+
+    def centre(self) -> Num[Array, "rows columns"]:
+        """Return the values in the middle of the windows."""
+        (height, width), (rows, columns) = self.tile.shape, self.shape
+        i, j = (height - rows) // 2, (width - columns) // 2
+        return self.tile[i : i + rows, j : j + columns]
+
+
+def are_few(window: Window, dtype: DTypeLike) -> bool:
+    """Return whether one loop over the pixels can hold all values of a window."""
+    return len(window.places) <= _UNROLLED and dtype == jnp.float32
+
+
+def views(
+    image: Num[Array, "H W c"], window: Window
+) -> list[Num[Array, "height width_c"]]:
+    """Return the n values of all windows as n arrays, which need not be made.
+
+    Channels lie side by side, as in the tiles.
+    """
+    rows, columns = window.shape
+    height, channels = image.shape[0] - rows + 1, image.shape[2]
+    width = (image.shape[1] - columns + 1) * channels
+    flat = image.reshape(image.shape[0], -1)
+    return [
+        flat[i : i + height, j * channels : j * channels + width]
+        for i, j in window.places
+    ]
 
 
 def window_sums(*terms: Num[Array, "n *tile"]) -> tuple[Num[Array, "*tile"], ...]:

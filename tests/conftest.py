@@ -9,6 +9,10 @@ import jax
 import jaxtyping
 import pytest
 
+from cli import app, console
+
+CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
+
 
 @pytest.fixture(autouse=True)
 def _single_precision():
@@ -30,3 +34,22 @@ def unchecked_types():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def on_images(tmp_path, tmp_path_factory, monkeypatch, capfd):
+    """Run a command in a folder of its own: its exit code, output and messages."""
+    before = {name: getattr(jax.config, name) for name in CONFIGURED}
+    cache = tmp_path_factory.getbasetemp() / "images-cache"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
+    monkeypatch.setattr(console, "quiet", False)
+    monkeypatch.setattr(console, "verbose", False)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments) -> tuple[int, str, str]:
+        code = app.run([str(argument) for argument in arguments])
+        return code, *capfd.readouterr()
+
+    yield run
+    for name, value in before.items():
+        jax.config.update(name, value)

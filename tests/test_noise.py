@@ -1,4 +1,4 @@
-"""Salt-and-pepper noise: how many pixels, which, and how."""
+"""Noise: how many pixels, which, and how much."""
 
 import math
 
@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from filters import salt_and_pepper
+from filters import gaussian_noise, salt_and_pepper, speckle_noise
 from softsort_core import SoftSortError
 
 KEY = jax.random.key(7)
@@ -84,6 +85,54 @@ def test_under_jit():
     traced = jax.jit(salt_and_pepper)
     np.testing.assert_array_equal(traced(GREY, 0.3, KEY), noisy)
     np.testing.assert_array_equal(traced(GREY, jnp.nan, KEY), GREY)
+
+
+RAMP = np.tile(np.linspace(0.2, 0.8, 300, dtype="float32"), (400, 1))
+
+
+@pytest.mark.parametrize(
+    ("noise", "scale"), [(gaussian_noise, np.ones_like(RAMP)), (speckle_noise, RAMP)]
+)
+def test_continuous_noise_is_normal(noise, scale):
+    z = np.ravel((noise(RAMP, 0.05, KEY) - RAMP) / (0.05 * scale))
+    assert stats.kstest(z, "norm").pvalue > 0.01
+    # Neighbours know nothing of each other.
+    assert abs(np.corrcoef(z[1:], z[:-1])[0, 1]) < 4 / math.sqrt(z.size)
+
+
+@pytest.mark.parametrize("noise", [gaussian_noise, speckle_noise])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+def test_continuous_noise_keeps_range_and_dtype(noise, dtype):
+    image = np.tile(np.arange(64), (60, 1)).astype(dtype)
+    noisy = np.asarray(noise(image, 0.3, KEY, low=0, high=63))
+    assert noisy.dtype == dtype
+    assert (noisy.min(), noisy.max()) == (0, 63)
+    np.testing.assert_array_equal(noise(image, 0.0, KEY, high=63), image)
+    # The noise of integers is that of numbers, rounded.
+    exact = noise(image.astype("float32"), 0.3, KEY, low=0, high=63)
+    within = 0.05 if dtype == "float16" else 0.5001
+    assert np.abs(noisy.astype("float32") - exact).max() <= within
+
+
+def test_continuous_noise_scales_with_the_range():
+    image = np.asarray(RAMP[:30])
+    for noise in (gaussian_noise, speckle_noise):
+        expected = 200 * noise(image, 0.1, KEY) - 50
+        found = noise(200 * image - 50, 0.1, KEY, low=-50, high=150)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_channels_have_continuous_noise_of_their_own():
+    noisy = np.asarray(gaussian_noise(np.full((60, 60, 2), 0.5), 0.1, KEY))
+    assert abs(np.corrcoef(noisy[..., 0].ravel(), noisy[..., 1].ravel())[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("amount", [-0.1, np.nan, np.inf, [0.1], "much"])
+@pytest.mark.parametrize("noise", [gaussian_noise, speckle_noise])
+@pytest.mark.usefixtures("unchecked_types")
+def test_continuous_noise_refuses_impossible_amounts(noise, amount):
+    with pytest.raises(SoftSortError, match=r"amount is .*not negative"):
+        noise(GREY, amount, KEY)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ HEAVY = {
     "PIL",
     "filters",
     "flax",
+    "imagecodecs",
     "jax",
     "learning",
     "matplotlib",
@@ -26,6 +27,7 @@ HEAVY = {
     "scipy",
     "sklearn",
     "softsort_core",
+    "tifffile",
 }
 LONG = "x\n" + "".join(f"{number}\n" for number in range(100_000))
 

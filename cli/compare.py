@@ -1,0 +1,180 @@
+"""`softsort compare`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import files, windows
+from cli.denoise import BITS
+from cli.errors import CommandError, UsageError
+from cli.options import Device, Noise, Solver, Writing, command, option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cli.images import Picture
+
+SHOWN = (".png", ".jpg", ".pdf", ".svg")
+COLUMNS, WIDTH, CAPTION = 3, 3.4, 0.5  # panels, and their inches
+
+
+@command
+def compare(
+    image: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IMAGE",
+            help="PNG, JPEG, GIF, WebP or TIFF, grey or RGB; - for standard input.",
+        ),
+    ],
+    *,
+    size: Annotated[
+        str,
+        option("--size", metavar="N|WxH", help="The window in pixels, odd: 3, or 5x3."),
+    ] = "3",
+    epsilons: Annotated[
+        str,
+        option(
+            "--epsilons",
+            metavar="LIST",
+            help="Of the soft medians, separated by commas.",
+        ),
+    ] = "0.01,0.1",
+    spoiling: Noise,
+    where: Device,
+    writing: Writing,
+) -> None:
+    """Show what filters make of noise, in one picture and one table.
+
+    Side by side: the original, the same with noise, the median, soft medians, and the
+    mean. An image x.png gets a picture x_compare.png beside it, unless -o names another
+    .png, .jpg, .pdf or .svg. The table on standard output has the PSNR in dB and the
+    SSIM of each against the original, both of the pixels that `noise` and `denoise`
+    write. Of several frames the first is taken; opacity is left out.
+
+    Example:
+      softsort compare photo.jpg --amount 0.2 --size 5 --epsilons 0.001,0.01,0.1
+    """
+    from cli import images
+    from cli.noise import spoilt
+
+    window, chosen = windows.size_of(size), _numbers(epsilons)
+    output = writing.output or files.beside(image, "_compare")
+    if output is None or files.is_stream(output):
+        raise UsageError("the table goes to standard output: name the picture with -o")
+    if writing.output is None:
+        output = output.with_suffix(".png")
+    if output.suffix.lower() not in SHOWN:
+        raise UsageError(f"cannot write {output}: name it {', '.join(SHOWN)}")
+    files.check_output(output, force=writing.force)
+    picture = _plain(images.read(image))
+    bits = where.precision or BITS
+    images.check_precision(picture, bits)
+    filters = _filters(window, chosen, where)
+    (noisy,) = spoilt(picture, spoiling, f"float{bits}")
+    unit = images.to_unit(noisy, f"float{bits}")
+    original = picture.frames[0]
+    panels = [Panel("original", original), Panel("noisy", noisy)]
+    for name, apply in filters.items():
+        panels.append(Panel(name, images.to_pixels(apply(unit), original.dtype)))
+    panels[1:] = [_scored(panel, original, bits) for panel in panels[1:]]
+    data = _drawn(panels, output.suffix.lower())
+    with files.open_output(output, force=writing.force) as stream:
+        stream.write(data)
+    typer.echo("picture,psnr,ssim")
+    for panel in panels[1:]:
+        typer.echo(f"{panel.name},{panel.psnr:.3f},{panel.ssim:.5f}")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the picture, and how near it is to the original."""
+
+    name: str
+    pixels: np.ndarray
+    psnr: float = 0.0
+    ssim: float = 0.0
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise UsageError(f"--epsilons {text!r}: give positive numbers, as in 0.01,0.1")
+    return numbers
+
+
+def _plain(picture: Picture) -> Picture:
+    """The first frame of a picture without its opacity."""
+    frame = picture.frames[0][..., :-1] if picture.alpha else picture.frames[0]
+    if frame.ndim == 3 and frame.shape[2] == 1:
+        frame = frame[..., 0]
+    if frame.ndim == 3 and frame.shape[2] != 3:
+        raise CommandError(
+            f"{picture.source} has {frame.shape[2]} channels: only grey and RGB can be "
+            "shown"
+        )
+    return replace(picture, frames=[frame], alpha=False)
+
+
+def _filters(
+    window: tuple[int, int], epsilons: Sequence[float], where: Device
+) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    from cli import hard, runtime
+
+    settings = {"q": 0.5, "size": window, "border": "reflect"}
+    runtime.start(where, BITS)
+    found = {"median": partial(hard.quantile_filter, **settings)}
+    for epsilon in epsilons:
+        solver = Solver(epsilon=epsilon, device=where.device, precision=where.precision)
+        operator = runtime.filter_operator(solver, BITS)
+        found[f"soft median (epsilon {epsilon:g})"] = partial(operator, **settings)
+    return found | {"mean": partial(hard.mean_filter, size=window)}
+
+
+def _scored(panel: Panel, original: np.ndarray, bits: str) -> Panel:
+    from cli import images
+    from filters import psnr, ssim
+
+    image, reference = (
+        images.to_unit(each, f"float{bits}") for each in (panel.pixels, original)
+    )
+    low, high = images.extremes(reference, original.dtype)
+    scores = (float(score(image, reference, high - low)) for score in (psnr, ssim))
+    return Panel(panel.name, panel.pixels, *scores)
+
+
+def _drawn(panels: Sequence[Panel], suffix: str) -> bytes:
+    """The panels side by side, under their names and scores."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from cli import images
+
+    original = images.to_unit(panels[0].pixels, "float64")
+    low, high = images.extremes(original, panels[0].pixels.dtype)
+    rows = -(-len(panels) // COLUMNS)
+    height = WIDTH * original.shape[0] / original.shape[1] + CAPTION
+    figure = Figure((COLUMNS * WIDTH, rows * height), dpi=200, layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for number, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
+        values = images.to_unit(panel.pixels, "float64") - low
+        shown = np.clip(values / ((high - low) or 1), 0, 1)
+        axis.imshow(shown, cmap="gray", vmin=0, vmax=1)
+        scores = f"PSNR {panel.psnr:.2f} dB, SSIM {panel.ssim:.3f}" if number else ""
+        axis.set_title(f"{panel.name}\n{scores}", fontsize=10)
+    buffer = BytesIO()
+    figure.savefig(buffer, format=suffix.removeprefix("."))
+    return buffer.getvalue()

@@ -1,0 +1,186 @@
+"""TIFF images that do not fit in memory: read, filtered and written strip by strip."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from cli import batch, images, tiff, tiff_tags
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BYTES_A_VALUE = 64  # of an image that is filtered as a whole
+OVERHEAD = 2**29  # what jax and other libraries take
+TILE = (256, 256)  # where the image has none
+BUFFER = 2**26  # of tiles that are being compressed
+
+CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIFF
+ONE_AT_A_TIME = threading.Lock()
+
+
+# From rows of an image to its filtered strips, and where they are.
+Filtered: TypeAlias = "Callable[[Rows], Iterator[tuple[slice, np.ndarray]]]"
+
+
+class Rows:
+    """The rows of a TIFF page as numbers from 0 to 1, read when they are asked for."""
+
+    def __init__(self, page: Any, source: str, dtype: str) -> None:
+        self.page, self.source, self.dtype = page, source, dtype
+        self.shape: tuple[int, ...] = page.shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        import numpy as np
+
+        start, stop, _ = rows.indices(self.shape[0])
+        result = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        for top, left, part in self._parts(start, stop):
+            first, last = max(top, start), min(top + len(part), stop)
+            columns = slice(left, left + part.shape[1])
+            values = images.to_unit(part[first - top : last - top], self.dtype)
+            result[first - start : last - start, columns] = values
+        return result
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """What is stored of these rows: where it is, and its pixels."""
+        page = self.page
+        file = page.parent.filehandle
+        if page.is_contiguous and not page.is_tiled:
+            size = math.prod(self.shape[1:])
+            file.seek(page.dataoffsets[0] + start * size * page.dtype.itemsize)
+            dtype = page.parent.byteorder + page.dtype.char
+            flat = file.read_array(dtype, (stop - start) * size)
+            yield start, 0, flat.reshape(stop - start, *self.shape[1:])
+            return
+        down, across = (
+            (page.tilelength, page.tilewidth)
+            if page.is_tiled
+            else (page.rowsperstrip, page.imagewidth)
+        )
+        a_row = -(-page.imagewidth // across)
+        for index in range(start // down * a_row, -(-stop // down) * a_row):
+            file.seek(page.dataoffsets[index])
+            coded = file.read(page.databytecounts[index])
+            try:
+                part, *_ = page.decode(coded, index)
+            except Exception as error:  # a broken file can break it anywhere
+                raise CommandError(f"{self.source} is damaged: {error}") from error
+            if part is None:
+                raise CommandError(f"{self.source} is damaged: it has a hole")
+            top, left = index // a_row * down, index % a_row * across
+            # Tiles at the edges reach beyond the image.
+            part = part[0, : self.shape[0] - top, : self.shape[1] - left]
+            yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
+
+
+def is_large(job: batch.Job, limit: int) -> bool:
+    """Whether a TIFF becomes another one that is to be filtered strip by strip."""
+    import tifffile
+
+    path, output = job.path, job.output
+    if (
+        not path.is_file()
+        or output is None
+        or (output.exists() and not output.is_file())
+    ):
+        return False
+    if images.FORMATS.get(output.suffix.lower()) != "TIFF":
+        return False
+    with path.open("rb") as stream:
+        if stream.read(4) not in images.TIFF_STARTS:
+            return False
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages: list[Any] = list(file.pages)
+    except Exception:  # told by who reads the whole
+        return False
+    most = max((math.prod(page.shape) for page in pages), default=0)
+    return most * BYTES_A_VALUE > limit - OVERHEAD and all(map(_is_simple, pages))
+
+
+def _is_simple(page: Any) -> bool:
+    return (
+        page.axes in ("YX", "YXS")
+        and page.photometric in (tiff.BLACK_IS_ZERO, tiff.RGB, tiff.CMYK)
+        and page.dtype != bool
+        and not {tiff.PREMULTIPLIED, tiff.ALPHA} & set(page.extrasamples)
+    )
+
+
+def copy(
+    path: Path,
+    stream: BinaryIO,
+    filtered: Filtered,
+    check: Callable[[np.ndarray], None],
+    precision: str,
+    *,
+    strip: bool,
+) -> None:
+    """Write a TIFF of the same pages, filtered, to a stream, in tiles."""
+    import tifffile
+
+    size = path.stat().st_size
+    with ONE_AT_A_TIME, tifffile.TiffFile(path) as file:
+        pages: list[Any] = list(file.pages)
+        images.check_claim(str(path), sum(math.prod(p.shape) for p in pages), size)
+        for number, page in enumerate(pages):
+            tiff.check_page(page, size, f"{path}, page {number + 1},")
+            images.check_type(page.dtype, str(path), precision)
+            if {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys()) and not strip:
+                raise CommandError(
+                    f"{path} is larger than --max-memory and has EXIF: --strip leaves "
+                    "it out, or give more memory"
+                )
+        most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
+        with tifffile.TiffWriter(
+            stream, bigtiff=file.is_bigtiff or most > CLASSIC, byteorder=file.byteorder
+        ) as output:
+            for page in pages:
+                tile = (page.tilelength, page.tilewidth) if page.is_tiled else TILE
+                layout = tiff.layout(page) | {"rowsperstrip": None, "tile": tile}
+                strips = filtered(Rows(page, str(path), f"float{precision}"))
+                output.write(
+                    _tiles(strips, page.dtype, tile, check),
+                    shape=page.shape,
+                    dtype=page.dtype,
+                    buffersize=BUFFER,
+                    **layout,
+                    **tiff.beside(tiff_tags.Tags() if strip else tiff_tags.of(page)),
+                )
+
+
+def _tiles(
+    strips: Iterator[tuple[slice, np.ndarray]],
+    dtype: np.dtype,
+    tile: tuple[int, int],
+    check: Callable[[np.ndarray], None],
+) -> Iterator[np.ndarray]:
+    """The tiles of an image, row by row, out of its strips."""
+    import numpy as np
+
+    down, across = tile
+    rest: np.ndarray | None = None
+    for _, values in strips:
+        check(values)
+        pixels = images.to_pixels(values, dtype)
+        rest = pixels if rest is None else np.concatenate([rest, pixels])
+        ready = len(rest) // down * down
+        yield from _cut(rest[:ready], down, across)
+        rest = rest[ready:]
+    if rest is not None and len(rest):
+        yield from _cut(rest, down, across)
+
+
+def _cut(band: np.ndarray, down: int, across: int) -> Iterator[np.ndarray]:
+    import numpy as np
+
+    for top in range(0, len(band), down):
+        for left in range(0, band.shape[1], across):
+            part = band[top : top + down, left : left + across]
+            missing = [(0, down - part.shape[0]), (0, across - part.shape[1])]
+            yield np.pad(part, missing + [(0, 0)] * (part.ndim - 2), "edge")

@@ -1,0 +1,161 @@
+"""Pictures out of PNG, JPEG, GIF and WebP files, through Pillow."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from cli import images, png
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+
+READ = ("PNG", "JPEG", "GIF", "WEBP")
+MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
+EXIF_START = b"Exif\0\0"  # what JPEG, and some WebP, put before the EXIF itself
+WAY_OUT = "convert it first, as in `magick IN OUT.tif`"
+
+
+def read(data: bytes, source: str) -> images.Picture:
+    """Read all frames of a file."""
+    import PIL.Image
+
+    # The claim is judged here, by the size of the file.
+    PIL.Image.MAX_IMAGE_PIXELS = None
+    try:
+        with PIL.Image.open(BytesIO(data)) as image:
+            return _read(image, data, source)
+    except PIL.UnidentifiedImageError:
+        raise CommandError(
+            f"{source} is not an image: expected PNG, JPEG, GIF, WebP or TIFF"
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
+        raise CommandError(f"{source} is damaged: {error}") from error
+
+
+def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
+    _check(image, source)
+    count = getattr(image, "n_frames", 1)
+    images.check_claim(source, image.width * image.height * count, len(data))
+    form = str(image.format)
+    if form == "PNG" and png.header(data).depth == 16:
+        if count > 1:
+            raise CommandError(
+                f"{source} is animated with 16 bits a channel: only 8 are handled; "
+                "take the frames apart first"
+            )
+        frames = [png.decode_16(data)]
+        alpha = frames[0].ndim == 3 and frames[0].shape[2] in (2, 4)
+        durations: list[float] = []
+    else:
+        frames, alpha, durations = _frames(image, count, source)
+    metadata = _metadata(image)
+    if form == "PNG":
+        metadata["chunks"] = png.kept_chunks(data)
+    if count > 1:
+        metadata["duration"] = durations
+        metadata["loop"] = _plays(image)
+    return images.Picture(
+        source, form, frames, alpha, metadata=metadata, encoding=_encoding(image, data)
+    )
+
+
+def _check(image: PIL.Image.Image, source: str) -> None:
+    """Refuse what Pillow would silently turn into something else."""
+    if image.format == "MPO":
+        raise CommandError(
+            f"{source} holds several pictures: take the first one out, as in "
+            "`magick IN[0] OUT.jpg`"
+        )
+    if image.format not in READ:
+        raise CommandError(
+            f"{source} is a {image.format} file: PNG, JPEG, GIF, WebP and TIFF are "
+            f"read; {WAY_OUT}"
+        )
+
+
+def _frames(
+    image: PIL.Image.Image, count: int, source: str
+) -> tuple[list[np.ndarray], bool, list[float]]:
+    """The pixels of each frame, if they have opacity, and how long each is shown."""
+    import numpy as np
+
+    plain, durations = [], []
+    for index in range(count):
+        image.seek(index)
+        image.load()
+        plain.append(_plain(image, source))
+        durations.append(image.info.get("duration", 0))
+    modes = {frame.mode for frame in plain}
+    if len(modes) > 1:
+        # The first frame of a GIF may be grey, or opaque, and others not.
+        mode = "RGB" if modes & {"RGB", "RGBA"} else "L"
+        mode += "A" if modes & {"LA", "RGBA"} else ""
+        plain = [frame.convert(mode) for frame in plain]
+    return [np.array(frame) for frame in plain], plain[0].mode.endswith("A"), durations
+
+
+def _plain(image: PIL.Image.Image, source: str) -> PIL.Image.Image:
+    """A frame without palette, with transparency as a channel."""
+    transparent = image.has_transparency_data
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if transparent else "RGB")
+    if image.mode not in MODES:
+        raise CommandError(f"{source} has pixels of mode {image.mode}; {WAY_OUT}")
+    if transparent and not image.mode.endswith("A"):
+        colours = image.convert("RGBA")
+        return colours if image.mode == "RGB" else colours.convert("LA")
+    return image.copy()
+
+
+def _plays(image: PIL.Image.Image) -> int:
+    """How often an animation is shown; 0 is for ever."""
+    if image.format != "GIF":
+        return image.info.get("loop", 0)
+    loop = image.info.get("loop")
+    return 1 if loop is None else loop + 1 if loop else 0
+
+
+def _metadata(image: PIL.Image.Image) -> dict[str, Any]:
+    names = ("icc_profile", "dpi", "xmp", "comment")
+    kept = {name: image.info[name] for name in names if image.info.get(name)}
+    exif = image.info.get("exif", b"")
+    if not exif and "Raw profile type exif" in image.info:
+        exif = image.getexif().tobytes()
+    exif = exif.removeprefix(EXIF_START)
+    return kept | ({"exif": exif} if exif else {})
+
+
+def _encoding(image: PIL.Image.Image, data: bytes) -> dict[str, Any]:
+    """How a file was encoded, in Pillow's words for `save` where it has them."""
+    if image.format == "PNG":
+        return {"default_image": getattr(image, "default_image", False)}
+    if image.format == "WEBP":
+        return {"lossless": _is_lossless(data)}
+    if image.format == "GIF":
+        return {}
+    from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+
+    assert isinstance(image, JpegImageFile)
+    kept = {
+        "qtables": image.quantization,
+        "progressive": "progressive" in image.info,
+        "keep_rgb": image.info.get("adobe_transform") == 0 and image.mode == "RGB",
+    }
+    sampling = get_sampling(image)
+    return kept | ({"subsampling": sampling} if sampling >= 0 else {})
+
+
+def _is_lossless(data: bytes) -> bool:
+    """Whether the first frame of a WebP file is coded without loss."""
+    place = 12
+    while place + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, place)
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        # An animation's frame has a header of 16 bytes, and chunks of its own.
+        place += 24 if kind == b"ANMF" else 8 + size + size % 2
+    return False

@@ -1,0 +1,73 @@
+"""What Pillow does not see or cannot write of a PNG: 16 bits a colour, and chunks."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+START = 33  # bytes of the signature and the header
+# These describe the picture, whatever its pixels; others describe how it is stored.
+KEPT = {
+    b"cHRM",
+    b"cICP",
+    b"cLLI",
+    b"eXIf",
+    b"gAMA",
+    b"iCCP",
+    b"iTXt",
+    b"mDCV",
+    b"oFFs",
+    b"pHYs",
+    b"sRGB",
+    b"tEXt",
+    b"zTXt",
+}
+
+
+class Header(NamedTuple):
+    """What the first chunk of a PNG says."""
+
+    width: int
+    height: int
+    depth: int  # bits a channel
+
+
+def header(data: bytes) -> Header:
+    """Read the header of a PNG."""
+    return Header(*struct.unpack(">IIB", data[16:25]))
+
+
+def kept_chunks(data: bytes) -> bytes:
+    """The chunks of a PNG that describe its picture, one after the other."""
+    return b"".join(chunk for kind, chunk in _chunks(data) if kind in KEPT)
+
+
+def with_chunks(data: bytes, chunks: bytes) -> bytes:
+    """A PNG with these chunks in it."""
+    return data[:START] + chunks + data[START:]
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        yield data[place + 4 : place + 8], data[place:end]
+        place = end
+
+
+def decode_16(data: bytes) -> np.ndarray:
+    """The pixels of a PNG of 16 bits a channel; transparency becomes a channel."""
+    import imagecodecs
+
+    return imagecodecs.png_decode(data)
+
+
+def encode_16(pixels: np.ndarray, level: int) -> bytes:
+    """A PNG of 16 bits a channel."""
+    import imagecodecs
+
+    return bytes(imagecodecs.png_encode(pixels, level=level))

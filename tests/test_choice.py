@@ -1,0 +1,71 @@
+"""Epsilon and window chosen without a clean image, against those chosen with it."""
+
+import jax
+import numpy as np
+import pytest
+from skimage import data
+
+import filters
+from softsort_core import SoftSortError
+
+EPSILONS = (0.01, 0.1, 0.3, 1.0)
+CAMERA = (data.camera()[100:220, 180:300] / 255).astype("float32")
+KEY = jax.random.key(0)
+NOISES = {
+    "salt": lambda image: filters.salt_and_pepper(image, 0.1, KEY),
+    "gauss": lambda image: filters.gaussian_noise(image, 0.1, KEY),
+    "mixed": lambda image: filters.salt_and_pepper(
+        filters.gaussian_noise(image, 0.1, KEY), 0.2, KEY
+    ),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_choice_is_nearly_the_best(noise):
+    noisy = NOISES[noise](CAMERA)
+
+    def quality(size, epsilon):
+        return filters.psnr(
+            filters.soft_median(noisy, size, epsilon=epsilon), CAMERA, 1.0
+        )
+
+    best = {
+        size: max(float(quality(size, epsilon)) for epsilon in EPSILONS)
+        for size in (3, 5)
+    }
+    choice = filters.choose(noisy, EPSILONS)
+    assert choice.size == (3, 3)
+    assert quality(3, choice.epsilon) > best[3] - 0.5
+    choice = filters.choose(noisy, EPSILONS, (5, 3))
+    assert quality(choice.size, choice.epsilon) > max(best.values()) - 0.5
+
+
+def test_the_choice_does_not_depend_on_units():
+    noisy = NOISES["gauss"](CAMERA)
+    choice, scaled = (filters.choose(s * noisy, EPSILONS) for s in (1, 1024))
+    assert scaled == choice._replace(loss=1024 * choice.loss)
+
+
+def test_pixels_that_are_not_finite_do_not_count():
+    noisy = np.array(NOISES["gauss"](CAMERA))
+    noisy[5, 7] = np.nan
+    assert filters.choose(noisy, EPSILONS).epsilon == 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"epsilons": ()}, ["epsilons", "()", "at least one"]),
+        ({"epsilons": (0,)}, ["epsilon", "0", "positive"]),
+        ({"sizes": ()}, ["sizes", "()", "at least one"]),
+        ({"sizes": (1,)}, ["sizes", "(1,)", "at least 3"]),
+        ({"sizes": (4,)}, ["size", "4", "odd"]),
+        ({"image": np.full((8, 8), np.nan)}, ["image", "finite"]),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_types")
+def test_errors_name_the_argument_the_value_and_the_remedy(arguments, words):
+    with pytest.raises(SoftSortError) as caught:
+        filters.choose(**{"image": CAMERA, **arguments})
+    for word in words:
+        assert word in str(caught.value)

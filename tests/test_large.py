@@ -1,0 +1,91 @@
+"""TIFF images that are filtered strip by strip: the same as filtered as a whole."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from cli import denoise, large
+
+RANDOM = np.random.default_rng(0)
+KINDS = {
+    "one piece": {},
+    "strips": {"compression": "zlib", "rowsperstrip": 17},
+    "tiles": {"compression": "lzw", "tile": (16, 48), "photometric": "rgb"},
+    "big-endian": {"byteorder": ">", "bigtiff": True},
+}
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Give strips 40 rows of 64 pixels."""
+    monkeypatch.setattr(denoise, "LEAST", 0)
+    monkeypatch.setattr(large, "OVERHEAD", 0)
+
+    def option(channels: int = 1) -> tuple[str, str]:
+        return "--max-memory", f"{(2**26 + 64 * 64 * channels * 40) / 2**20:.6f}M"
+
+    return option
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_strips_do_not_show(on_images, monkeypatch, little_memory, kind, dtype):
+    shape = (96, 64, 3) if kind == "tiles" else (96, 64)
+    array = (RANDOM.uniform(size=(2, *shape)) * 250).astype(dtype)
+    settings = dict(KINDS[kind])
+    container = {n: settings.pop(n) for n in ("byteorder", "bigtiff") if n in settings}
+    with tifffile.TiffWriter("a.tif", **container) as file:
+        for page in array:
+            file.write(page, contiguous=False, resolution=(9, 9), **settings)
+    assert on_images("denoise", "a.tif", "-o", "whole.tif") == (0, "", "")
+    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    little = little_memory(3 if kind == "tiles" else 1)
+    seen = []
+    cut = large._tiles
+
+    def counted(strips, *rest):
+        return cut((seen.append(rows) or (rows, v) for rows, v in strips), *rest)
+
+    monkeypatch.setattr(large, "_tiles", counted)
+    assert on_images("denoise", "a.tif", *little) == (0, "", "")
+    assert len(seen) == 6
+    np.testing.assert_array_equal(
+        tifffile.imread("a_soft.tif"), tifffile.imread("whole.tif")
+    )
+    with tifffile.TiffFile("a.tif") as before, tifffile.TiffFile("a_soft.tif") as after:
+        assert after.byteorder == before.byteorder
+        assert len(after.pages) == 2
+        assert after.pages[0].compression == before.pages[0].compression
+        assert after.pages[0].tags["XResolution"].value == (9, 1)
+
+
+def test_large_is_what_needs_more_than_the_limit(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((1000, 1000), np.uint8))
+    job = large.batch.Job(path, tmp_path / "b.tif")
+    need = 64 * 1000 * 1000 + large.OVERHEAD
+    assert large.is_large(job, need - 1)
+    assert not large.is_large(job, need)
+    other = large.batch.Job(path, tmp_path / "b.png")
+    assert not large.is_large(other, need - 1)
+
+
+@pytest.mark.parametrize("size", ["2", "1K", "500M", "x"])
+def test_sizes_that_are_refused(on_images, size):
+    code, _, err = on_images("denoise", "a.tif", "--max-memory", size)
+    assert (code, "give at least 700M" in err) == (2, True)
+
+
+def test_a_damaged_part_leaves_no_output(
+    on_images, monkeypatch, little_memory, tmp_path
+):
+    array = RANDOM.integers(0, 256, (96, 64), np.uint8)
+    tifffile.imwrite("a.tif", array, compression="zlib", rowsperstrip=17)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[-500] ^= 255
+    (tmp_path / "a.tif").write_bytes(data)
+    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    code, _, err = on_images("denoise", "a.tif", *little_memory())
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.tif is damaged" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
