@@ -58,13 +58,13 @@ def few_quantiles(views: list[Pixels], b: Weights, epsilon: Scalar) -> Pixels:
     a, c = jnp.full_like(s_low, a), jnp.full_like(s_high, c)
     for _ in range(_STEPS):
         a, c = _improve(lows, highs, b, a, c)
-    low = middle = high = moment = jnp.zeros_like(a)
+    low = middle = high = moment = none = jnp.zeros_like(s_low)
     limit = float(np.exp(np.float32(0.999 * far)))
     for l_i, u_i, x_i in zip(lows, highs, x, strict=True):
         share = reciprocal(a * l_i + (1 + c * u_i))
         low, middle, high = low + l_i * share, middle + share, high + u_i * share
         near = larger(l_i, u_i) < limit
-        moment = moment + jnp.where(near, share * (x_i - centre), 0)
+        moment = moment + jax.lax.select(near, share * (x_i - centre), none)
     sums = (a * low * each, middle * each, c * high * each)
     error = abs(sums[0] - b[0]) + abs(sums[2] - b[2])
     error = error + abs(sums[1] - b[1]) * (WIDEST / b[1])

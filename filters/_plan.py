@@ -12,7 +12,7 @@ of the shares equal to b: Newton's method needs no exponential of a value and so
 two equations in closed form.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import jax
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
+from filters._elementary import reciprocal
 from filters._windows import window_sums
 
 Values: TypeAlias = Float[Array, "n *tile"]
@@ -137,9 +138,15 @@ def _start(
     )
 
 
-def _shares(low: Values, high: Values, a: Pixels, c: Pixels) -> tuple[Values, ...]:
+def _shares(
+    low: Values,
+    high: Values,
+    a: Pixels,
+    c: Pixels,
+    invert: Callable[[Values], Values] = jnp.reciprocal,
+) -> tuple[Values, ...]:
     to_low, to_high = a * low, c * high
-    middle = 1 / (to_low + 1 + to_high)
+    middle = invert(to_low + 1 + to_high)
     return to_low * middle, middle, to_high * middle
 
 
@@ -150,6 +157,8 @@ def _solve(
     """A and C that give the weighted shares the column sums b."""
     # A margin for what the certificate, summed anew, rounds differently.
     accepted = 0.1 * tolerance(low.dtype)
+    # One that compiles into the loops of the sums, but has no derivative.
+    invert = reciprocal if low.dtype == jnp.float32 else jnp.reciprocal
 
     def unfinished(state):
         step, _, _, error = state
@@ -157,7 +166,7 @@ def _solve(
 
     def advance(state):
         step, a, c, error = state
-        shares = _shares(low, high, a, c)
+        shares = _shares(low, high, a, c, invert)
         weighted = [weights * share for share in shares]
         *sums, lm, um, lu = window_sums(*weighted, *_products(weighted, shares))
         d_a, d_c = _newton(_log_residuals(sums, b), (lm, um, lu))
