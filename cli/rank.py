@@ -24,11 +24,21 @@ def rank(
     Example:
       softsort rank prices.csv -c price,qty --start 1 -o ranked.csv
     """
-    from cli import columnwise, runtime
+    from cli import columnwise, inparts, runtime
 
     ranks = runtime.operator("ranks", solver, columnwise.BITS)
 
-    def compute(values):
-        return ranks(values) + start
+    def padded(row):
+        soft = runtime.traced("ranks", solver)
+        targets = {"target_weights": row.weights, "input_weights": row.weights}
+        return soft(row.values, **targets, epsilon=row.narrowed) + start
 
-    columnwise.append(file, "rank", compute, solver, reading, writing)
+    def parted(solution, values, _):
+        return inparts.elementwise(solution.ranks, values) + start
+
+    operator = columnwise.Operator(
+        lambda values: ranks(values) + start,
+        None if solver.hard else padded,
+        parted=parted,
+    )
+    columnwise.append(file, "rank", operator, solver, reading, writing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import warnings
@@ -58,6 +59,14 @@ def with_options(
         return np.asarray(function(*arrays, **options, **settings))
 
     return call
+
+
+def traced(function: str, solver: Solver) -> Callable[..., Any]:
+    """The soft operator of this name, to be traced by jax: epsilon is left open."""
+    import softsort_core
+
+    squashing = None if solver.squash == "sigmoid" else lambda values: values
+    return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
 
 
 def start(where: Device, bits: str) -> None:

@@ -39,26 +39,45 @@ def sort(
       softsort sort prices.csv -c price,qty --by-column price
       softsort sort prices.csv -c price --targets 5
     """
-    from cli import columnwise, runtime
+    from cli import columnwise, groups, inparts, runtime
 
     if by_column is not None and targets is not None:
         raise UsageError("--by-column sorts all rows: leave out --targets")
     if by_column is not None:
         _by_column(file, by_column, solver, reading, writing)
         return
-    operator = runtime.operator("sort", solver, columnwise.BITS)
+    sort = runtime.operator("sort", solver, columnwise.BITS)
+
+    def padded(row):
+        soft = runtime.traced("quantile_normalization", solver)
+        weights, values = row.weights, row.values
+        return groups.sorted_values(soft, row, weights, values, row.narrowed)
+
+    def parted(solution, _, places):
+        count = solution.statistics.count
+        return inparts.sorted_values(solution, places, count)
+
     if targets is None:
+        operator = columnwise.Operator(
+            sort, None if solver.hard else padded, parted=parted
+        )
         columnwise.append(
             file, "sorted", operator, solver, reading, writing, from_top=True
         )
         return
 
-    def compute(values):
-        if not len(values):
-            raise UsageError("no values to sort")
-        return operator(values, num_targets=targets)
+    def few(values):
+        return sort(values, num_targets=targets)
 
-    columnwise.summarise(file, "sorted", compute, solver, reading, writing)
+    def few_padded(row):
+        soft = runtime.traced("sort", solver)
+        given = {"input_weights": row.weights, "epsilon": row.epsilon}
+        return soft(row.values, num_targets=targets, **given)
+
+    operator = columnwise.Operator(
+        few, None if solver.hard else few_padded, lambda _: targets
+    )
+    columnwise.summarise(file, "sorted", operator, solver, reading, writing)
 
 
 def _by_column(
@@ -70,18 +89,37 @@ def _by_column(
 ) -> None:
     import numpy as np
 
-    from cli import chosen, columnwise, runtime
+    from cli import chosen, columnwise, groups, results, runtime
 
     sort_with = runtime.operator("sort_with", solver, columnwise.BITS)
-    columnwise.check(writing)
+    form = columnwise.check(file, reading, writing)
     data = chosen.read(file, reading, criterion=criterion)
     names = columnwise.result_names(data, data.names(), "sorted", writing)
-    values = np.column_stack([column.values for column in data.numbers.values()])
+    if writing.dry_run:
+        columnwise.say_plan(data, names, writing)
+        return
+
+    def padded(row):
+        import jax
+
+        soft = runtime.traced("quantile_normalization", solver)
+
+        def column(values):
+            return groups.sorted_values(soft, row, row.weights, values, row.narrowed)
+
+        return jax.vmap(column, 1, 1)(row.values[:, 1:])
+
+    operator = columnwise.Operator(
+        lambda rows: sort_with(rows[:, 1:], rows[:, 0]),
+        None if solver.hard else padded,
+    )
     assert data.criterion is not None
-    by = data.criterion.values
-    whole = ~np.isnan(values).any(axis=1) & ~np.isnan(by)
-    composites = sort_with(values[whole], by[whole]) if whole.any() else values[:0]
-    columnwise.settle(composites, criterion, solver)
-    filled = np.full(values.shape, np.nan, composites.dtype)
-    filled[data.kept()[: len(composites)]] = composites
-    columnwise.write_appended(data, dict(zip(names, filled.T, strict=True)), writing)
+    # The criterion goes first in the rows that belong together.
+    rows = np.column_stack([data.criterion, *data.values.values()])
+    result = columnwise.rowwise(data, rows, operator, solver, criterion)
+    filled = [
+        columnwise.spread(data, result.column(place), from_top=True)
+        for place in range(len(names))
+    ]
+    parts = columnwise.parts(data, dict(zip(names, filled, strict=True)))
+    results.write_appended(data.table, parts, form, writing)
