@@ -19,6 +19,7 @@ from cli.quantile import quantile
 from cli.quantize import quantize
 from cli.rank import rank
 from cli.sort import sort
+from cli.sweep import sweep
 from cli.topk import topk
 
 HELP = """Soft sorting of tables and soft median filtering of images.
@@ -26,8 +27,8 @@ HELP = """Soft sorting of tables and soft median filtering of images.
 Epsilon trades exactness for smoothness: as it goes to 0, results tend to the exact
 ones, which --hard computes.
 
-Tables are CSV or TSV, from a file or a pipe; results go to standard output, messages
-to standard error. Every cell that was there stays as it is, byte for byte.
+Tables are CSV, TSV, PSV, NDJSON, Parquet or Arrow, from a file or a pipe; results go to
+standard output, messages to standard error. Every cell that was there stays as it is.
 
 Every option can be set by an environment variable: SOFTSORT_EPSILON=0.1 is
 --epsilon 0.1.
@@ -61,6 +62,7 @@ for function in (
     quantile,
     normalize,
     quantize,
+    sweep,
     denoise,
     noise,
     info,

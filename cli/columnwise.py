@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cli import chosen, console, files, formats, groups, inparts, numbers, results
 from cli.errors import CommandError, UsageError
@@ -41,14 +41,16 @@ def append(
     writing: Appending,
     *,
     from_top: bool = False,
+    look: Look | None = None,
 ) -> None:
     """Append `{column}_{suffix}`: the results for the numbers present in each column.
 
-    They go to the rows of those numbers, or `from_top` to the first rows.
+    They go to the rows of those numbers, or `from_top` to the first rows. Before they
+    are written, `look` sees them.
     """
     form = check(path, reading, writing)
-    survey = chosen.survey if operator.parted and not reading.by else chosen.read
-    data = survey(path, reading)
+    whole = reading.by or look or not operator.parted
+    data = (chosen.read if whole else chosen.survey)(path, reading)
     names = result_names(data, data.names(), suffix, writing)
     if writing.dry_run:
         say_plan(data, names, writing)
@@ -57,10 +59,13 @@ def append(
         assert operator.parted is not None
         rows = inparts.rows(data, names, operator.parted, solver)
     else:
-        found = [
-            spread(data, result, from_top)
-            for result in computed(data, operator, solver)
-        ]
+        found = []
+        for name, result in zip(
+            data.names(), computed(data, operator, solver), strict=True
+        ):
+            if look is not None:
+                look(data, name, result)
+            found.append(spread(data, result, from_top))
         rows = parts(data, dict(zip(names, found, strict=True)))
     results.write_appended(data.table, rows, form, writing)
 
@@ -99,11 +104,17 @@ class Result:
     """The results for a column, group by group."""
 
     present: np.ndarray  # the rows that have a number, group by group
+    given: list[np.ndarray]  # these numbers
     values: list[np.ndarray]  # of each group
 
     def column(self, place: int) -> Result:
         """One column of results that are rows."""
-        return Result(self.present, [each[..., place] for each in self.values])
+        found = [each[..., place] for each in self.values]
+        return Result(self.present, self.given, found)
+
+
+# What else is done with the results for a column, by its name.
+Look: TypeAlias = "Callable[[chosen.Chosen, str, Result], None]"
 
 
 def computed(
@@ -126,7 +137,8 @@ def rowwise(
     """The results for values, or rows of values, one a row of the table."""
     import numpy as np
 
-    there = ~np.isnan(values.reshape(data.height, -1)).any(axis=1)
+    absent = np.count_nonzero(np.isnan(values.reshape(data.height, -1)), axis=1)
+    there = np.equal(absent, 0)
     present, sizes = _present(data, there)
     groups = np.split(values[present], np.cumsum(sizes)[:-1])
     try:
@@ -134,7 +146,7 @@ def rowwise(
     except (CommandError, ValueError) as error:
         raise CommandError(f"column {name!r}: {error}") from error
     settle(found, name, solver)
-    return Result(present, found)
+    return Result(present, groups, found)
 
 
 def apply(
@@ -155,7 +167,7 @@ def apply(
     return found
 
 
-def _present(data: chosen.Chosen, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _present(data: chosen.Chosen, there: Any) -> tuple[np.ndarray, np.ndarray]:
     """The rows that have a number, group by group, and how many each group has."""
     import numpy as np
 

@@ -65,6 +65,14 @@ Table = Annotated[
         "nothing for standard input.",
     ),
 ]
+Plot = Annotated[
+    Path | None,
+    option(
+        "--plot",
+        metavar="FILE",
+        help="Draw soft against exact results too: .png, .svg or .pdf.",
+    ),
+]
 QUIET_HELP = "Say nothing on stderr but errors."
 
 

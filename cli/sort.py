@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cli.errors import UsageError
-from cli.options import Appending, Reading, Solver, Table, command, option
+from cli.options import Appending, Plot, Reading, Solver, Table, command, option
 
 
 @command
@@ -23,6 +23,7 @@ def sort(
         int | None,
         option("--targets", min=1, help="Write this many sorted values, alone."),
     ] = None,
+    plot: Plot = None,
     solver: Solver,
     reading: Reading,
     writing: Appending,
@@ -39,13 +40,29 @@ def sort(
       softsort sort prices.csv -c price,qty --by-column price
       softsort sort prices.csv -c price --targets 5
     """
-    from cli import columnwise, groups, inparts, runtime
+    import numpy as np
+
+    from cli import columnwise, groups, inparts, plots, runtime
 
     if by_column is not None and targets is not None:
         raise UsageError("--by-column sorts all rows: leave out --targets")
+    if by_column is not None and plot is not None:
+        raise UsageError("--plot draws single columns: leave out --by-column")
     if by_column is not None:
         _by_column(file, by_column, solver, reading, writing)
         return
+    plots.check(plot, force=writing.force)
+    if plot is not None and (reading.by or targets is not None):
+        raise UsageError("--plot draws whole columns: leave out --by and --targets")
+    lines = {}
+
+    def look(data, name, result):
+        (values,), (found,) = result.given, result.values
+        lines[name] = np.arange(len(values)), np.sort(values), found
+        if plot is not None and len(lines) == len(data.columns):
+            labels = "place", "{}, sorted"
+            plots.hard_against_soft(plot, lines, labels, force=writing.force)
+
     sort = runtime.operator("sort", solver, columnwise.BITS)
 
     def padded(row):
@@ -62,7 +79,14 @@ def sort(
             sort, None if solver.hard else padded, parted=parted
         )
         columnwise.append(
-            file, "sorted", operator, solver, reading, writing, from_top=True
+            file,
+            "sorted",
+            operator,
+            solver,
+            reading,
+            writing,
+            from_top=True,
+            look=None if plot is None else look,
         )
         return
 
