@@ -78,6 +78,14 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _show_manual(ctx: typer.Context, value: bool) -> None:
+    if value:
+        from cli import man
+
+        typer.echo(man.page(ctx.command, ctx))
+        raise typer.Exit
+
+
 @app.callback()
 def _softsort(
     version: Annotated[
@@ -88,6 +96,16 @@ def _softsort(
             is_eager=True,
             expose_value=False,
             help="Show the version.",
+        ),
+    ] = False,
+    manual: Annotated[
+        bool,
+        typer.Option(
+            "--man",
+            callback=_show_manual,
+            is_eager=True,
+            expose_value=False,
+            help="Show the manual page, for `softsort --man | man -l -`.",
         ),
     ] = False,
 ) -> None:

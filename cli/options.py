@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from cli import console
+from cli import complete, console
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -167,6 +167,7 @@ class Reading:
         option(
             "--columns",
             "-c",
+            autocompletion=complete.columns,
             metavar="COLUMNS",
             show_default="every numeric column",
             help="Names, numbers from 1, ranges 2-4 or 3-, /regex/, !excluded; "
@@ -219,6 +220,7 @@ class Reading:
         option(
             "--by",
             metavar="COLUMN",
+            autocompletion=complete.columns,
             help="Take each group of rows with the same cell here on its own; "
             "repeatable. Rows without a cell are a group.",
         ),

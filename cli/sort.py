@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from cli import complete
 from cli.errors import UsageError
 from cli.options import Appending, Plot, Reading, Solver, Table, command, option
 
@@ -16,6 +17,7 @@ def sort(
         option(
             "--by-column",
             metavar="COLUMN",
+            autocompletion=complete.columns,
             help="Sort rows by this column: the chosen columns move together.",
         ),
     ] = None,
