@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ START = 1 << 16  # bytes that hold the header
 def columns(ctx: Any, incomplete: str) -> list[str]:
     """The names that go on like this; those before the last comma stay."""
     before, comma, begun = incomplete.rpartition(",")
-    # An option that still lacks its value leaves the file among what is not parsed.
-    words = [ctx.params.get("file"), *ctx.args]
+    # An option that still lacks its value leaves the file among what is not parsed, and
+    # what comes behind the cursor is known to the shell alone.
+    line = os.environ.get("COMP_WORDS", "").split()[1:]
+    words = [ctx.params.get("file"), *ctx.args, *line]
     file = next((Path(word) for word in words if word and Path(word).is_file()), None)
     if file is None:
         return []

@@ -103,16 +103,18 @@ def sweep(
 
 
 def _levels(epsilons: str) -> list[float]:
+    import math
+
     import numpy as np
 
     try:
         first, last, count = epsilons.split(":")
-        levels = np.geomspace(float(first), float(last), int(count))
+        ends, size = (float(first), float(last)), int(count)
     except ValueError:
-        levels = np.zeros(1)
-    if not (len(levels) and np.all(np.isfinite(levels)) and np.all(levels > 0)):
+        ends, size = (0.0, 0.0), 0
+    if size < 1 or not all(0 < end < math.inf for end in ends):
         raise UsageError(
             f"--epsilons {epsilons!r}: give two positive numbers and how many, as in "
             "1e-3:10:100"
         )
-    return levels.tolist()
+    return np.geomspace(*ends, size).tolist()
