@@ -128,9 +128,9 @@ def over(
     with console.progress("groups", len(groups)) as step:
         for width in np.unique(widths[sizes > 0]):
             places = np.flatnonzero((widths == width) & (sizes > 0))
-            height = _height(int(width), len(places))
-            for start in range(0, len(places), height):
-                some = places[start : start + height]
+            while len(places):
+                height = _height(int(width), len(places))
+                some, places = places[:height], places[height:]
                 rows = [_row(groups[place], int(width)) for place in some]
                 rows += rows[:1] * (height - len(some))
                 counts = np.resize(sizes[some], height)

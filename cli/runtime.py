@@ -78,6 +78,9 @@ def start(where: Device, bits: str) -> None:
         warnings.simplefilter("ignore")
     if where.device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
+    # The many small systems of a batch are solved one after another: threads that wait
+    # for one another in each took five times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
     jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
