@@ -21,6 +21,7 @@ from cli.quantile import quantile
 from cli.quantize import quantize
 from cli.rank import rank
 from cli.sort import sort
+from cli.sweep import sweep
 from cli.topk import topk
 from cli.train import train
 
@@ -29,8 +30,8 @@ HELP = """Soft sorting of tables, soft median filtering of images, learning by r
 Epsilon trades exactness for smoothness: as it goes to 0, results tend to the exact
 ones, which --hard computes.
 
-Tables are CSV or TSV, from a file or a pipe; results go to standard output, messages
-to standard error. Every cell that was there stays as it is, byte for byte.
+Tables are CSV, TSV, PSV, NDJSON, Parquet or Arrow, from a file or a pipe; results go to
+standard output, messages to standard error. Every cell that was there stays as it is.
 
 Every option can be set by an environment variable: SOFTSORT_EPSILON=0.1 is
 --epsilon 0.1.
@@ -64,6 +65,7 @@ for function in (
     quantile,
     normalize,
     quantize,
+    sweep,
     denoise,
     noise,
     compare,
@@ -82,6 +84,14 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _show_manual(ctx: typer.Context, value: bool) -> None:
+    if value:
+        from cli import man
+
+        typer.echo(man.page(ctx.command, ctx))
+        raise typer.Exit
+
+
 @app.callback()
 def _softsort(
     version: Annotated[
@@ -92,6 +102,16 @@ def _softsort(
             is_eager=True,
             expose_value=False,
             help="Show the version.",
+        ),
+    ] = False,
+    manual: Annotated[
+        bool,
+        typer.Option(
+            "--man",
+            callback=_show_manual,
+            is_eager=True,
+            expose_value=False,
+            help="Show the manual page, for `softsort --man | man -l -`.",
         ),
     ] = False,
 ) -> None:

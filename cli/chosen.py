@@ -2,97 +2,223 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from cli import columns, console, formats, numbers, tables
+from cli import columns, console, inputs, numbers, tables
 from cli.errors import CommandError
+from cli.groups import Groups, Keys
 from cli.options import Reading
 
 if TYPE_CHECKING:
     import numpy as np
 
+# Which rows are in the output; None if all are.
+Kept: TypeAlias = "np.ndarray | None"
+
 SAMPLE = 1000  # rows that tell a column of text from one of numbers
+# Bytes a value takes: itself, while columns are put together and solved a copy, what
+# is solved, and the result.
+VALUE = 32
+
+
+@dataclass
+class Tally:
+    """What the cells of a column say."""
+
+    present: int = 0
+    absent: int = 0
+    invalid: int = 0
+    first: str = ""  # the first invalid one, and where it is
+
+    def add(self, part: tables.Part, column: int, found: numbers.Numbers) -> None:
+        """Count the cells of a part of the table."""
+        if len(found.invalid) and not self.invalid:
+            self.first = part.place(column, int(found.invalid[0]))
+        self.present += part.height - found.absent - len(found.invalid)
+        self.absent += found.absent
+        self.invalid += len(found.invalid)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A table and the numbers in those of its columns that a command works on."""
+    """A table and what is known of the columns that a command works on."""
 
     table: tables.Table
-    numbers: dict[int, numbers.Numbers]  # by position
+    columns: list[int]
+    tallies: dict[int, Tally]
+    height: int
+    on_invalid: str
+    values: dict[int, np.ndarray]  # NaN where there is no number; none if too many
     skipped: np.ndarray  # rows to leave out of the output
-    criterion: numbers.Numbers | None = None  # what to sort rows by
+    criterion: np.ndarray | None = None  # what to sort rows by
+    groups: Groups | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the numbers are here: --max-memory is enough for them."""
+        return bool(self.values)
 
     def names(self) -> list[str]:
         """The names of the chosen columns."""
-        return [self.table.names[column] for column in self.numbers]
+        return [self.table.names[column] for column in self.columns]
 
-    def kept(self) -> np.ndarray:
-        """The rows that are in the output."""
+    def kept(self) -> Kept:
+        """Which rows are in the output."""
         import numpy as np
 
-        return np.setdiff1d(np.arange(len(self.table.rows)), self.skipped)
+        if not len(self.skipped):
+            return None
+        kept = np.ones(self.height, bool)
+        kept[self.skipped] = False
+        return kept
+
+    def reread(self) -> Iterator[tuple[tables.Part, dict[int, np.ndarray], Kept]]:
+        """The table once more, its numbers, and which rows are in the output."""
+        for part in self.table.parts():
+            found, kept = parse(part, self.columns), None
+            if self.on_invalid == "skip":
+                kept = _without([each.invalid for each in found.values()], part.height)
+                for each in found.values():
+                    each.values[~kept] = float("nan")
+            yield part, {column: each.values for column, each in found.items()}, kept
 
 
-def read(path: Path | None, reading: Reading, criterion: str | None = None) -> Chosen:
-    """Read a table, the numbers in its chosen columns, and those of a criterion."""
-    import numpy as np
-
-    table = tables.read(
-        path,
-        delimiter=formats.delimiter_of(path, reading.form, reading.delimiter),
-        headers=not reading.no_headers,
-        comment=reading.comment or None,
-    )
-    wanted, excluded = columns.choose(reading.columns or [], table.names)
-    found = (
-        _numeric(table, excluded, reading.on_invalid)
-        if wanted is None
-        else _parsed(table, wanted)
-    )
-    used, by = dict(found), None
-    if criterion is not None:
-        by = columns.choose_one(criterion, table.names, "--by-column")
-        used |= _parsed(table, [by])
-    skipped = _judge(table, used, reading.on_invalid)
-    for column in [*found.values(), *used.values()]:
-        column.values[skipped] = np.nan
-    return Chosen(table, found, skipped, None if by is None else used[by])
-
-
-def _parsed(table: tables.Table, wanted: Sequence[int]) -> dict[int, numbers.Numbers]:
-    cells = table.cells(wanted)
+def parse(part: tables.Part, wanted: Sequence[int]) -> dict[int, numbers.Numbers]:
+    """The chosen columns of a part of a table as numbers."""
+    cells = part.cells(wanted)
     return {
         column: numbers.parse(cell) for column, cell in zip(wanted, cells, strict=True)
     }
 
 
-def _numeric(
-    table: tables.Table, excluded: set[int], on_invalid: str
-) -> dict[int, numbers.Numbers]:
-    """The columns whose every cell is a number or absent, with at least one number."""
+def read(path: Path | None, reading: Reading, criterion: str | None = None) -> Chosen:
+    """Read a table, the numbers in its chosen columns, and those of a criterion."""
+    data = survey(path, reading, criterion)
+    if not data.fits:
+        raise CommandError(
+            f"{data.table.source}: {data.height:,} numbers in each of "
+            f"{len(data.columns)} columns take more than --max-memory "
+            f"{reading.max_memory}: allow more, or choose fewer columns; only rank and "
+            "sort without --by can do with less"
+        )
+    return data
+
+
+def survey(path: Path | None, reading: Reading, criterion: str | None = None) -> Chosen:
+    """The same, but without the numbers if --max-memory is not enough for them."""
+    table = tables.open_table(path, reading)
+    wanted, excluded = columns.choose(reading.columns or [], table.names)
+    keys = _keys(table, reading)
+    by = (
+        None
+        if criterion is None
+        else columns.choose_one(criterion, table.names, "--by-column")
+    )
+    candidates = wanted or _candidates(table, excluded | set(keys.columns))
+    used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
+    seen = _pass(table, used, keys, reading.allowed())
+    if wanted is None:
+        candidates = _numeric(table, candidates, seen, reading.on_invalid)
+    used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
+    skipped = _judge(table, used, seen, reading.on_invalid)
+    values = seen.columns(used, skipped)
+    return Chosen(
+        table,
+        candidates,
+        {column: seen.tallies[column] for column in candidates},
+        seen.height,
+        reading.on_invalid,
+        {column: values[column] for column in candidates} if values else {},
+        skipped,
+        values[by] if values and by is not None else None,
+        keys.groups() if keys.columns else None,
+    )
+
+
+@dataclass
+class Seen:
+    """What a pass over a table has found."""
+
+    tallies: dict[int, Tally]
+    parts: dict[int, list[np.ndarray]] | None  # None if they would take too much
+    invalid: dict[int, list[np.ndarray]]
+    height: int = 0
+
+    def columns(
+        self, used: Sequence[int], skipped: np.ndarray
+    ) -> dict[int, np.ndarray]:
+        """The numbers of each column together."""
+        import numpy as np
+
+        if self.parts is None:
+            return {}
+        values = {}
+        for column in used:
+            values[column] = np.concatenate(self.parts.pop(column))
+            values[column][skipped] = np.nan
+        return values
+
+
+def _pass(table: tables.Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen:
+    """Go over the table once, and keep the numbers as long as memory allows it."""
+    seen = Seen(
+        {c: Tally() for c in used}, {c: [] for c in used}, {c: [] for c in used}
+    )
+    needed = list(dict.fromkeys([*used, *keys.columns]))
+    blocks = -(-table.input.size() // inputs.BLOCK)
+    with console.progress("reading", blocks) as step:
+        for part in table.parts(needed):
+            for column, found in parse(part, used).items():
+                seen.tallies[column].add(part, column, found)
+                seen.invalid[column].append(found.invalid + seen.height)
+                if seen.parts is not None:
+                    seen.parts[column].append(found.values)
+            keys.add(part)
+            seen.height += part.height
+            width = len(used) + bool(keys.columns)
+            if VALUE * seen.height * width > allowed:
+                seen.parts = None
+            step()
+    return seen
+
+
+def _keys(table: tables.Table, reading: Reading) -> Keys:
+    names = reading.by or []
+    return Keys([columns.choose_one(name, table.names, "--by") for name in names])
+
+
+def _candidates(table: tables.Table, excluded: set[int]) -> list[int]:
+    """Columns that may be numeric, by their first rows."""
     wanted = [column for column in range(len(table.names)) if column not in excluded]
-    sample = [numbers.parse(cells) for cells in table.cells(wanted, limit=SAMPLE)]
-    wanted = [
+    part = next(part for part in table.parts(wanted) if part.height)
+    cells = [cell.head(SAMPLE) for cell in part.cells(wanted)]
+    sample = [numbers.parse(cell) for cell in cells]
+    return [
         column
-        for column, some in zip(wanted, sample, strict=True)
-        if len(some.invalid) <= some.present.sum()
+        for column, cell, some in zip(wanted, cells, sample, strict=True)
+        if 2 * len(some.invalid) <= len(cell) - some.absent
     ]
-    found = {}
-    for column, parsed in _parsed(table, wanted).items():
-        if parsed.present.sum() < max(len(parsed.invalid), 1):
+
+
+def _numeric(
+    table: tables.Table, candidates: Sequence[int], seen: Seen, on_invalid: str
+) -> list[int]:
+    """The columns whose every cell is a number or absent, with at least one number."""
+    found = []
+    for column in candidates:
+        tally = seen.tallies[column]
+        if tally.present < max(tally.invalid, 1):
             continue
-        if len(parsed.invalid) and on_invalid == "error":
+        if tally.invalid and on_invalid == "error":
             console.note(
-                f"note: column {table.names[column]!r} is left out: "
-                f"{_first_invalid(table, column, parsed)} is not a number; choose it "
-                "with -c, or see --on-invalid"
+                f"note: column {table.names[column]!r} is left out: {tally.first} is "
+                "not a number; choose it with -c, or see --on-invalid"
             )
         else:
-            found[column] = parsed
+            found.append(column)
     if not found:
         raise CommandError(_no_numbers(table))
     return found
@@ -100,55 +226,58 @@ def _numeric(
 
 def _no_numbers(table: tables.Table) -> str:
     message = f"{table.source} has no numeric column"
-    if len(table.names) == 1:
-        for delimiter, name in (
+    if len(table.names) == 1 and table.form.kind == "delimited":
+        (name,) = table.names
+        part = next(part for part in table.parts() if part.height)
+        text = name + str(part.cells([0])[0].head(1).item())
+        for delimiter, shown in (
             (";", "';'"),
             ("\t", "tab"),
             ("|", "'|'"),
             (",", "','"),
         ):
-            if delimiter in table.names[0] or delimiter in table.lines[-1]:
-                return f"{message}: is it separated by {name}? Try --delimiter {name}"
+            if delimiter in text:
+                return f"{message}: is it separated by {shown}? Try --delimiter {shown}"
     return message + "; choose one with -c to see why"
 
 
-def _first_invalid(table: tables.Table, column: int, parsed: numbers.Numbers) -> str:
-    row = int(parsed.invalid[0])
-    line = table.lines[int(table.rows[row])]
-    cell = table.masked.restore_text(line.split(table.delimiter)[column])
-    shown = cell if len(cell) <= 40 else cell[:40] + "..."
-    return f"line {table.line_number(row)}: {shown!r}"
-
-
 def _judge(
-    table: tables.Table, chosen: Mapping[int, numbers.Numbers], on_invalid: str
+    table: tables.Table, used: Sequence[int], seen: Seen, on_invalid: str
 ) -> np.ndarray:
     """Report absent and invalid cells; return the rows to leave out."""
     import numpy as np
 
-    invalid = {column: found for column, found in chosen.items() if len(found.invalid)}
-    if invalid and on_invalid == "error":
-        column, found = next(iter(invalid.items()))
+    tallies = {column: seen.tallies[column] for column in used}
+    wrong = [column for column, tally in tallies.items() if tally.invalid]
+    if wrong and on_invalid == "error":
         raise CommandError(
-            f"{table.source}, column {table.names[column]!r}, "
-            f"{_first_invalid(table, column, found)} is not a finite number; correct "
-            "it, or see --on-invalid"
+            f"{table.source}, column {table.names[wrong[0]]!r}, "
+            f"{tallies[wrong[0]].first} is not a finite number; correct it, or see "
+            "--on-invalid"
         )
     absent = [
-        f"{found.absent} in {table.names[column]!r}"
-        for column, found in chosen.items()
-        if found.absent
+        f"{tally.absent} in {table.names[column]!r}"
+        for column, tally in tallies.items()
+        if tally.absent
     ]
     if absent:
         more = f" and {len(absent) - 8} more columns" if len(absent) > 8 else ""
         console.note(
             f"{table.source}: absent cells left out: {', '.join(absent[:8])}{more}"
         )
-    if not invalid:
+    if not wrong:
         return np.zeros(0, np.int64)
-    rows = np.unique(np.concatenate([found.invalid for found in invalid.values()]))
+    rows = np.unique(np.concatenate([part for c in wrong for part in seen.invalid[c]]))
     fate = "left out" if on_invalid == "skip" else "treated as absent"
     console.note(
         f"{table.source}: rows with a cell that is not a number: {len(rows)}, {fate}"
     )
     return rows if on_invalid == "skip" else rows[:0]
+
+
+def _without(rows: Sequence[np.ndarray], height: int) -> np.ndarray:
+    import numpy as np
+
+    kept = np.ones(height, bool)
+    kept[np.concatenate(rows)] = False
+    return kept

@@ -2,103 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cli import chosen, console, files, formats, numbers, results, tables
+from cli import chosen, console, files, formats, groups, inparts, numbers, results
 from cli.errors import CommandError, UsageError
 from cli.options import Appending, Reading, Solver, TableWriting
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 BITS = "64"  # the numbers of a table are decimals that float32 cannot hold
+PADDED = 512  # values of a group; larger ones are not worth it
 
-Compute: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
+
+@dataclass(frozen=True)
+class Operator:
+    """What a command does to values."""
+
+    one: groups.One
+    # The same for a padded group, if it is a soft operator.
+    padded: groups.Padded | None = None
+    # How many results a group of so many values has; as many, if not said.
+    count: Callable[[int], int] = lambda size: size
+    fewest: int = 1  # values of a group that can be padded
+    # The same for values that are never together, if that is possible.
+    parted: inparts.Parted | None = None
 
 
 def append(
     path: Path | None,
     suffix: str,
-    compute: Compute,
+    operator: Operator,
     solver: Solver,
     reading: Reading,
     writing: Appending,
     *,
     from_top: bool = False,
+    look: Look | None = None,
 ) -> None:
     """Append `{column}_{suffix}`: the results for the numbers present in each column.
 
-    They go to the rows of those numbers, or `from_top` to the first rows.
+    They go to the rows of those numbers, or `from_top` to the first rows. Before they
+    are written, `look` sees them.
     """
-    import numpy as np
-
-    check(writing)
-    data = chosen.read(path, reading)
+    form = check(path, reading, writing)
+    whole = reading.by or look or not operator.parted
+    data = (chosen.read if whole else chosen.survey)(path, reading)
     names = result_names(data, data.names(), suffix, writing)
-    columns = {}
-    found = computed(data, compute, solver)
-    for name, (column, result) in zip(names, found, strict=True):
-        values = np.full(len(data.table.rows), np.nan, result.dtype)
-        places = data.kept() if from_top else np.flatnonzero(column.present)
-        values[places[: len(result)]] = result
-        columns[name] = values
-    write_appended(data, columns, writing)
+    if writing.dry_run:
+        say_plan(data, names, writing)
+        return
+    if not data.fits:
+        assert operator.parted is not None
+        rows = inparts.rows(data, names, operator.parted, solver)
+    else:
+        found = []
+        for name, result in zip(
+            data.names(), computed(data, operator, solver), strict=True
+        ):
+            if look is not None:
+                look(data, name, result)
+            found.append(spread(data, result, from_top))
+        rows = parts(data, dict(zip(names, found, strict=True)))
+    results.write_appended(data.table, rows, form, writing)
 
 
-def summarise(
-    path: Path | None,
-    suffix: str,
-    compute: Compute,
-    solver: Solver,
-    reading: Reading,
-    writing: TableWriting,
-) -> None:
-    """Write a table of the columns `{column}_{suffix}` alone."""
-    check(writing)
-    data = chosen.read(path, reading)
-    found = [result for _, result in computed(data, compute, solver)]
-    names = [f"{name}_{suffix}" for name in data.names()]
-    write_table(data.table, names, found, writing)
-
-
-def computed(
-    data: chosen.Chosen, compute: Compute, solver: Solver
-) -> Iterator[tuple[numbers.Numbers, np.ndarray]]:
-    """Each chosen column with the results for the numbers present in it."""
-    with console.progress("columns", len(data.numbers)) as step:
-        for name, column in zip(data.names(), data.numbers.values(), strict=True):
-            values = column.values[column.present]
-            try:
-                result = compute(values) if len(values) else values
-            except (CommandError, ValueError) as error:
-                raise CommandError(f"column {name!r}: {error}") from error
-            settle(result, name, solver)
-            yield column, result
-            step()
-
-
-def settle(result: np.ndarray, source: str, solver: Solver) -> None:
-    """Refuse a result that is not a number: the solver did not converge."""
-    import numpy as np
-
-    bad = int((~np.isfinite(result)).sum())
-    if bad:
-        remedy = "choose a larger --epsilon"
-        remedy += " or --precision 64" if solver.precision == "32" else ""
-        raise CommandError(
-            f"column {source!r}: the solver did not converge at epsilon "
-            f"{solver.epsilon:g} ({bad} of {result.size} results); {remedy}"
-        )
-
-
-def check(writing: TableWriting) -> None:
-    """Refuse outputs that cannot be written, before anything is read."""
+def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats.Form:
+    """The form of the output, if it can be written, before anything is read."""
     numbers.check_format(writing.float_format)
     files.check_output(writing.output, force=writing.force)
-    formats.check_suffix(writing.output)
+    came = formats.form_in(path, reading.form, reading.delimiter)
+    form = formats.form_out(writing.output, reading.form, came)
+    if form.is_binary and writing.float_format:
+        raise UsageError(f"--float-format is for text, not for {form.kind}")
+    return form
 
 
 def result_names(
@@ -110,44 +90,185 @@ def result_names(
     return names
 
 
-def write_appended(
-    data: chosen.Chosen, columns: Mapping[str, np.ndarray], writing: Appending
-) -> None:
-    """Write the table with columns appended, in the format in which it came."""
-    table, output = data.table, writing.output
-    delimiter = formats.delimiter_for(output)
-    if delimiter and delimiter != table.delimiter in formats.DELIMITERS.values():
-        raise UsageError(
-            f"-o {output}: the table is written as it came, separated by "
-            f"{table.delimiter!r}; choose another extension"
+def say_plan(data: chosen.Chosen, names: Sequence[str], writing: TableWriting) -> None:
+    """Tell what would be done."""
+    grouped = f" in {data.groups.count:,} groups" if data.groups else ""
+    console.note(
+        f"dry run: {data.table.source}: {data.height:,} rows{grouped}; would write "
+        f"{', '.join(names)} to {writing.output or 'standard output'}"
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """The results for a column, group by group."""
+
+    present: np.ndarray  # the rows that have a number, group by group
+    given: list[np.ndarray]  # these numbers
+    values: list[np.ndarray]  # of each group
+
+    def column(self, place: int) -> Result:
+        """One column of results that are rows."""
+        found = [each[..., place] for each in self.values]
+        return Result(self.present, self.given, found)
+
+
+# What else is done with the results for a column, by its name.
+Look: TypeAlias = "Callable[[chosen.Chosen, str, Result], None]"
+
+
+def computed(
+    data: chosen.Chosen, operator: Operator, solver: Solver
+) -> Iterator[Result]:
+    """The results for each chosen column."""
+    with console.progress("columns", len(data.columns)) as step:
+        for name, column in zip(data.names(), data.columns, strict=True):
+            yield rowwise(data, data.values.pop(column), operator, solver, name)
+            step()
+
+
+def rowwise(
+    data: chosen.Chosen,
+    values: np.ndarray,
+    operator: Operator,
+    solver: Solver,
+    name: str,
+) -> Result:
+    """The results for values, or rows of values, one a row of the table."""
+    import numpy as np
+
+    absent = np.count_nonzero(np.isnan(values.reshape(data.height, -1)), axis=1)
+    there = np.equal(absent, 0)
+    present, sizes = _present(data, there)
+    groups = np.split(values[present], np.cumsum(sizes)[:-1])
+    try:
+        found = apply(operator, groups, solver, data)
+    except (CommandError, ValueError) as error:
+        raise CommandError(f"column {name!r}: {error}") from error
+    settle(found, name, solver)
+    return Result(present, groups, found)
+
+
+def apply(
+    operator: Operator, values: list[np.ndarray], solver: Solver, data: chosen.Chosen
+) -> list[np.ndarray]:
+    """The results for each group, or for all values if there are no groups."""
+    found = [each[..., 1:] if each.ndim > 1 else each for each in values]
+    small: list[int] = []
+    if operator.padded is not None and data.groups is not None:
+        sizes = range(operator.fewest, PADDED + 1)
+        small = [place for place, each in enumerate(values) if len(each) in sizes]
+        few = [values[place] for place in small]
+        for place, result in groups.over(operator.padded, few, solver.epsilon):
+            found[small[place]] = result[: operator.count(len(few[place]))]
+    for place in set(range(len(values))).difference(small):
+        if len(values[place]):
+            found[place] = operator.one(values[place])
+    return found
+
+
+def _present(data: chosen.Chosen, there: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that have a number, group by group, and how many each group has."""
+    import numpy as np
+
+    if data.groups is None:
+        rows = np.flatnonzero(there)
+        return rows, np.array([len(rows)])
+    order = data.groups.order()
+    sizes = np.bincount(data.groups.codes[there], minlength=data.groups.count)
+    return order[there[order]], sizes
+
+
+def spread(data: chosen.Chosen, result: Result, from_top: bool) -> np.ndarray:
+    """The results at the rows of their values, or in the first rows of each group."""
+    import numpy as np
+
+    together = np.concatenate(result.values)
+    values = np.full(data.height, np.nan, together.dtype)
+    if from_top:
+        kept = data.kept()
+        there = np.ones(data.height, bool) if kept is None else kept
+        rows, sizes = _present(data, there)
+        starts = np.cumsum(sizes) - sizes
+        counts = np.array([len(each) for each in result.values])
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        values[rows[np.repeat(starts, counts) + within]] = together
+    else:
+        values[result.present] = together
+    return values
+
+
+def settle(found: list[np.ndarray], source: str, solver: Solver) -> None:
+    """Refuse a result that is not a number: the solver did not converge."""
+    import numpy as np
+
+    bad = sum(int((~np.isfinite(each)).sum()) for each in found)
+    if bad:
+        total = sum(each.size for each in found)
+        remedy = "choose a larger --epsilon"
+        remedy += " or --precision 64" if solver.precision == "32" else ""
+        raise CommandError(
+            f"column {source!r}: the solver did not converge at epsilon "
+            f"{solver.epsilon:g} ({bad} of {total} results); {remedy}"
         )
-    texts = {
-        name: numbers.as_text(values, writing.float_format, table.delimiter)
-        for name, values in columns.items()
-    }
-    with files.open_output(output, force=writing.force) as stream:
-        for part in results.append(table, texts, data.skipped):
-            stream.write(part)
 
 
-def write_table(
-    table: tables.Table,
-    names: Sequence[str],
-    columns: Sequence[np.ndarray | list[str]],
+def parts(
+    data: chosen.Chosen, columns: dict[str, np.ndarray]
+) -> Iterator[results.Rows]:
+    """The table part by part, with its part of the results."""
+    start, kept = 0, data.kept()
+    for part in data.table.parts():
+        rows = slice(start, start + part.height)
+        start = rows.stop
+        if start > data.height:
+            data.table.input.check_unchanged()
+        some = {name: values[rows] for name, values in columns.items()}
+        yield part, some, None if kept is None else kept[rows]
+
+
+def summarise(
+    path: Path | None,
+    suffix: str,
+    operator: Operator,
+    solver: Solver,
+    reading: Reading,
     writing: TableWriting,
 ) -> None:
-    """Write a table of results alone: by the extension of -o, else as `table` is."""
-    import polars as pl
+    """Write a table of the columns `{column}_{suffix}` alone, group keys first."""
+    import numpy as np
 
-    delimiter = formats.delimiter_for(writing.output) or table.delimiter
+    form = check(path, reading, writing)
+    data = chosen.read(path, reading)
+    names = [f"{name}_{suffix}" for name in data.names()]
+    if writing.dry_run:
+        say_plan(data, names, writing)
+        return
+    found = [result.values for result in computed(data, operator, solver)]
+    counts = np.max([[len(group) for group in column] for column in found], axis=0)
+    filled = [_filled(column, counts) for column in found]
+    table = key_columns(data, counts) | dict(zip(names, filled, strict=True))
+    results.write_table(data.table, table, form, writing)
 
-    def text(values: np.ndarray | list[str]) -> pl.Series:
-        if isinstance(values, list):
-            return pl.Series([formats.quote(value, delimiter) for value in values])
-        return numbers.as_text(values, writing.float_format, delimiter)
 
-    body = results.table_of(
-        table, names, [text(column) for column in columns], delimiter
-    )
-    with files.open_output(writing.output, force=writing.force) as stream:
-        stream.write(body)
+def key_columns(data: chosen.Chosen, counts: Any) -> dict[str, Any]:
+    """The keys of the groups as columns, each so many times."""
+    import numpy as np
+
+    if data.groups is None:
+        return {}
+    places = np.repeat(np.arange(data.groups.count), counts)
+    columns = data.groups.keys[places]
+    names = [data.table.names[column] for column in data.groups.columns]
+    return dict(zip(names, columns.get_columns(), strict=True))
+
+
+def _filled(column: list[np.ndarray], counts: np.ndarray) -> np.ndarray:
+    """The results of groups that have fewer than others, filled with NaN."""
+    import numpy as np
+
+    filled = [
+        np.concatenate([each, np.full(count - len(each), np.nan)])
+        for each, count in zip(column, counts, strict=True)
+    ]
+    return np.concatenate(filled)

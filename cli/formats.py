@@ -1,63 +1,106 @@
-"""Which delimiter a table has, and how a cell is quoted."""
+"""Which format a table has, and how a cell of delimited text is quoted."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cli.errors import CommandError, UsageError
+from cli.errors import UsageError
 
-DELIMITERS = {"csv": ",", "tsv": "\t"}
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
-LATER = {
-    ".parquet",
-    ".arrow",
-    ".feather",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".xlsx",
-    ".xls",
+DELIMITERS = {"csv": ",", "tsv": "\t", "psv": "|"}
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".psv": "psv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
 }
-PACKED = {".gz", ".zst", ".bz2", ".xz", ".zip"}
+PACKINGS = {".gz": "gz", ".zst": "zst"}
+# What people have besides; taking it for CSV would only give a puzzling message.
+FOREIGN = {".json", ".xlsx", ".xls", ".ods", ".bz2", ".xz", ".zip"}
 
 
-def delimiter_of(path: Path | None, form: str | None, delimiter: str | None) -> str:
-    """The delimiter of a table: as asked for, or by the extension, or a comma."""
+@dataclass(frozen=True)
+class Form:
+    """How a table is written down."""
+
+    kind: str  # delimited, ndjson, parquet or arrow
+    delimiter: str = ""
+    packing: str = ""  # gz, zst or none
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether cells have types instead of texts."""
+        return self.kind in ("parquet", "arrow")
+
+
+def form_in(path: Path | None, kind: str | None, delimiter: str | None) -> Form:
+    """The form of an input: as asked for, or by the extension, or CSV.
+
+    Whether it is packed is seen from its first bytes.
+    """
+    named = _kind_of(path)
+    if path is not None and path.suffix.lower() in FOREIGN:
+        raise UsageError(
+            f"{path}: CSV, TSV, PSV, NDJSON, Parquet and Arrow are read, and .gz and "
+            ".zst of them; convert it to one of these"
+        )
+    return _form(named or kind or "csv", delimiter)
+
+
+def form_out(output: Path | None, kind: str | None, came: Form) -> Form:
+    """The form of an output: by the extension, or as asked for, or as it came."""
+    if output is not None and output.suffix.lower() in FOREIGN:
+        raise UsageError(
+            f"-o {output}: CSV, TSV, PSV, NDJSON, Parquet and Arrow are written, and "
+            ".gz and .zst of them"
+        )
+    packing = "" if output is None else PACKINGS.get(output.suffix.lower(), "")
+    named = _kind_of(output) or kind
+    if named is None:
+        return replace(came, packing=packing)
+    form = replace(_form(named, None), packing=packing)
+    if form.delimiter and came.delimiter not in ("", *DELIMITERS.values()):
+        return replace(came, packing=packing)  # what --delimiter says
+    if form.is_binary and packing:
+        raise UsageError(
+            f"-o {output}: {form.kind} is compressed inside: leave out .{packing}"
+        )
+    return form
+
+
+def _kind_of(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    suffix = path.suffix.lower()
+    if suffix in PACKINGS:
+        suffix = Path(path.stem).suffix.lower()
+    return KINDS.get(suffix)
+
+
+def _form(kind: str, delimiter: str | None) -> Form:
     if delimiter is not None:
-        character = {"tab": "\t", r"\t": "\t"}.get(delimiter, delimiter)
-        if (
-            not re.fullmatch(r"[^\w\0\n\r\".+-]|_", character, re.ASCII)
-            or character > "~"
-        ):
-            raise UsageError(
-                f"--delimiter {delimiter!r} is not a single ASCII character that no "
-                "number contains; write --delimiter tab for a tab"
-            )
-        return character
-    suffix = "" if path is None else path.suffix.lower()
-    if form is None and suffix in PACKED:
-        raise CommandError(
-            f"{path} is compressed: unpack it into a pipe, as in "
-            f"`gzip -dc {path} | softsort ... -`"
+        if kind not in DELIMITERS:
+            raise UsageError(f"--delimiter is for delimited text, not for {kind}")
+        return Form("delimited", _character(delimiter))
+    if kind in DELIMITERS:
+        return Form("delimited", DELIMITERS[kind])
+    return Form(kind)
+
+
+def _character(delimiter: str) -> str:
+    character = {"tab": "\t", r"\t": "\t"}.get(delimiter, delimiter)
+    if not re.fullmatch(r"[^\w\0\n\r\".+-]|_", character, re.ASCII) or character > "~":
+        raise UsageError(
+            f"--delimiter {delimiter!r} is not a single ASCII character that no "
+            "number contains; write --delimiter tab for a tab"
         )
-    if form is None and suffix in LATER:
-        raise CommandError(
-            f"{path}: only CSV and TSV are read; convert it to one of them"
-        )
-    return DELIMITERS[form or FORMATS.get(suffix, "csv")]
-
-
-def check_suffix(output: Path | None) -> None:
-    """Refuse an output whose name promises a format that is not written."""
-    if output is not None and output.suffix.lower() in LATER | PACKED:
-        raise UsageError(f"-o {output}: only CSV and TSV are written")
-
-
-def delimiter_for(output: Path | None) -> str | None:
-    """The delimiter that the name of an output asks for."""
-    form = None if output is None else FORMATS.get(output.suffix.lower())
-    return None if form is None else DELIMITERS[form]
+    return character
 
 
 def unquote(cell: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cli.errors import UsageError
 from cli.options import Appending, Reading, Solver, Table, command, option
@@ -47,7 +47,23 @@ def normalize(
         targets = _distribution(to, len(values)) if reference is None else reference
         return operator(values, targets)
 
-    columnwise.append(file, "normalized", compute, solver, reading, writing)
+    def padded(row):
+        soft = runtime.traced("quantile_normalization", solver)
+        if reference is not None:
+            given = {"input_weights": row.weights, "epsilon": row.epsilon}
+            return soft(row.values, reference, **given)
+        targets = _shares(to, row.values.shape[0], row.size)
+        given = {"input_weights": row.weights, "epsilon": row.narrowed}
+        return soft(row.values, targets, row.weights, **given)
+
+    columnwise.append(
+        file,
+        "normalized",
+        columnwise.Operator(compute, None if solver.hard else padded),
+        solver,
+        reading,
+        writing,
+    )
 
 
 def _distribution(name: str, size: int) -> np.ndarray:
@@ -59,25 +75,30 @@ def _distribution(name: str, size: int) -> np.ndarray:
     return ndtri(shares) if name == "normal" else shares
 
 
+def _shares(name: str, width: int, size: Any) -> Any:
+    """The same for jax, and more to fill a padded row."""
+    import jax.numpy as jnp
+    from jax.scipy.special import ndtri
+
+    shares = (jnp.minimum(jnp.arange(width), size - 1) + 0.5) / size
+    return ndtri(shares) if name == "normal" else shares
+
+
 def _reference(to: str, reading: Reading) -> np.ndarray:
     import numpy as np
 
-    from cli import chosen, formats
+    from cli import chosen
 
     path, _, column = to.rpartition(":")
     if not path or not column:
         raise UsageError(f"--to {to}: give normal, uniform, or FILE:COLUMN")
-    tabbed = formats.delimiter_for(Path(path)) == "\t"
     likewise = replace(
-        reading,
-        columns=[column],
-        delimiter=None if tabbed else reading.delimiter,
-        form=None,
+        reading, columns=[column], delimiter=None, form=None, by=None, encoding=None
     )
     data = chosen.read(Path(path), likewise)
-    if len(data.numbers) != 1:
-        raise UsageError(f"--to {to}: stands for {len(data.numbers)} columns, not one")
-    (reference,) = data.numbers.values()
-    if not reference.present.any():
+    if len(data.values) != 1:
+        raise UsageError(f"--to {to}: stands for {len(data.values)} columns, not one")
+    (values,) = data.values.values()
+    if np.isnan(values).all():
         raise UsageError(f"--to {to}: the column holds no numbers")
-    return np.sort(reference.values[reference.present])
+    return np.sort(values[~np.isnan(values)])

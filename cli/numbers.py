@@ -17,18 +17,11 @@ ABSENT = ("", "na", "nan")  # in any case of letters
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column as numbers."""
+    """Some cells of a column as numbers."""
 
     values: np.ndarray  # float64, one a row, NaN where there is no number
     absent: int  # how many cells say that there is none
     invalid: np.ndarray  # the rows whose cell says something else
-
-    @property
-    def present(self) -> np.ndarray:
-        """Which rows hold a number."""
-        import numpy as np
-
-        return ~np.isnan(self.values)
 
 
 def parse(cells: pl.Series) -> Numbers:
@@ -39,13 +32,23 @@ def parse(cells: pl.Series) -> Numbers:
     import numpy as np
     import polars as pl
 
+    if cells.dtype == pl.Null or not (
+        cells.dtype.is_numeric() or cells.dtype == pl.String
+    ):
+        values = np.full(len(cells), np.nan)
+        there = cells.is_not_null()
+        return Numbers(values, int((~there).sum()), there.arg_true().to_numpy())
     numbers = cells.cast(pl.Float64, strict=False)
     odd = (~numbers.is_finite()).fill_null(True).arg_true()
     values = numbers.fill_null(np.nan).to_numpy(writable=True)
     if odd.is_empty():
         return Numbers(values, 0, odd.to_numpy())
+    if cells.dtype != pl.String:
+        values[np.isinf(values)] = np.nan
+        infinite = numbers.is_infinite().fill_null(False).arg_true()
+        return Numbers(values, len(odd) - len(infinite), infinite.to_numpy())
     blanks = " \t"
-    said = cells.gather(odd).str.strip_chars(blanks)
+    said = cells.gather(odd).fill_null("").str.strip_chars(blanks)
     quoted = said.str.starts_with('"') & said.str.ends_with('"')
     bare = said.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(blanks)
     said = said.zip_with(~quoted, bare)
@@ -67,8 +70,8 @@ def check_format(spec: str | None) -> None:
         ) from None
 
 
-def as_text(values: np.ndarray, spec: str | None, delimiter: str) -> pl.Series:
-    """Numbers as cells: the shortest text that reads back the same, or by `spec`.
+def as_cells(values: np.ndarray, spec: str | None, delimiter: str) -> pl.Series:
+    """Numbers as cells: by `spec`, or numbers still, which polars writes shortest.
 
     A NaN gives an empty cell.
     """
@@ -76,8 +79,7 @@ def as_text(values: np.ndarray, spec: str | None, delimiter: str) -> pl.Series:
     import polars as pl
 
     if not spec:
-        numbers = pl.Series(values).fill_nan(None)
-        return numbers.cast(pl.String).fill_null("")
+        return pl.Series(values).fill_nan(None)
     texts = [
         "" if np.isnan(value) else format(value, spec) for value in values.tolist()
     ]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from cli import console
+from cli import complete, console
 
 AUTO = 0.0  # the epsilon that stands for the choice of one
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -34,6 +34,21 @@ def positive(value: float | None) -> float | None:
     return value
 
 
+def bytes_of(size: str) -> float:
+    """How many bytes 256MiB and the like are."""
+    found = re.fullmatch(r"(?i)([\d.]+)\s*([kmgt]?)(i?)b?", size.strip())
+    if not found or not re.fullmatch(r"\d+(\.\d*)?|\.\d+", found[1]):
+        raise typer.BadParameter(f"{size!r} is not a size, such as 256MiB or 2GB.")
+    base = 1024 if found[3] else 1000
+    return float(found[1]) * base ** " kmgt".index(found[2].lower() or " ")
+
+
+def _size(value: str | None) -> str | None:
+    if value is not None:
+        bytes_of(value)
+    return value
+
+
 def _quiet(value: bool) -> bool:
     console.quiet = value
     return value
@@ -47,7 +62,17 @@ def _verbose(value: bool) -> bool:
 Table = Annotated[
     Path | None,
     typer.Argument(
-        metavar="FILE", help="A CSV or TSV file; - or nothing for standard input."
+        metavar="FILE",
+        help="CSV, TSV, PSV, NDJSON, Parquet or Arrow, and .gz and .zst of them; - or "
+        "nothing for standard input.",
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    option(
+        "--plot",
+        metavar="FILE",
+        help="Draw soft against exact results too: .png, .svg or .pdf.",
     ),
 ]
 QUIET_HELP = "Say nothing on stderr but errors."
@@ -176,6 +201,7 @@ class Reading:
         option(
             "--columns",
             "-c",
+            autocompletion=complete.columns,
             metavar="COLUMNS",
             show_default="every numeric column",
             help="Names, numbers from 1, ranges 2-4 or 3-, /regex/, !excluded; "
@@ -206,8 +232,32 @@ class Reading:
         ),
     ] = None
     form: Annotated[
-        Literal["csv", "tsv"] | None,
-        option("--format", help="The format of standard input and output."),
+        Literal["csv", "tsv", "psv", "ndjson", "parquet", "arrow"] | None,
+        option(
+            "--format",
+            show_default="by extension, else CSV in, and out as it came",
+            help="The format of standard input and output, and of files whose names do "
+            "not tell.",
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        option(
+            "--encoding",
+            metavar="NAME",
+            show_default="utf-8",
+            help="Of the text that is read; the table is written in it again.",
+        ),
+    ] = None
+    by: Annotated[
+        list[str] | None,
+        option(
+            "--by",
+            metavar="COLUMN",
+            autocompletion=complete.columns,
+            help="Take each group of rows with the same cell here on its own; "
+            "repeatable. Rows without a cell are a group.",
+        ),
     ] = None
     on_invalid: Annotated[
         Literal["error", "null", "skip"],
@@ -217,6 +267,21 @@ class Reading:
             "empty, or leave its row out.",
         ),
     ] = "error"
+    max_memory: Annotated[
+        str | None,
+        option(
+            "--max-memory",
+            metavar="SIZE",
+            callback=_size,
+            show_default="no limit",
+            help="What the numbers may take, as in 256MiB. Beyond it, rank and sort "
+            "read the file more often instead.",
+        ),
+    ] = None
+
+    def allowed(self) -> float:
+        """The bytes that numbers may take."""
+        return math.inf if self.max_memory is None else bytes_of(self.max_memory)
 
 
 def _output(**settings: Any) -> Any:
@@ -345,6 +410,12 @@ class TableWriting(Writing):
             help="Format of the results, such as .4f.",
         ),
     ] = None
+    dry_run: Annotated[
+        bool,
+        option(
+            "--dry-run", help="Read and check everything, and say what would be done."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -40,24 +40,47 @@ def quantile(
       softsort quantile prices.csv -q 0.1,0.5,0.9 -c price
     """
     import numpy as np
+    import polars as pl
 
-    from cli import chosen, columnwise, runtime
+    from cli import chosen, columnwise, results, runtime
 
     levels = _levels(quantiles)
-    operator = runtime.operator("quantile", solver, columnwise.BITS)
-    columnwise.check(writing)
+    quantile = runtime.operator("quantile", solver, columnwise.BITS)
+    form = columnwise.check(file, reading, writing)
     data = chosen.read(file, reading)
+    if writing.dry_run:
+        columnwise.say_plan(data, ["column", "q", "value"], writing)
+        return
 
-    def compute(values):
-        return operator(values, q=levels)
+    def padded(row):
+        import jax.numpy as jnp
 
+        soft = runtime.traced("quantile", solver)
+        # The mass that the operator gives a level, by the size of the group.
+        mass = jnp.minimum(0.02, 1.5 / row.size)
+        given = {"input_weights": row.weights, "epsilon": row.epsilon}
+        return soft(row.values, np.array(levels), weight=mass, **given)
+
+    operator = columnwise.Operator(
+        lambda values: quantile(values, q=levels),
+        None if solver.hard else padded,
+        count=lambda _: len(levels),
+    )
     found = []
-    for column, result in columnwise.computed(data, compute, solver):
-        none = not column.present.any()
-        found.append(np.full(len(levels), np.nan) if none else result)
-    names = [name for name in data.names() for _ in levels]
-    columns = [names, np.tile(levels, len(found)), np.concatenate(found)]
-    columnwise.write_table(data.table, ["column", "q", "value"], columns, writing)
+    for result in columnwise.computed(data, operator, solver):
+        none = np.full(len(levels), np.nan)
+        found.append([each if len(each) else none for each in result.values])
+    count = len(found[0])
+    keys = columnwise.key_columns(data, len(levels) * len(found))
+    # For each group every column, for each column every level.
+    names = [name for name in data.names() for _ in levels] * count
+    values = [column[group] for group in range(count) for column in found]
+    table = keys | {
+        "column": pl.Series(names),
+        "q": np.tile(levels, len(found) * count),
+        "value": np.concatenate(values),
+    }
+    results.write_table(data.table, table, form, writing)
 
 
 def _levels(choices: list[str]) -> tuple[float, ...]:

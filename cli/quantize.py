@@ -27,7 +27,12 @@ def quantize(
 
     quantize = runtime.operator("quantize", solver, columnwise.BITS)
 
-    def compute(values):
-        return quantize(values, num_levels=levels)
+    def padded(row):
+        soft = runtime.traced("quantize", solver)
+        return soft(row.values, levels, input_weights=row.weights, epsilon=row.epsilon)
 
-    columnwise.append(file, "quantized", compute, solver, reading, writing)
+    operator = columnwise.Operator(
+        lambda values: quantize(values, num_levels=levels),
+        None if solver.hard else padded,
+    )
+    columnwise.append(file, "quantized", operator, solver, reading, writing)

@@ -1,8 +1,9 @@
 """`softsort rank`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from cli.options import Appending, Reading, Solver, Table, command, option
+from cli.errors import UsageError
+from cli.options import Appending, Plot, Reading, Solver, Table, command, option
 
 
 @command
@@ -12,6 +13,15 @@ def rank(
     start: Annotated[
         int, option("--start", help="The rank of the smallest value.")
     ] = 0,
+    explain: Annotated[
+        bool,
+        option(
+            "--explain",
+            help="Say on stderr how far soft ranks are from exact ones, and what a "
+            "tenth of epsilon would do.",
+        ),
+    ] = False,
+    plot: Plot = None,
     solver: Solver,
     reading: Reading,
     writing: Appending,
@@ -24,11 +34,51 @@ def rank(
     Example:
       softsort rank prices.csv -c price,qty --start 1 -o ranked.csv
     """
-    from cli import columnwise, runtime
+    from dataclasses import replace
+
+    from cli import columnwise, hard, plots
+    from cli import explain as explaining
+
+    plots.check(plot, force=writing.force)
+    if plot is not None and reading.by:
+        raise UsageError("--plot draws whole columns: leave out --by")
+    operator = _operator(solver, start)
+    lines = {}
+
+    def look(data, name, result):
+        if explain:
+            less = replace(solver, epsilon=solver.epsilon / 10)
+            smaller = columnwise.apply(_operator(less, 0), result.given, less, data)
+            soft = [ranks - start for ranks in result.values]
+            explaining.ranks(name, result.given, soft, smaller, solver)
+        if plot is not None:
+            (values,), (ranks,) = result.given, result.values
+            order = values.argsort()
+            exact = hard.ranks(values) + start
+            lines[name] = values[order], exact[order], ranks[order]
+            if len(lines) == len(data.columns):
+                labels = "{}", "rank of {}"
+                plots.hard_against_soft(plot, lines, labels, force=writing.force)
+
+    watch = look if explain or plot is not None else None
+    columnwise.append(file, "rank", operator, solver, reading, writing, look=watch)
+
+
+def _operator(solver: Solver, start: int) -> Any:
+    from cli import columnwise, inparts, runtime
 
     ranks = runtime.operator("ranks", solver, columnwise.BITS)
 
-    def compute(values):
-        return ranks(values) + start
+    def padded(row):
+        soft = runtime.traced("ranks", solver)
+        targets = {"target_weights": row.weights, "input_weights": row.weights}
+        return soft(row.values, **targets, epsilon=row.narrowed) + start
 
-    columnwise.append(file, "rank", compute, solver, reading, writing)
+    def parted(solution, values, _):
+        return inparts.elementwise(solution.ranks, values) + start
+
+    return columnwise.Operator(
+        lambda values: ranks(values) + start,
+        None if solver.hard else padded,
+        parted=parted,
+    )

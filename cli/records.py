@@ -48,12 +48,33 @@ class Masked:
         return self.restore(masked.encode()).decode()
 
 
-def mask(data: bytes, source: str, delimiter: str, comment: str | None) -> Masked:
-    """Exchange every newline, delimiter and carriage return that is content."""
+def whole(data: bytes, delimiter: str, comment: str | None) -> int:
+    """How many bytes at the start of a text are whole records."""
+    import numpy as np
+
+    end = data.rfind(b"\n") + 1
+    if b'"' not in data:
+        return end
+    bounds = _quoted(data, delimiter, comment)
+    while end:
+        before = int(np.searchsorted(bounds, end))
+        if before % 2 == 0:
+            return end
+        end = data.rfind(b"\n", 0, int(bounds[before - 1])) + 1
+    return 0
+
+
+def mask(
+    data: bytes, source: str, delimiter: str, comment: str | None, before: int = 0
+) -> Masked:
+    """Exchange every newline, delimiter and carriage return that is content.
+
+    So many lines came `before` this text.
+    """
     if b"\0" in data:
         raise CommandError(
-            f"{source} is not a text table (it holds zero bytes): expected CSV or TSV "
-            "in UTF-8"
+            f"{source} is not a text table (it holds zero bytes): expected CSV or the "
+            "like in UTF-8; see --format and --encoding"
         )
     free = list(islice((code for code in CONTROL if code not in data), 5))
     free = [chr(code) for code in free if chr(code) != delimiter]
@@ -64,7 +85,10 @@ def mask(data: bytes, source: str, delimiter: str, comment: str | None) -> Maske
     newline, cell, carriage, unused = free[:4]
     originals = {}
     if b'"' in data:
-        bounds = _quoted(data, source, delimiter, comment)
+        bounds = _quoted(data, delimiter, comment)
+        if len(bounds) % 2:
+            line = before + data.count(b"\n", 0, int(bounds[-1])) + 1
+            raise CommandError(f"{source}, line {line}: a quoted cell is never closed")
         data = _hide(data, bounds, {"\n": newline, delimiter: cell})
         originals = {newline: "\n", cell: delimiter}
     if b"\r" in data:
@@ -94,10 +118,11 @@ def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
     return text.tobytes()
 
 
-def _quoted(
-    data: bytes, source: str, delimiter: str, comment: str | None
-) -> np.ndarray:
-    """Places in the text between which, pair by pair, everything is quoted."""
+def _quoted(data: bytes, delimiter: str, comment: str | None) -> np.ndarray:
+    """Places in the text between which, pair by pair, everything is quoted.
+
+    The last one has no partner if its cell is never closed.
+    """
     import numpy as np
 
     text = np.frombuffer(data, np.uint8)
@@ -106,7 +131,7 @@ def _quoted(
     remarks = remark and re.search(rb'(?m)^%s[^\n]*"' % remark, data)
     if not remarks and _regular(text, quotes, delimiter):
         return quotes
-    return _quoted_cells(data, source, delimiter, remark)
+    return _quoted_cells(data, delimiter, remark)
 
 
 def _regular(text: np.ndarray, quotes: np.ndarray, delimiter: str) -> bool:
@@ -117,23 +142,19 @@ def _regular(text: np.ndarray, quotes: np.ndarray, delimiter: str) -> bool:
     """
     import numpy as np
 
-    if len(quotes) % 2:
-        return False
     opening, closing = quotes[::2], quotes[1::2]
     start = len(BOM) if text[:3].tobytes() == BOM else 0
     edge = np.zeros(256, bool)
     edge[[ord(delimiter), ord("\n")]] = True
     opens = edge[text[opening - 1]] | (opening == start)
-    opens[1:] |= opening[1:] == closing[:-1] + 1
+    opens[1:] |= opening[1:] == closing[: len(opening) - 1] + 1
     edge[[ord("\r"), ord('"')]] = True
     closes = edge[text[np.minimum(closing + 1, len(text) - 1)]]
     closes |= closing == len(text) - 1
     return bool(opens.all() and closes.all())
 
 
-def _quoted_cells(
-    data: bytes, source: str, delimiter: str, remark: bytes | None
-) -> np.ndarray:
+def _quoted_cells(data: bytes, delimiter: str, remark: bytes | None) -> np.ndarray:
     """The same as the quotes of a regular text, found one cell at a time."""
     import numpy as np
 
@@ -146,8 +167,7 @@ def _quoted_cells(
     for match in re.finditer(cell, memoryview(data)[start:]):
         if match[1] is None:
             continue
-        if not match[1]:
-            line = data.count(b"\n", 0, start + match.start()) + 1
-            raise CommandError(f"{source}, line {line}: a quoted cell is never closed")
-        bounds += [start + match.start(), start + match.end() - 1]
+        bounds.append(start + match.start())
+        if match[1]:
+            bounds.append(start + match.end() - 1)
     return np.array(bounds, np.int64)

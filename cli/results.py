@@ -1,27 +1,33 @@
-"""Columns of results: appended to the lines of a table, or a table of their own."""
+"""Results: appended to the parts of a table, or a table of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
+from cli import delimited, files, ndjson, numbers, packing, tables
+from cli.chosen import Kept
 from cli.errors import CommandError
-from cli.formats import quote
-from cli.records import BOM
-from cli.tables import Table, text_of
+from cli.formats import Form, quote
+from cli.options import TableWriting
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-CHUNK = 1 << 17  # lines written at a time
+# A part of a table, the results for its rows, and which of these are written.
+Rows: TypeAlias = "tuple[tables.Part, Mapping[str, np.ndarray], Kept]"
 
 
 def check_names(
-    table: Table, sources: Sequence[str], names: Sequence[str], replace: bool
+    table: tables.Table, sources: Sequence[str], names: Sequence[str], replace: bool
 ) -> None:
     """Refuse names of results that are taken, before anything is computed."""
-    if table.header is None:
+    if isinstance(table, delimited.Delimited) and not table.headers:
         return
     for position, name in enumerate(names):
         if name in names[:position]:
@@ -39,87 +45,154 @@ def check_names(
                 f"{table.source} has several columns named {name!r}: --replace cannot "
                 "tell which one to overwrite; rename them"
             )
+        if name in table.names and isinstance(table, ndjson.Ndjson):
+            raise CommandError(
+                f"{table.source} has a member {name!r}: NDJSON is written as it came, "
+                "and cannot have it replaced; rename it"
+            )
 
 
-def append(
-    table: Table, columns: Mapping[str, pl.Series], skipped: np.ndarray
+def write_appended(
+    table: tables.Table, rows: Iterable[Rows], form: Form, writing: TableWriting
+) -> None:
+    """Write the table with results behind its rows."""
+    spec = writing.float_format
+    with files.open_output(writing.output, force=writing.force) as stream:
+        if form.is_binary:
+            _sink(_typed(table, rows), form, stream)
+        else:
+            as_it_came = form.kind == table.form.kind and (
+                form.delimiter == table.form.delimiter
+            )
+            write = _appended if as_it_came else _converted
+            with packing.packed(stream, form.packing) as packed:
+                for text in write(table, rows, form, spec):
+                    packed.write(packing.encoded(text, table.input.codec))
+        table.input.check_unchanged()
+
+
+def _appended(
+    _: tables.Table, rows: Iterable[Rows], form: Form, spec: str | None
 ) -> Iterator[bytes]:
-    """The bytes of the table with each of `columns` appended, some lines at a time.
+    """What was there byte for byte, and new cells."""
+    append = ndjson.append if form.kind == "ndjson" else delimited.append
+    for part, results, kept in rows:
+        cells = {
+            name: numbers.as_cells(values, spec, form.delimiter)
+            for name, values in results.items()
+        }
+        yield append(part, cells, kept)  # pyright: ignore[reportArgumentType]
 
-    A column whose name the table has already takes the place of that one. The rows in
-    `skipped` are left out.
-    """
-    import numpy as np
+
+def _converted(
+    table: tables.Table, rows: Iterable[Rows], form: Form, spec: str | None
+) -> Iterator[bytes]:
+    headed = not isinstance(table, delimited.Delimited) or table.headers
+    for place, frame in enumerate(_typed(table, rows, spec)):
+        buffer = BytesIO()
+        if form.kind == "ndjson":
+            frame.write_ndjson(buffer)
+        else:
+            frame.write_csv(
+                buffer,
+                separator=form.delimiter,
+                include_header=headed and place == 0,
+            )
+        yield buffer.getvalue()
+
+
+def _typed(
+    table: tables.Table, rows: Iterable[Rows], spec: str | None = None
+) -> Iterator[pl.DataFrame]:
+    """The parts as frames: texts stay texts."""
     import polars as pl
 
-    headed = table.header is not None
-    old = {n: c for n, c in columns.items() if headed and n in table.names}
-    new = {n: c for n, c in columns.items() if n not in old}
-    lines = _replaced(table, old) if old else table.lines
-    fields = [part for column in new.values() for part in (table.delimiter, column)]
-    rows, count = table.rows.to_numpy(), len(table.lines)
-    behind = _glue(fields, len(rows))
-    names = "".join(table.delimiter + quote(name, table.delimiter) for name in new)
-    # What follows each line: cells behind rows, names behind the header, nothing
-    # behind comments and empty lines.
-    which = np.full(count, len(rows) + 1, np.uint32)
-    which[rows] = np.arange(len(rows), dtype=np.uint32)
-    if headed:
-        which[table.header] = len(rows)
-    behind = pl.concat([behind, pl.Series([names, ""])]).gather(which)
-    parts = pl.DataFrame({"line": lines, "behind": behind})
-    if table.carriage is not None:
-        parts = parts.with_columns(table.carriage.alias("carriage"))
-    if len(skipped):
-        kept = np.ones(count, bool)
-        kept[rows[skipped]] = False
-        parts = parts.filter(kept)
-    yield from _bytes(table, parts)
+    if len(set(table.names)) < len(table.names):
+        raise CommandError(
+            f"{table.source} has several columns of one name: it can only be written "
+            "in the format in which it came"
+        )
+    for part, results, kept in rows:
+        columns = dict(table.typed(part))  # pyright: ignore[reportArgumentType]
+        for name, values in results.items():
+            columns[name] = numbers.as_cells(values, spec, "\n")
+        frame = pl.DataFrame(columns)
+        if frame.height:
+            yield frame if kept is None else frame.filter(kept)
 
 
-def _bytes(table: Table, parts: pl.DataFrame) -> Iterator[bytes]:
-    if table.masked.text.startswith(BOM):
-        yield BOM
-    seam = table.masked.unused
-    for start in range(0, parts.height, CHUNK):
-        # Writing the parts apart and closing the seams is faster than joining them.
-        text = text_of(parts.slice(start, CHUNK), seam).replace(seam.encode(), b"")
-        text = table.masked.restore(text)
-        ends = start + CHUNK >= parts.height
-        whole = not ends or table.masked.text.endswith(b"\n")
-        yield text if whole else text.removesuffix(b"\n")
+def _sink(parts: Iterator[pl.DataFrame], form: Form, stream: BinaryIO) -> None:
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    first = next(parts)
+
+    def source(with_columns, predicate, n_rows, batch_size):  # noqa: ARG001
+        yield first
+        yield from parts
+
+    lazy = register_io_source(source, schema=first.schema)
+    with tempfile.TemporaryFile() as spool:
+        # Straight into a file; into a pipe by way of one, for polars needs to seek.
+        name = getattr(stream, "name", None)
+        target = stream if isinstance(name, str) and Path(name).is_file() else spool
+        try:
+            if form.kind == "parquet":
+                lazy.sink_parquet(target)
+            else:
+                lazy.sink_ipc(target)
+        except pl.exceptions.PolarsError as error:
+            raise OSError(0, str(error).splitlines()[0]) from error
+        if target is spool:
+            spool.seek(0)
+            shutil.copyfileobj(spool, stream)
 
 
-def _replaced(table: Table, columns: Mapping[str, pl.Series]) -> pl.Series:
-    """The lines of the table with other text in the cells of these columns."""
-    rows = table.lines.gather(table.rows)
-    width = len(table.names)
-    cells = (
-        rows.str.split_exact(table.delimiter, width - 1).struct.unnest().get_columns()
-    )
-    for name, column in columns.items():
-        cells[table.names.index(name)] = column
-    spaced = [part for cell in cells for part in (table.delimiter, cell)][1:]
-    return table.lines.scatter(table.rows, _glue(spaced, len(rows)))
-
-
-def _glue(parts: list[str | pl.Series], length: int) -> pl.Series:
-    """The texts of all parts together, row by row."""
+def write_table(
+    table: tables.Table,
+    columns: Mapping[str, pl.Series | np.ndarray],
+    form: Form,
+    writing: TableWriting,
+) -> None:
+    """Write a table of results alone."""
     import polars as pl
 
-    if not parts:
-        return pl.Series([""]).new_from_index(0, length)
-    columns = [pl.lit(part) for part in parts]
-    return pl.select(pl.concat_str(columns)).to_series()
+    spec = writing.float_format
+    cells = {
+        name: each
+        if isinstance(each, pl.Series)
+        else numbers.as_cells(each, spec, form.delimiter)
+        for name, each in columns.items()
+    }
+    with files.open_output(writing.output, force=writing.force) as stream:
+        if form.is_binary:
+            _sink(iter([pl.DataFrame(cells)]), form, stream)
+            return
+        buffer = BytesIO()
+        if form.kind == "ndjson":
+            pl.DataFrame(cells).write_ndjson(buffer)
+            text = buffer.getvalue()
+        else:
+            text = _delimited(table, cells, form)
+        with packing.packed(stream, form.packing) as packed:
+            packed.write(packing.encoded(text, table.input.codec))
 
 
-def table_of(
-    table: Table, names: Sequence[str], columns: Sequence[pl.Series], delimiter: str
+def _delimited(
+    table: tables.Table, cells: Mapping[str, pl.Series], form: Form
 ) -> bytes:
-    """The bytes of a table of results alone, with the line endings of `table`."""
-    header = delimiter.join(quote(name, delimiter) for name in names)
-    spaced = [part for column in columns for part in (delimiter, column)][1:]
-    body = text_of(_glue(spaced, len(columns[0])).to_frame())
-    text = body if table.header is None else header.encode() + b"\n" + body
-    crlf = table.carriage is not None and table.carriage[0] != ""
-    return text.replace(b"\n", b"\r\n") if crlf else text
+    import polars as pl
+
+    names, ending = list(cells), "\n"
+    if isinstance(table, delimited.Delimited):
+        names = names if table.headers else []
+        first = next(table.parts())
+        crlf = first.carriage is not None and first.carriage[0] != ""
+        ending = "\r\n" if crlf else "\n"
+    quoted = [
+        pl.Series([quote(text or "", form.delimiter) for text in each], dtype=pl.String)
+        if each.dtype == pl.String
+        else each
+        for each in cells.values()
+    ]
+    return delimited.table_of(names, quoted, form.delimiter, ending)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
@@ -71,6 +72,14 @@ def with_options(
     return call
 
 
+def traced(function: str, solver: Solver) -> Callable[..., Any]:
+    """The soft operator of this name, to be traced by jax: epsilon is left open."""
+    import softsort_core
+
+    squashing = None if solver.squash == "sigmoid" else lambda values: values
+    return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
+
+
 def start(where: Device, bits: str) -> None:
     """Import jax with the device and the precision that the options ask for."""
     console.silence_libraries()
@@ -80,6 +89,9 @@ def start(where: Device, bits: str) -> None:
         logging.getLogger("jax").setLevel(logging.ERROR)
     if where.device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
+    # The many small systems of a batch are solved one after another: threads that wait
+    # for one another in each took five times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
     jax.config.update("jax_enable_x64", (where.precision or bits) == "64")

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
+from cli import complete
 from cli.errors import UsageError
-from cli.options import Appending, Reading, Solver, Table, command, option
+from cli.options import Appending, Plot, Reading, Solver, Table, command, option
 
 
 @command
@@ -16,6 +17,7 @@ def sort(
         option(
             "--by-column",
             metavar="COLUMN",
+            autocompletion=complete.columns,
             help="Sort rows by this column: the chosen columns move together.",
         ),
     ] = None,
@@ -23,6 +25,7 @@ def sort(
         int | None,
         option("--targets", min=1, help="Write this many sorted values, alone."),
     ] = None,
+    plot: Plot = None,
     solver: Solver,
     reading: Reading,
     writing: Appending,
@@ -39,26 +42,68 @@ def sort(
       softsort sort prices.csv -c price,qty --by-column price
       softsort sort prices.csv -c price --targets 5
     """
-    from cli import columnwise, runtime
+    import numpy as np
+
+    from cli import columnwise, groups, inparts, plots, runtime
 
     if by_column is not None and targets is not None:
         raise UsageError("--by-column sorts all rows: leave out --targets")
+    if by_column is not None and plot is not None:
+        raise UsageError("--plot draws single columns: leave out --by-column")
     if by_column is not None:
         _by_column(file, by_column, solver, reading, writing)
         return
-    operator = runtime.operator("sort", solver, columnwise.BITS)
+    plots.check(plot, force=writing.force)
+    if plot is not None and (reading.by or targets is not None):
+        raise UsageError("--plot draws whole columns: leave out --by and --targets")
+    lines = {}
+
+    def look(data, name, result):
+        (values,), (found,) = result.given, result.values
+        lines[name] = np.arange(len(values)), np.sort(values), found
+        if plot is not None and len(lines) == len(data.columns):
+            labels = "place", "{}, sorted"
+            plots.hard_against_soft(plot, lines, labels, force=writing.force)
+
+    sort = runtime.operator("sort", solver, columnwise.BITS)
+
+    def padded(row):
+        soft = runtime.traced("quantile_normalization", solver)
+        weights, values = row.weights, row.values
+        return groups.sorted_values(soft, row, weights, values, row.narrowed)
+
+    def parted(solution, _, places):
+        count = solution.statistics.count
+        return inparts.sorted_values(solution, places, count)
+
     if targets is None:
+        operator = columnwise.Operator(
+            sort, None if solver.hard else padded, parted=parted
+        )
         columnwise.append(
-            file, "sorted", operator, solver, reading, writing, from_top=True
+            file,
+            "sorted",
+            operator,
+            solver,
+            reading,
+            writing,
+            from_top=True,
+            look=None if plot is None else look,
         )
         return
 
-    def compute(values):
-        if not len(values):
-            raise UsageError("no values to sort")
-        return operator(values, num_targets=targets)
+    def few(values):
+        return sort(values, num_targets=targets)
 
-    columnwise.summarise(file, "sorted", compute, solver, reading, writing)
+    def few_padded(row):
+        soft = runtime.traced("sort", solver)
+        given = {"input_weights": row.weights, "epsilon": row.epsilon}
+        return soft(row.values, num_targets=targets, **given)
+
+    operator = columnwise.Operator(
+        few, None if solver.hard else few_padded, lambda _: targets
+    )
+    columnwise.summarise(file, "sorted", operator, solver, reading, writing)
 
 
 def _by_column(
@@ -70,18 +115,37 @@ def _by_column(
 ) -> None:
     import numpy as np
 
-    from cli import chosen, columnwise, runtime
+    from cli import chosen, columnwise, groups, results, runtime
 
     sort_with = runtime.operator("sort_with", solver, columnwise.BITS)
-    columnwise.check(writing)
+    form = columnwise.check(file, reading, writing)
     data = chosen.read(file, reading, criterion=criterion)
     names = columnwise.result_names(data, data.names(), "sorted", writing)
-    values = np.column_stack([column.values for column in data.numbers.values()])
+    if writing.dry_run:
+        columnwise.say_plan(data, names, writing)
+        return
+
+    def padded(row):
+        import jax
+
+        soft = runtime.traced("quantile_normalization", solver)
+
+        def column(values):
+            return groups.sorted_values(soft, row, row.weights, values, row.narrowed)
+
+        return jax.vmap(column, 1, 1)(row.values[:, 1:])
+
+    operator = columnwise.Operator(
+        lambda rows: sort_with(rows[:, 1:], rows[:, 0]),
+        None if solver.hard else padded,
+    )
     assert data.criterion is not None
-    by = data.criterion.values
-    whole = ~np.isnan(values).any(axis=1) & ~np.isnan(by)
-    composites = sort_with(values[whole], by[whole]) if whole.any() else values[:0]
-    columnwise.settle(composites, criterion, solver)
-    filled = np.full(values.shape, np.nan, composites.dtype)
-    filled[data.kept()[: len(composites)]] = composites
-    columnwise.write_appended(data, dict(zip(names, filled.T, strict=True)), writing)
+    # The criterion goes first in the rows that belong together.
+    rows = np.column_stack([data.criterion, *data.values.values()])
+    result = columnwise.rowwise(data, rows, operator, solver, criterion)
+    filled = [
+        columnwise.spread(data, result.column(place), from_top=True)
+        for place in range(len(names))
+    ]
+    parts = columnwise.parts(data, dict(zip(names, filled, strict=True)))
+    results.write_appended(data.table, parts, form, writing)

@@ -28,16 +28,42 @@ def topk(
       softsort topk prices.csv -k 3 -c price
       softsort topk prices.csv -k 3 -c price --mask
     """
-    from cli import columnwise, runtime
+    import numpy as np
+
+    from cli import columnwise, groups, runtime
 
     operator = runtime.operator(
         "topk_mask" if mask else "sort", solver, columnwise.BITS
     )
 
     def compute(values):
-        if k > len(values):
+        if k > len(values) and not reading.by:
             raise CommandError(f"-k {k} is more than its {len(values)} values")
-        return operator(values, k=k) if mask else operator(values, topk=k)[::-1]
+        most = min(k, len(values))
+        return operator(values, k=most) if mask else operator(values, topk=most)[::-1]
 
-    run = columnwise.append if mask else columnwise.summarise
-    run(file, "topk", compute, solver, reading, writing)
+    def padded(row):
+        import jax.numpy as jnp
+
+        soft = runtime.traced("quantile_normalization", solver)
+        most = jnp.minimum(k, row.size)
+        given = {"input_weights": row.weights, "epsilon": row.epsilon}
+        shares = jnp.stack([row.size - most, most]) / row.size
+        return soft(row.values, np.array([0.0, 1.0]), shares, **given)
+
+    def largest(row):
+        import jax.numpy as jnp
+
+        soft = runtime.traced("quantile_normalization", solver)
+        targets = jnp.ones(k + 1).at[0].set(row.size - k)
+        values, epsilon = row.values, row.epsilon
+        return groups.sorted_values(soft, row, targets, values, epsilon)[:0:-1]
+
+    if mask:
+        of_mask = columnwise.Operator(compute, None if solver.hard else padded)
+        columnwise.append(file, "topk", of_mask, solver, reading, writing)
+        return
+    of_values = columnwise.Operator(
+        compute, None if solver.hard else largest, lambda _: k, fewest=k + 1
+    )
+    columnwise.summarise(file, "topk", of_values, solver, reading, writing)

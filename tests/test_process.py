@@ -135,12 +135,11 @@ def test_a_terminal_is_not_waited_for():
 def test_signals_leave_nothing_behind(tmp_path, number, code):
     # The command is caught while it writes its file.
     program = (
-        "import sys, cli.app, cli.results; from time import sleep\n"
+        "import sys, cli.app, cli.delimited; from time import sleep\n"
         "def endless(*_):\n"
-        "    yield b'half'\n"
         "    print('writing', flush=True)\n"
         "    while True: sleep(0.01)\n"
-        "cli.results.append = endless\n"
+        "cli.delimited.append = endless\n"
         "cli.app.main()"
     )
     (tmp_path / "x.csv").write_text("x\n1\n")

@@ -4,30 +4,38 @@ import csv
 import io
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli import results, tables
+from cli import delimited, inputs
 from cli.errors import CommandError, UsageError
-from cli.formats import delimiter_of, quote, unquote
+from cli.formats import Form, form_in, quote, unquote
+from cli.inputs import Input
 
 BOM = b"\xef\xbb\xbf"
-NONE = np.zeros(0, np.int64)
 
 
-def parse(data: bytes, delimiter=",", headers=True, comment=None) -> tables.Table:
-    return tables.parse(
-        data, "x.csv", delimiter=delimiter, headers=headers, comment=comment
-    )
+def opened(data: bytes, delimiter=",", headers=True, comment=None):
+    given = Input("x.csv", io.BytesIO(data), "", "utf-8", None)
+    form = Form("delimited", delimiter)
+    return delimited.open_delimited(given, form, headers=headers, comment=comment)
+
+
+def parse(data: bytes, delimiter=",", headers=True, comment=None) -> delimited.Block:
+    (block,) = opened(data, delimiter, headers, comment).parts()
+    return block
 
 
 def appended(data: bytes, columns, delimiter=",", headers=True, comment=None) -> bytes:
-    table = parse(data, delimiter, headers, comment)
-    series = {name: pl.Series(cells) for name, cells in columns.items()}
-    return b"".join(results.append(table, series, NONE))
+    parts, start = [], 0
+    for block in opened(data, delimiter, headers, comment).parts():
+        rows = slice(start, start + block.height)
+        start = rows.stop
+        cells = {name: pl.Series(each[rows]) for name, each in columns.items()}
+        parts.append(delimited.append(block, cells))
+    return b"".join(parts)
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,16 @@ def test_appending_leaves_every_byte_as_it_was(table: Written):
 
 
 @settings(max_examples=200, deadline=None)
+@given(written(), st.integers(1, 40))
+def test_blocks_of_any_size_give_the_same(table: Written, size: int):
+    columns = {"new": [f"{row}.5" for row in range(len(table.cells) - 1)]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "BLOCK", size)
+        output = appended(table.data, columns, table.delimiter, comment="#")
+    assert output == table.expected
+
+
+@settings(max_examples=200, deadline=None)
 @given(written())
 def test_cells_are_those_that_csv_reads(table: Written):
     read = parse(table.data, table.delimiter, comment="#")
@@ -135,7 +153,7 @@ def test_replacing_changes_one_column_and_no_other(table: Written, position: int
     if read.names.count(name) > 1 or table.data.decode().startswith("\ufeff"):
         return
     column = pl.Series(["7"] * len(read.rows))
-    output = b"".join(results.append(read, {name: column}, NONE))
+    output = delimited.append(read, {name: column})
     after = parse(output, table.delimiter, comment="#")
     for place in range(len(read.names)):
         want = (
@@ -191,19 +209,6 @@ def test_names_and_cells_that_need_quotes_get_them():
     )
 
 
-def test_many_lines_are_written_in_pieces_that_fit():
-    lines = [b"a,b"] + [b"%d,'%d'" % (number, number) for number in range(300_000)]
-    cells = [str(number) for number in range(300_000)]
-    parts = list(
-        results.append(parse(b"\n".join(lines)), {"c": pl.Series(cells)}, NONE)
-    )
-    assert len(parts) > 1
-    expected = [b"a,b,c"] + [
-        line + b",%d" % number for number, line in enumerate(lines[1:])
-    ]
-    assert b"".join(parts) == b"\n".join(expected)
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -222,10 +227,10 @@ def test_many_lines_are_written_in_pieces_that_fit():
 )
 def test_what_is_not_a_table_is_refused(data: bytes, message: str):
     with pytest.raises(CommandError, match=message):
-        parse(data, comment="#")
+        list(opened(data, comment="#").parts())
 
 
 @pytest.mark.parametrize("delimiter", ["", ",,", "\n", '"', "é", "5", ".", "-", "e"])
 def test_delimiters_that_cannot_be_are_refused(delimiter: str):
     with pytest.raises(UsageError, match="--delimiter"):
-        delimiter_of(None, None, delimiter)
+        form_in(None, None, delimiter)

@@ -1,0 +1,370 @@
+"""Delimited text: CSV, TSV and the like.
+
+A block of a table is its lines. Cells are read from them, and new cells are written
+behind them; what was there is never parsed and written again, so it stays as it arrived
+byte for byte. Comment lines and empty lines are carried along where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from cli.errors import CommandError
+from cli.formats import Form, quote, unquote
+from cli.inputs import Input, read_blocks
+from cli.records import BOM, Masked, mask, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some lines of a delimited text, masked (see `cli.records`), and what they are."""
+
+    source: str
+    delimiter: str
+    lines: pl.Series  # every line, without its line ending
+    carriage: pl.Series | None  # for each line, the carriage return that ended it
+    header: int | None  # which line names the columns, if it is here
+    names: (
+        list[str] | None
+    )  # without a header: "1", "2", ...; None: nothing but remarks
+    rows: np.ndarray  # which lines hold cells
+    masked: Masked
+    before: int  # how many lines came before
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        return len(self.rows)
+
+    def line_number(self, row: int) -> int:
+        """Where a row begins in the file, counting from 1."""
+        line = int(self.rows[row])
+        quoted = self.lines.head(line).str.count_matches(
+            self.masked.newline, literal=True
+        )
+        return self.before + line + 1 + int(quoted.sum())
+
+    def place(self, column: int, row: int) -> str:
+        """Where a cell is and what it says, for messages."""
+        line = self.lines[int(self.rows[row])]
+        cell = self.masked.restore_text(line.split(self.delimiter)[column])
+        shown = cell if len(cell) <= 40 else cell[:40] + "..."
+        return f"line {self.line_number(row)}: {shown!r}"
+
+    def is_plain(self) -> bool:
+        """Whether every line is a row, and ends in the same way."""
+        return self.carriage is None and self.height == len(self.lines)
+
+    def is_contiguous(self) -> bool:
+        """Whether the rows run to the end, as they do without remarks between."""
+        return not self.height or self.height == len(self.lines) - int(self.rows[0])
+
+    def cells(self, columns: Sequence[int]) -> list[pl.Series]:
+        """The masked text of each chosen column, one cell a row."""
+        import polars as pl
+
+        if not columns or not self.height:
+            return [pl.Series([], dtype=pl.String) for _ in columns]
+        # Row after row to the end of the text is the common case: no copy is needed.
+        direct = self.is_contiguous() and self.carriage is None
+        skipped = int(self.rows[0]) if direct else 0
+        text = (
+            self.masked.text
+            if direct
+            else text_of(self.lines.gather(self.rows).to_frame())
+        )
+        assert self.names is not None
+        names = [str(column) for column in range(len(self.names))]
+        frame = _split(text, names, self.delimiter, sorted(columns), skipped)
+        return [frame[names[column]] for column in columns]
+
+    def said(self, columns: Sequence[int]) -> list[pl.Series]:
+        """What the cells of each chosen column say; null if nothing."""
+        import polars as pl
+
+        found = []
+        for cells in self.cells(columns):
+            quoted = cells.str.contains('"', literal=True)
+            if quoted.any() or self.masked.originals:
+                texts = [unquote(self.masked.restore_text(cell)) for cell in cells]
+                cells = pl.Series(texts, dtype=pl.String)
+            found.append(cells.set(cells == "", None))
+        return found
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A table in a delimited text."""
+
+    input: Input
+    form: Form
+    headers: bool
+    comment: str | None
+    names: list[str]
+
+    @property
+    def source(self) -> str:
+        """Its name in messages."""
+        return self.input.source
+
+    def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:  # noqa: ARG002
+        """The table, some lines at a time, whatever columns are asked for."""
+        names, before = None, 0
+        stream = self.input.stream()
+        delimiter, comment = self.form.delimiter, self.comment
+        for data in read_blocks(
+            stream, self.source, lambda data: whole(data, delimiter, comment)
+        ):
+            block = parse(
+                data,
+                self.source,
+                delimiter=delimiter,
+                headers=self.headers,
+                comment=comment,
+                names=names,
+                before=before,
+            )
+            names = block.names
+            before += data.count(b"\n")
+            yield block
+
+    def typed(self, block: Block) -> Mapping[str, pl.Series]:
+        """The columns of a block for a format whose cells have types."""
+        columns = block.said(range(len(self.names)))
+        return dict(zip(self.names, columns, strict=True))
+
+
+def open_delimited(
+    given: Input, form: Form, *, headers: bool, comment: str | None
+) -> Delimited:
+    """Find the columns of a delimited text."""
+    table = Delimited(given, form, headers, comment, [])
+    source, names, remarks = given.source, None, False
+    for block in table.parts():
+        names = block.names
+        if names is not None and block.height:
+            return Delimited(given, form, headers, comment, names)
+        remarks |= bool((block.lines != "").any())
+    if names is not None:
+        raise CommandError(f"{source} has a header but no rows")
+    if remarks:
+        raise CommandError(f"{source} holds nothing but comments")
+    raise CommandError(f"{source} is empty: expected a table")
+
+
+def parse(
+    data: bytes,
+    source: str,
+    *,
+    delimiter: str,
+    headers: bool,
+    comment: str | None,
+    names: list[str] | None = None,
+    before: int = 0,
+) -> Block:
+    """Find the lines and the rows of a block of text.
+
+    The first line that is one names the columns, unless `names` are known.
+    """
+    masked = mask(data, source, delimiter, comment, before)
+    lines, carriage = _lines(masked, data, source, before)
+    holds = lines != ""
+    if comment:
+        holds &= ~lines.str.starts_with(comment)
+    rows = holds.arg_true().to_numpy()
+    header = None
+    if names is None and len(rows):
+        first = lines[int(rows[0])].split(delimiter)
+        names = [unquote(masked.restore_text(cell)) for cell in first]
+        if headers:
+            header, rows = int(rows[0]), rows[1:]
+        else:
+            names = [str(number + 1) for number in range(len(names))]
+    block = Block(
+        source, delimiter, lines, carriage, header, names, rows, masked, before
+    )
+    if block.height:
+        _check_widths(block, headers)
+    return block
+
+
+def _lines(
+    masked: Masked, data: bytes, source: str, before: int
+) -> tuple[pl.Series, pl.Series | None]:
+    import polars as pl
+
+    if not masked.text.removeprefix(BOM).strip(b"\n"):
+        count = data.count(b"\n")
+        return pl.Series([""] * count, dtype=pl.String), None
+    try:
+        lines = _split(masked.text, ["line"], masked.unused)["line"]
+    except pl.exceptions.ComputeError:
+        raise CommandError(_not_utf8(data, source, before)) from None
+    if masked.carriage not in masked.originals:
+        return lines, None
+    ended = lines.str.ends_with(masked.carriage)
+    carriage = ended.replace_strict(True, masked.carriage, default="")
+    return lines.str.strip_suffix(masked.carriage), carriage
+
+
+def _split(
+    text: bytes,
+    names: Sequence[str],
+    delimiter: str,
+    columns: Sequence[int] | None = None,
+    skipped: int = 0,
+) -> pl.DataFrame:
+    """The text between delimiters, line by line, whatever it is."""
+    import polars as pl
+
+    # Polars takes a text that begins with "x^" and the like for compressed data. It
+    # drops a byte order mark.
+    return pl.read_csv(
+        BOM + text if text.startswith((b"x", b"\x1f", b"(")) else text,
+        has_header=False,
+        schema=dict.fromkeys(names, pl.String),
+        columns=columns,
+        separator=delimiter,
+        quote_char=None,
+        skip_lines=skipped,
+        empty_string_is_null=False,
+    )
+
+
+def _not_utf8(data: bytes, source: str, before: int) -> str:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = before + data.count(b"\n", 0, error.start) + 1
+        return (
+            f"{source}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; "
+            "name what it is, as in --encoding windows-1252"
+        )
+    return f"{source} cannot be split into lines"
+
+
+def _check_widths(block: Block, headers: bool) -> None:
+    assert block.names is not None
+    lines = block.lines
+    if block.height < len(lines):
+        is_tail = block.is_contiguous()
+        lines = lines.slice(int(block.rows[0])) if is_tail else lines.gather(block.rows)
+    wrong = (
+        lines.str.count_matches(block.delimiter, literal=True) != len(block.names) - 1
+    )
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        cells = lines[row].count(block.delimiter) + 1
+        than = "the header" if headers else "the first row"
+        raise CommandError(
+            f"{block.source}, line {block.line_number(row)}: {cells} instead of "
+            f"{len(block.names)} cells as in {than}; correct the line, or --delimiter"
+        )
+
+
+def append(
+    block: Block, columns: Mapping[str, pl.Series], kept: np.ndarray | None = None
+) -> bytes:
+    """The bytes of the block with cells of `columns` appended to its rows.
+
+    A column whose name the table has already takes the place of that one. Only the
+    rows `kept` are written, if not all.
+    """
+    import numpy as np
+    import polars as pl
+
+    names = block.names or []
+    old = {name: _text(cells) for name, cells in columns.items() if name in names}
+    new = {name: cells for name, cells in columns.items() if name not in old}
+    if kept is None and not old and block.is_plain():
+        return _bytes(block, pl.DataFrame({"line": block.lines, **_numbered(new)}))
+    lines = _replaced(block, old) if old else block.lines
+    fields = [part for cells in new.values() for part in (block.delimiter, cells)]
+    head = "".join(block.delimiter + quote(name, block.delimiter) for name in new)
+    # What follows each line: cells behind rows, names behind the header, nothing
+    # behind comments and empty lines.
+    which = np.full(len(lines), block.height, np.uint32)
+    which[block.rows] = np.arange(block.height, dtype=np.uint32)
+    if block.header is not None:
+        which[block.header] = block.height + 1
+    behind = pl.concat([_glue(fields, block.height), pl.Series(["", head])])
+    parts = pl.DataFrame({"line": lines, "behind": behind.gather(which)})
+    if block.carriage is not None:
+        parts = parts.with_columns(block.carriage.alias("carriage"))
+    if kept is not None:
+        stays = np.ones(len(lines), bool)
+        stays[block.rows] = kept
+        parts = parts.filter(stays)
+    # Writing the parts apart and closing the seams is faster than joining them.
+    return _bytes(block, parts, seam=block.masked.unused)
+
+
+def _numbered(columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+    # A name in a file may be that of another column here.
+    return {f"new {place}": cells for place, cells in enumerate(columns.values())}
+
+
+def _bytes(block: Block, parts: pl.DataFrame, seam: str | None = None) -> bytes:
+    text = text_of(parts, seam or block.delimiter)
+    if seam:
+        text = text.replace(seam.encode(), b"")
+    if not block.masked.text.endswith(b"\n"):
+        text = text.removesuffix(b"\n")
+    if block.masked.text.startswith(BOM):
+        text = BOM + text
+    return block.masked.restore(text)
+
+
+def _replaced(block: Block, columns: Mapping[str, pl.Series]) -> pl.Series:
+    """The lines of the block with other text in the cells of these columns."""
+    assert block.names is not None
+    rows = block.lines.gather(block.rows)
+    split = rows.str.split_exact(block.delimiter, len(block.names) - 1)
+    cells = split.struct.unnest().get_columns()
+    for name, column in columns.items():
+        cells[block.names.index(name)] = column
+    spaced = [part for cell in cells for part in (block.delimiter, cell)][1:]
+    return block.lines.scatter(block.rows, _glue(spaced, block.height))
+
+
+def _text(cells: pl.Series) -> pl.Series:
+    import polars as pl
+
+    return cells.cast(pl.String).fill_null("")
+
+
+def _glue(parts: list[str | pl.Series], length: int) -> pl.Series:
+    """The texts of all parts together, row by row."""
+    import polars as pl
+
+    if not parts:
+        return pl.Series([""]).new_from_index(0, length)
+    columns = [pl.lit(part if isinstance(part, str) else _text(part)) for part in parts]
+    return pl.select(pl.concat_str(columns)).to_series()
+
+
+def text_of(frame: pl.DataFrame, separator: str = ",") -> bytes:
+    """The rows of a frame as lines, nothing quoted."""
+    buffer = BytesIO()
+    frame.write_csv(
+        buffer, include_header=False, separator=separator, quote_style="never"
+    )
+    return buffer.getvalue()
+
+
+def table_of(
+    names: Sequence[str], columns: Sequence[pl.Series], delimiter: str, ending: str
+) -> bytes:
+    """A delimited text of these columns; without names it has no header."""
+    header = delimiter.join(quote(name, delimiter) for name in names)
+    spaced = [part for column in columns for part in (delimiter, column)][1:]
+    body = text_of(_glue(spaced, len(columns[0])).to_frame())
+    text = header.encode() + b"\n" + body if names else body
+    return text.replace(b"\n", ending.encode())

@@ -1,0 +1,99 @@
+"""Parquet and Arrow: tables whose cells have types, read and written by polars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cli.errors import CommandError
+from cli.formats import Form
+from cli.inputs import Input
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROWS = 1 << 18  # at a time
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows."""
+
+    names: list[str]
+    frame: pl.DataFrame  # of the columns that were asked for
+    before: int  # how many rows came before
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        return self.frame.height
+
+    def cells(self, columns: Sequence[int]) -> list[pl.Series]:
+        """The values of each chosen column."""
+        return [self.frame[self.names[column]] for column in columns]
+
+    said = cells
+
+    def place(self, column: int, row: int) -> str:
+        """Where a value is and what it is, for messages."""
+        value = self.frame[row, self.names[column]]
+        return f"row {self.before + row + 1}: {value!r}"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A table in Parquet or Arrow."""
+
+    input: Input
+    form: Form
+    names: list[str]
+
+    @property
+    def source(self) -> str:
+        """Its name in messages."""
+        return self.input.source
+
+    def lazy(self) -> pl.LazyFrame:
+        """The table, not read yet."""
+        import polars as pl
+
+        self.input.file.seek(0)
+        if self.form.kind == "parquet":
+            return pl.scan_parquet(self.input.file)
+        if self.input.file.read(6) != b"ARROW1":
+            self.input.file.seek(0)
+            return pl.read_ipc_stream(self.input.file).lazy()
+        self.input.file.seek(0)
+        return pl.scan_ipc(self.input.file)
+
+    def parts(self, columns: Sequence[int] | None = None) -> Iterator[Part]:
+        """These columns of the table, or all, some rows at a time."""
+        before, lazy = 0, self.lazy()
+        if columns is not None:
+            lazy = lazy.select(self.names[column] for column in columns)
+        for frame in lazy.collect_batches(maintain_order=True, chunk_size=ROWS):
+            yield Part(self.names, frame, before)
+            before += frame.height
+
+    def typed(self, part: Part) -> Mapping[str, pl.Series]:
+        """The columns of a part."""
+        return dict(zip(self.names, part.frame.get_columns(), strict=True))
+
+
+def open_frames(given: Input, form: Form) -> Frames:
+    """Read the columns' names and types."""
+    import polars as pl
+
+    table = Frames(given, form, [])
+    try:
+        names = table.lazy().collect_schema().names()
+        count = table.lazy().select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise CommandError(
+            f"{given.source} is not a whole {form.kind} file: {said}"
+        ) from None
+    if not count:
+        raise CommandError(f"{given.source} has no rows")
+    return Frames(given, form, names)

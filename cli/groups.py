@@ -1,0 +1,186 @@
+"""Groups of rows: each on its own, many at a time.
+
+Groups of like size are solved together, as the rows of an array whose width is a power
+of two. What pads a row has no weight. The operators take evenly spaced targets, of
+which the last ones, that pad likewise, have no weight either; with them the spacing of
+the others is smaller by a factor, and for the same plan epsilon has to be, too: only
+the product of inputs and targets, over epsilon, matters in a cost of squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cli import console
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from cli import tables
+
+AT_ONCE = 1 << 22  # entries of the plans that are solved together
+FEWEST, NARROWEST = 16, 8  # rows and columns of an array
+
+# From the values of a group, one after another, to its results.
+One: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
+# The same for a padded row; it is traced by jax.
+Padded: TypeAlias = "Callable[[Row], Any]"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which group each row belongs to."""
+
+    columns: list[int]  # those of the keys
+    codes: np.ndarray  # one a row
+    keys: pl.DataFrame  # one row a group, in the order of their first rows
+
+    @property
+    def count(self) -> int:
+        """The number of groups."""
+        return self.keys.height
+
+    def order(self) -> np.ndarray:
+        """The rows, group by group."""
+        import numpy as np
+
+        return np.argsort(self.codes, kind="stable")
+
+
+class Keys:
+    """The keys of groups, collected part by part."""
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        self.columns = list(columns)
+        self._codes: list[np.ndarray] = []
+        self._known: pl.DataFrame | None = None
+
+    def add(self, part: tables.Part) -> None:
+        """Find the groups of more rows."""
+        import polars as pl
+
+        if not self.columns or not part.height:
+            return
+        cells = part.said(self.columns)
+        names = [str(place) for place in range(len(cells))]
+        frame = pl.DataFrame(dict(zip(names, cells, strict=True)))
+        fresh = frame.unique(maintain_order=True)
+        known = self._known
+        if known is not None:
+            fresh = fresh.join(known, on=names, how="anti", nulls_equal=True)
+        start = 0 if known is None else known.height
+        fresh = fresh.with_row_index("code", start)
+        known = fresh if known is None else pl.concat([known, fresh])
+        found = frame.join(
+            known, on=names, how="left", nulls_equal=True, maintain_order="left"
+        )
+        self._known = known
+        self._codes.append(found["code"].to_numpy())
+
+    def groups(self) -> Groups:
+        """The groups of all rows."""
+        import numpy as np
+
+        assert self._known is not None
+        keys = self._known.drop("code")
+        return Groups(self.columns, np.concatenate(self._codes), keys)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A padded group, as jax traces it."""
+
+    values: Any  # or rows of values that belong together
+    size: Any  # how many there are
+    weights: Any  # 1 for those, 0 for the padding
+    epsilon: Any
+    spread: Any  # factor that padding takes from the spacing of targets
+
+    @property
+    def narrowed(self) -> Any:
+        """The epsilon for targets that are padded like the values."""
+        return self.epsilon * self.spread
+
+
+def over(
+    padded: Padded, groups: Sequence[np.ndarray], epsilon: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The results of each group: its place among them, and a padded row.
+
+    Groups are vectors, or arrays whose rows belong to their values.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    def on_row(values: Any, size: Any, epsilon: Any) -> Any:
+        width = values.shape[0]
+        weights = (jnp.arange(width) < size).astype(values.dtype)
+        spread = jnp.maximum(size - 1, 1) / max(width - 1, 1)
+        return padded(Row(values, size, weights, epsilon, spread))
+
+    batch = jax.jit(jax.vmap(on_row, (0, 0, None)))
+    sizes = np.array([len(group) for group in groups])
+    widths = 1 << np.ceil(np.log2(np.maximum(sizes, NARROWEST))).astype(int)
+    with console.progress("groups", len(groups)) as step:
+        for width in np.unique(widths[sizes > 0]):
+            places = np.flatnonzero((widths == width) & (sizes > 0))
+            while len(places):
+                height = _height(int(width), len(places))
+                some, places = places[:height], places[height:]
+                rows = [_row(groups[place], int(width)) for place in some]
+                rows += rows[:1] * (height - len(some))
+                counts = np.resize(sizes[some], height)
+                counts[len(some) :] = sizes[some[0]]
+                results = np.asarray(batch(np.stack(rows), counts, epsilon))
+                for place, result in zip(some, results, strict=False):
+                    yield int(place), result
+                    step()
+
+
+def _height(width: int, count: int) -> int:
+    """How many rows an array has: a power of 4, for few shapes are to be compiled."""
+    most = max(1, AT_ONCE // width**2)
+    height = FEWEST
+    while height < min(count, most):
+        height *= 4
+    return min(height, most)
+
+
+def _row(values: np.ndarray, width: int) -> np.ndarray:
+    import numpy as np
+
+    # The first value again: a number like the others, wherever they are.
+    filler = np.broadcast_to(values[:1], (width - len(values), *values.shape[1:]))
+    return np.concatenate([values, filler])
+
+
+def sorted_values(
+    normalization: Any, row: Row, targets: Any, values: Any, epsilon: Any
+) -> Any:
+    """The means of the values that are transported to targets of these weights.
+
+    How much arrives where is how the means of levels at the inputs depend on them.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    key = row.values if row.values.ndim == 1 else row.values[:, 0]
+
+    def levels(of_targets: Any) -> Any:
+        return normalization(
+            key, of_targets, targets, input_weights=row.weights, epsilon=epsilon
+        )
+
+    used = row.weights > 0
+    low = jnp.min(values, where=used, initial=jnp.inf)
+    high = jnp.max(values, where=used, initial=-jnp.inf)
+    middle = low / 2 + high / 2
+    zeros = jnp.zeros_like(targets)
+    sums = jax.vjp(levels, zeros)[1](row.weights * (values - middle))[0]
+    masses = jax.vjp(levels, zeros)[1](row.weights)[0]
+    means = middle + sums / jnp.where(targets > 0, masses, 1)
+    return jnp.clip(means, low, high)

@@ -1,0 +1,147 @@
+"""NDJSON: a JSON object a line.
+
+As in `cli.delimited`, what was there stays as it arrived: new members are written
+before the last brace of a line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from cli.errors import CommandError
+from cli.formats import Form
+from cli.inputs import Input, read_blocks
+from cli.records import BOM
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some lines, one object each; empty lines stay where they are."""
+
+    source: str
+    names: list[str]
+    lines: list[bytes]
+    rows: list[int]  # which lines hold objects
+    before: int  # how many lines came before
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        return len(self.rows)
+
+    def text(self) -> BytesIO:
+        """The objects alone."""
+        return BytesIO(b"\n".join(self.lines[row] for row in self.rows))
+
+    def cells(self, columns: Sequence[int]) -> list[pl.Series]:
+        """The values of chosen members as text, one a row; null for none."""
+        import polars as pl
+
+        if not columns or not self.height:
+            return [pl.Series([], dtype=pl.String) for _ in columns]
+        names = [self.names[column] for column in columns]
+        schema = dict.fromkeys(names, pl.String)
+        try:
+            frame = pl.read_ndjson(self.text(), schema=schema)
+        except pl.exceptions.PolarsError:
+            self._check_lines()
+            raise
+        if frame.height != self.height:
+            self._check_lines()
+        return [frame[name] for name in names]
+
+    said = cells
+
+    def place(self, column: int, row: int) -> str:
+        """Where a value is and what it is, for messages."""
+        said = json.dumps(json.loads(self.lines[self.rows[row]])[self.names[column]])
+        shown = said if len(said) <= 40 else said[:40] + "..."
+        return f"line {self.before + self.rows[row] + 1}: {shown}"
+
+    def _check_lines(self) -> None:
+        for row in self.rows:
+            where = f"{self.source}, line {self.before + row + 1}"
+            try:
+                value = json.loads(self.lines[row])
+            except ValueError as error:
+                raise CommandError(f"{where}: not JSON: {error}") from None
+            if not isinstance(value, dict):
+                raise CommandError(f"{where}: not a JSON object, as in {{...}}")
+
+
+@dataclass(frozen=True)
+class Ndjson:
+    """A table in NDJSON."""
+
+    input: Input
+    form: Form
+    names: list[str]
+
+    @property
+    def source(self) -> str:
+        """Its name in messages."""
+        return self.input.source
+
+    def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:  # noqa: ARG002
+        """The table, some lines at a time, whatever columns are asked for."""
+        before = 0
+        for data in read_blocks(
+            self.input.stream(), self.source, lambda data: data.rfind(b"\n") + 1
+        ):
+            lines = data.split(b"\n")
+            rows = [
+                place for place, line in enumerate(lines) if line.strip(b"\r " + BOM)
+            ]
+            yield Block(self.source, self.names, lines, rows, before)
+            before += data.count(b"\n")
+
+    def typed(self, block: Block) -> Mapping[str, pl.Series]:
+        """The columns of a block for a format whose cells have types: texts."""
+        columns = block.said(range(len(self.names)))
+        return dict(zip(self.names, columns, strict=True))
+
+
+def open_ndjson(given: Input, form: Form) -> Ndjson:
+    """Find the members that the objects of the first block have."""
+    for block in Ndjson(given, form, []).parts():
+        names: dict[str, None] = {}
+        block._check_lines()
+        for row in block.rows:
+            names.update(dict.fromkeys(json.loads(block.lines[row])))
+        if names:
+            return Ndjson(given, form, list(names))
+    raise CommandError(f"{given.source} is empty: expected a JSON object a line")
+
+
+def append(
+    block: Block, columns: Mapping[str, pl.Series], kept: np.ndarray | None = None
+) -> bytes:
+    """The bytes of the block with members added to the objects of the rows kept."""
+    import polars as pl
+
+    lines: list[bytes | None] = list(block.lines)
+    texts = []
+    for name, cells in columns.items():
+        label = json.dumps(name, ensure_ascii=False) + ": "
+        values = cells.cast(pl.String).fill_null("null")
+        texts.append((pl.lit(label) + values).alias(name))
+    members = pl.select(pl.concat_str(texts, separator=", ")).to_series()
+    for place, row in enumerate(block.rows):
+        if kept is not None and not kept[place]:
+            lines[row] = None
+            continue
+        line = block.lines[row].rstrip()
+        end = block.lines[row][len(line) :]
+        if line.strip(BOM) in (b"", b"{}") or not line.endswith(b"}"):
+            block._check_lines()
+        joint = b"" if line[:-1].rstrip().endswith(b"{") else b", "
+        lines[row] = line[:-1] + joint + members[place].encode() + b"}" + end
+    return b"\n".join(line for line in lines if line is not None)

@@ -1,0 +1,160 @@
+"""Sweeps, plots, explanations, dry runs, completion, the manual, little memory."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+import softsort_core as soft
+from cli import chosen, explain, inparts, inputs
+from cli.options import Solver
+
+pytest_plugins = ["tests.tabular"]
+
+COMMAND = [sys.executable, "-c", "import cli.app; cli.app.main()"]
+VALUES = [1.0, 5.0, 4.0, 8.0, 12.0]
+TABLE = b"x,name\n1,a\n5,b\n4,c\n8,d\n12,e\n"
+
+
+@pytest.mark.usefixtures("x64")
+def test_sweep_is_the_library_at_each_epsilon(softsort, folder):
+    (folder / "t.csv").write_bytes(TABLE)
+    code, out, _ = softsort(
+        "sweep", "t.csv", "--epsilons", "1e-3:10:5", "--plot", "p.png"
+    )
+    assert code == 0
+    table = pl.read_csv(out)
+    assert table["epsilon"].unique(maintain_order=True).to_list() == pytest.approx(
+        [1e-3, 1e-2, 1e-1, 1, 10]
+    )
+    for epsilon in (1e-3, 10.0):
+        some = table.filter((pl.col("epsilon") / epsilon - 1).abs() < 1e-9)
+        np.testing.assert_allclose(some["sorted"], soft.sort(VALUES, epsilon=epsilon))
+        np.testing.assert_allclose(some["rank"], soft.ranks(VALUES, epsilon=epsilon))
+        assert some["value"].to_list() == VALUES
+    assert np.diff(table["sorted"].to_numpy().reshape(5, 5), axis=1).min() > 0
+    assert np.ptp(table["sorted"].tail(5).to_numpy()) < 0.2
+    assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("levels", ["1", "0:1:3", "1:2:x", "1:inf:2", "1:2:0"])
+def test_wrong_epsilons_are_refused(softsort, levels):
+    code, _, err = softsort("sweep", "--epsilons", levels, stdin=TABLE)
+    assert (code, "two positive numbers and how many" in err) == (2, True)
+
+
+def test_plots_and_what_cannot_be_drawn(softsort, folder):
+    (folder / "t.csv").write_bytes(TABLE)
+    for command in ("rank", "sort"):
+        code, out, _ = softsort(command, "t.csv", "--hard", "--plot", f"{command}.svg")
+        assert (code, out.count(b"\n")) == (0, 6)
+        assert b"<svg" in (folder / f"{command}.svg").read_bytes()
+        assert softsort(command, "t.csv", "--hard", "--plot", f"{command}.svg")[0] == 1
+    for wrong in (["--plot", "p.gif"], ["--plot", "p.png", "--by", "name"]):
+        assert softsort("rank", "t.csv", "--hard", *wrong)[0] == 2
+
+
+def test_explaining(capsys):
+    values = np.repeat([1.0, 2.0, 3.0], [2, 1, 1])
+    exact = [0.5, 0.5, 2.0, 3.0]
+    soft_ranks, smaller = np.array([0.5, 0.6, 2.0, 3.3]), np.array(exact)
+    explain.ranks("x", [values], [soft_ranks], [smaller], Solver(squash="none"))
+    said = capsys.readouterr().err
+    assert "differ from the exact ones by 0.1 on average and 0.3 at most" in said
+    # Only the first two are near one another.
+    assert "with about 0.5 others; at 0.001 they would differ by 0," in said
+
+
+def test_a_dry_run_writes_nothing(softsort, folder):
+    (folder / "t.csv").write_bytes(TABLE)
+    code, out, err = softsort("rank", "t.csv", "--dry-run", "-o", "o.csv")
+    assert (code, out) == (0, b"")
+    assert err == ("softsort: dry run: t.csv: 5 rows; would write x_rank to o.csv\n")
+    assert [path.name for path in folder.iterdir()] == ["t.csv"]
+
+
+def test_numbers_that_do_not_fit_in_memory(softsort, folder, monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = [f"{value},{place}" for place, value in enumerate(rng.normal(size=500))]
+    rows[7:9] = ["?,7", "NA,8"]
+    (folder / "t.csv").write_text("x,y\n" + "\n".join(rows) + "\n")
+    arguments = ["rank", "t.csv", "-c", "x", "--on-invalid", "skip", "-e", "0.05"]
+    _, expected, _ = softsort(*arguments)
+    monkeypatch.setattr(inputs, "BLOCK", 1000)
+    monkeypatch.setattr("cli.inparts.SIZE", 1 << 9)
+    code, out, err = softsort(*arguments, "--max-memory", "1kB")
+    assert code == 0
+    assert "read in several passes" in err
+    name = "x_rank"
+    got, want = pl.read_csv(out), pl.read_csv(expected)
+    assert got.drop(name).equals(want.drop(name))
+    there = want[name].is_not_null()
+    assert got[name].is_not_null().equals(there)
+    np.testing.assert_allclose(
+        got[name].filter(there), want[name].filter(there), atol=5e-4
+    )
+
+
+def test_sorted_values_come_in_pieces_of_one_size(monkeypatch):
+    class Solution:
+        asked = []  # noqa: RUF012
+
+        def sorted_values(self, start, stop):
+            self.asked.append(stop - start)
+            return np.arange(start, stop)
+
+    monkeypatch.setattr(inparts, "SIZE", 10)
+    for count in (3, 10, 25):
+        solution, found = Solution(), []
+        for start in range(0, 40, 7):
+            places = range(start, start + 7)
+            found += inparts.sorted_values(solution, places, count).tolist()
+        assert found == list(range(count))
+        assert set(solution.asked) <= {3, 7, 10}
+
+
+def test_what_needs_all_numbers_says_so(softsort, monkeypatch):
+    monkeypatch.setattr(chosen, "VALUE", 1000)
+    for arguments in (["quantile", "-q", "0.5"], ["rank", "--by", "name"]):
+        code, _, err = softsort(*arguments, "--max-memory", "1KiB", stdin=TABLE)
+        assert code == 1
+        assert "take more than --max-memory 1KiB" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("softsort rank t.csv -c na", ["name"]),
+        ("softsort rank t.csv --by ", ["x", "name"]),
+        ("softsort sort t.csv -c x,n", ["x,name"]),
+        ("softsort rank none.csv -c n", []),
+    ],
+)
+def test_completion_of_columns(folder, line, expected):
+    (folder / "t.csv").write_bytes(TABLE)
+    place = str(len(line.split(" ")) - 1)
+    environment = {"COMP_WORDS": line, "COMP_CWORD": place}
+    done = subprocess.run(
+        COMMAND,
+        env=os.environ | environment | {"_SOFTSORT_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == expected
+    assert done.stderr == ""
+
+
+def test_the_manual_has_every_option_of_every_command(softsort):
+    code, out, _ = softsort("--man")
+    page = out.decode().replace("\\-", "-")
+    assert code == 0
+    for command in ("rank", "sweep", "quantile", "denoise"):
+        assert f"\n.SS {command} " in page
+        helped = softsort(command, "--help")[1].decode()
+        for word in helped.split():
+            if word.startswith("--") and word.strip("-,.;").isalpha():
+                assert word.rstrip(",.;") in page

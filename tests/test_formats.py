@@ -1,0 +1,184 @@
+"""Tables in every format, packing and encoding, from files and from pipes."""
+
+import gzip
+import io
+import itertools
+
+import polars as pl
+import pytest
+import zstandard
+
+from cli import inputs
+
+pytest_plugins = ["tests.tabular"]
+
+FRAME = pl.DataFrame({"x": [3.0, None, 1.0, 12.5], "name": ["é,", "b", None, 'q"']})
+RANKS = [1.0, None, 0.0, 2.0]
+WRITERS = {
+    "csv": lambda frame, file: frame.write_csv(file),
+    "tsv": lambda frame, file: frame.write_csv(file, separator="\t"),
+    "psv": lambda frame, file: frame.write_csv(file, separator="|"),
+    "ndjson": lambda frame, file: frame.write_ndjson(file),
+    "parquet": lambda frame, file: frame.write_parquet(file),
+    "arrow": lambda frame, file: frame.write_ipc(file),
+}
+READERS = {
+    "csv": lambda data: pl.read_csv(data),
+    "tsv": lambda data: pl.read_csv(data, separator="\t"),
+    "psv": lambda data: pl.read_csv(data, separator="|"),
+    "ndjson": lambda data: pl.read_ndjson(data),
+    "parquet": lambda data: pl.read_parquet(data),
+    "arrow": lambda data: pl.read_ipc(data),
+}
+
+
+def stored(kind: str) -> bytes:
+    file = io.BytesIO()
+    WRITERS[kind](FRAME, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("came", "goes"), list(itertools.product(WRITERS, READERS)))
+def test_any_format_in_and_out(softsort, folder, came, goes):
+    (folder / f"t.{came}").write_bytes(stored(came))
+    arguments = ["rank", "--hard", f"t.{came}", "-c", "x"]
+    assert softsort(*arguments, "-o", f"out.{goes}", "-q") == (0, b"", "")
+    frame = READERS[goes]((folder / f"out.{goes}").read_bytes())
+    assert frame["x_rank"].to_list() == RANKS
+    assert frame["x"].cast(pl.Float64).to_list() == FRAME["x"].to_list()
+    assert frame["name"].to_list() == FRAME["name"].to_list()
+    # The same through pipes.
+    code, piped, err = softsort(*arguments, "--format", goes, "-q")
+    assert (code, err) == (0, "")
+    assert READERS[goes](piped).equals(frame)
+    if came == goes:
+        given = {"stdin": stored(came)}
+        piped = softsort("rank", "--hard", "-", "-c", "x", "--format", came, **given)[1]
+        assert READERS[goes](piped).equals(frame)
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+@pytest.mark.parametrize(
+    ("packing", "pack", "unpack"),
+    [
+        ("gz", gzip.compress, gzip.decompress),
+        (
+            "zst",
+            lambda data: zstandard.compress(data),
+            lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+        ),
+    ],
+)
+def test_packed_tables(softsort, folder, kind, packing, pack, unpack):
+    data = stored(kind)
+    # Two members after one another are one content.
+    (folder / f"t.{kind}.{packing}").write_bytes(pack(data[:9]) + pack(data[9:]))
+    (folder / f"t.{kind}").write_bytes(data)
+    arguments = ["rank", "--hard", "-c", "x", "-q"]
+    expected = softsort(*arguments, f"t.{kind}")[1]
+    assert softsort(*arguments, f"t.{kind}.{packing}")[1] == expected
+    softsort(*arguments, f"t.{kind}", "-o", f"o.{kind}.{packing}")
+    assert unpack((folder / f"o.{kind}.{packing}").read_bytes()) == expected
+    (folder / f"cut.{kind}.{packing}").write_bytes(pack(data)[:-5])
+    code, out, err = softsort(*arguments, f"cut.{kind}.{packing}")
+    assert (code, out) == (1, b"")
+    assert "data end too early" in err
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "latin-1", "windows-1252"])
+def test_text_in_other_encodings_comes_back_in_them(softsort, codec):
+    code, out, _ = softsort(
+        "rank",
+        "--hard",
+        "-",
+        "--encoding",
+        codec,
+        stdin="é,x\r\nü,2\r\nß,1\r\n".encode(codec),
+    )
+    assert (code, out) == (0, "é,x,x_rank\r\nü,2,1.0\r\nß,1,0.0\r\n".encode(codec))
+
+
+def test_lines_of_ndjson_stay_as_they_are(softsort):
+    lines = [
+        b'{"a": 1.10, "b": {"c": [1,  2]}, "d": 007e0}'.replace(b"007", b"7"),
+        b"",
+        b'{"d":"x\\u00e9","a":1e5 } \r',
+        b'{"d":null}',
+        b'{ "a" : "0.5" }',
+    ]
+    code, out, _ = softsort(
+        "rank", "--hard", "--format", "ndjson", "-c", "a", stdin=b"\n".join(lines)
+    )
+    assert code == 0
+    assert out.split(b"\n") == [
+        lines[0][:-1] + b', "a_rank": 1.0}',
+        b"",
+        b'{"d":"x\\u00e9","a":1e5 , "a_rank": 2.0} \r',
+        b'{"d":null, "a_rank": null}',
+        b'{ "a" : "0.5" , "a_rank": 0.0}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code", "message"),
+    [
+        ("t.parquet", b"PAR1 and no more", 1, "is not a whole parquet file"),
+        ("t.arrow", b"ARROW1 and no more", 1, "is not a whole arrow file"),
+        ("t.parquet", b"", 1, "t.parquet"),
+        ("t.ndjson", b"", 1, "expected a JSON object a line"),
+        ("t.ndjson", b'{"x":1}\n{"x":\n', 1, "t.ndjson, line 2: not JSON"),
+        ("t.ndjson", b'{"x":1}\n[2]\n', 1, "line 2: not a JSON object"),
+        ("t.ndjson", b'{"x":1}\n{"x":"q"}\n', 1, 'line 2: "q"'),
+        ("t.csv.gz", gzip.compress(b"x\n1\n")[:9] + b"\xff" * 9, 1, "damaged gz"),
+        ("t.csv", "x\né\n".encode("latin-1"), 1, "--encoding windows-1252"),
+        ("t.csv", bytes(range(256)), 1, "is not a text table"),
+    ],
+)
+def test_damaged_files_are_one_line(softsort, folder, name, data, code, message):
+    (folder / name).write_bytes(data)
+    got, out, err = softsort("rank", "--hard", name, "-c", "1")
+    assert (got, out, err.count("\n")) == (code, b"", 1)
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["t.parquet", "--no-headers"], "--no-headers is for delimited text"),
+        (["t.parquet", "--encoding", "latin-1"], "--encoding is for delimited text"),
+        (["t.ndjson", "-d", ";"], "--delimiter is for delimited text"),
+        (["t.csv", "--encoding", "klingon"], "'klingon' is not known"),
+        (["t.csv", "-o", "o.parquet", "--float-format", ".2f"], "is for text"),
+        (["t.csv", "--max-memory", "much"], "is not a size"),
+    ],
+)
+def test_options_that_cannot_be(softsort, folder, arguments, message):
+    for kind in WRITERS:
+        (folder / f"t.{kind}").write_bytes(stored(kind))
+    code, out, err = softsort("rank", "--hard", "-c", "x", *arguments)
+    assert (code, out) == (2, b"")
+    assert message in err
+
+
+def test_a_file_that_changes_under_the_command(softsort, folder, monkeypatch):
+    path = folder / "t.csv"
+    path.write_bytes(b"x\n1\n2\n")
+
+    def ranks(values):
+        path.write_bytes(b"x\n1\n2\n3\n")
+        return values
+
+    monkeypatch.setattr("cli.hard.ranks", ranks)
+    code, _, err = softsort("rank", "--hard", "t.csv", "-o", "o.csv")
+    assert code == 1
+    assert "t.csv has changed while it was read" in err
+    assert not (folder / "o.csv").exists()
+
+
+def test_every_size_of_block_gives_the_same(softsort, folder, monkeypatch):
+    rows = "".join(f'{i},"a ""{i}""\n",{i % 7 / 3!r}\r\n' for i in range(50))
+    (folder / "t.csv").write_bytes(b"id,text,x\r\n" + rows.encode())
+    expected = softsort("rank", "--hard", "t.csv", "-c", "x")
+    for size in (1, 7, 100):
+        monkeypatch.setattr(inputs, "BLOCK", size)
+        assert softsort("rank", "--hard", "t.csv", "-c", "x") == expected
