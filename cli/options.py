@@ -141,9 +141,11 @@ def _epsilon_or_auto(text: Any) -> float:
     if text == "auto":
         return AUTO
     try:
-        return _positive(float(text))
+        value = float(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither a number nor auto.") from None
+    positive(value)
+    return value
 
 
 @dataclass(frozen=True)

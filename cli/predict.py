@@ -101,6 +101,6 @@ def predict(
     for place_, classes in enumerate(order.T, start=1):
         columns[f"class_{place_}"] = pl.Series(classes)
         values = np.take_along_axis(scores, classes[:, None], 1)[:, 0]
-        columns[f"score_{place_}"] = numbers.as_text(values, writing.float_format, ",")
+        columns[f"score_{place_}"] = numbers.as_cells(values, writing.float_format, ",")
     with files.open_output(writing.output, force=writing.force) as stream:
         stream.write(pl.DataFrame(columns).write_csv(quote_style="never").encode())
