@@ -128,7 +128,7 @@ def _quoted(data: bytes, delimiter: str, comment: str | None) -> np.ndarray:
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord('"'))
     remark = None if comment is None else re.escape(comment.encode())
-    remarks = remark and re.search(rb'(?m)^%s[^\n]*"' % remark, data)
+    remarks = remark and re.search(rb'(?m)^(?:%s)?%s[^\n]*"' % (BOM, remark), data)
     if not remarks and _regular(text, quotes, delimiter):
         return quotes
     return _quoted_cells(data, delimiter, remark)

@@ -1,10 +1,3 @@
-import os
-
-# Most of the time goes into compiling, which unoptimised takes a third less.
-os.environ["XLA_FLAGS"] = " ".join(
-    [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
-)
-
 import jax
 import jaxtyping
 import pytest

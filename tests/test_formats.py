@@ -129,7 +129,12 @@ def test_lines_of_ndjson_stay_as_they_are(softsort):
         ("t.ndjson", b'{"x":1}\n{"x":\n', 1, "t.ndjson, line 2: not JSON"),
         ("t.ndjson", b'{"x":1}\n[2]\n', 1, "line 2: not a JSON object"),
         ("t.ndjson", b'{"x":1}\n{"x":"q"}\n', 1, 'line 2: "q"'),
-        ("t.csv.gz", gzip.compress(b"x\n1\n")[:9] + b"\xff" * 9, 1, "damaged gz"),
+        (
+            "t.csv.gz",
+            b"\x1f\x8b\x08" + bytes(6) + b"\xff" * 9,
+            1,
+            "damaged gz",
+        ),
         ("t.csv", "x\né\n".encode("latin-1"), 1, "--encoding windows-1252"),
         ("t.csv", bytes(range(256)), 1, "is not a text table"),
     ],
