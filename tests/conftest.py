@@ -1,8 +1,13 @@
+import hypothesis
 import jax
 import jaxtyping
 import pytest
 
 from cli import app, console
+
+# The same examples in every run.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
 
