@@ -112,7 +112,7 @@ def written(draw) -> Written:
     return Written(mark + data.encode(), cells, delimiter, mark + result.encode())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(written())
 def test_appending_leaves_every_byte_as_it_was(table: Written):
     columns = {"new": [f"{row}.5" for row in range(len(table.cells) - 1)]}
@@ -120,7 +120,7 @@ def test_appending_leaves_every_byte_as_it_was(table: Written):
     assert output == table.expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(written(), st.integers(1, 40))
 def test_blocks_of_any_size_give_the_same(table: Written, size: int):
     columns = {"new": [f"{row}.5" for row in range(len(table.cells) - 1)]}
@@ -130,7 +130,7 @@ def test_blocks_of_any_size_give_the_same(table: Written, size: int):
     assert output == table.expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(written())
 def test_cells_are_those_that_csv_reads(table: Written):
     read = parse(table.data, table.delimiter, comment="#")
@@ -144,7 +144,7 @@ def test_cells_are_those_that_csv_reads(table: Written):
         ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(written(), st.integers(0, 3))
 def test_replacing_changes_one_column_and_no_other(table: Written, position: int):
     read = parse(table.data, table.delimiter, comment="#")
@@ -167,7 +167,7 @@ def test_replacing_changes_one_column_and_no_other(table: Written, position: int
         ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ANY)
 def test_quoting_is_read_back_by_csv(text: str):
     (row,) = csv.reader(io.StringIO(quote(text, ",") + ",end", newline=""))

@@ -68,9 +68,8 @@ def test_plan_of_any_cost_is_sinkhorns(x64, seed):
     np.testing.assert_allclose(np.exp(plan.log_rows), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("targets", TARGETS)
-def test_potentials_of_the_limit_are_a_good_guess(x64, targets):
-    n, b = 10, jnp.asarray(TARGETS[targets](10))
+def test_potentials_of_the_limit_are_a_good_guess(x64):
+    n, b = 10, jnp.asarray(TARGETS["top-k"](10))
     a, y = jnp.full(n, 1 / n), jnp.linspace(0, 1, b.size)
 
     @jax.vmap
