@@ -6,20 +6,25 @@ up to those of the whole. Taking moments and evaluating a series are each other'
 transpose.
 
 A function that is smooth only in small parts of [-1, 1] has a series of its own in
-each of many even cells. In a single cell both are matrix products, of the factors in
+each of many even cells. In a single cell both are made of the factors in
 
-    2 T_ij = ... T_(J i) T_j = (T_(J i + j) + T_|J i - j|) / 2,
+    T_(J i) T_j = (T_(J i + j) + T_|J i - j|) / 2,
 
-J and I being about the square root of the number of moments.
+J being about the square root of the number of moments.
+
+Both are primitives of jax, each the other's transpose: what jax would make of their
+loops itself is several times slower.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from softsort_core._squash import Standardisation, as_double
@@ -65,12 +70,9 @@ class Placing(NamedTuple):
             position = (points + 1) * (count / 2)
             cell = jnp.clip(jnp.floor(position), 0, count - 1)
             local = 2 * (position - cell) - 1
-        # What is not computed in double precision has the derivative.
-        points = self.points(values)
-        moved = count * (points - jax.lax.stop_gradient(points))
         return (
             jax.lax.convert_element_type(cell, jnp.int32),
-            jax.lax.convert_element_type(local, values.dtype) + moved,
+            jax.lax.convert_element_type(local, values.dtype),
         )
 
     def _shaped(self, scores: Array) -> Array:
@@ -102,15 +104,14 @@ def analysis(size: int) -> np.ndarray:
     return matrix
 
 
-def first(t: Array, count: int) -> list[Array]:
-    """Return T_0(t) ... of the given count."""
-    found = [jnp.ones_like(t), t]
+def first(t: Array, count: int, scale: Array | None = None) -> list[Array]:
+    """Return T_0(t) ... of the given count, times the scale if there is one."""
+    found = [jnp.ones_like(t), t] if scale is None else [scale, scale * t]
     while len(found) < count:
         found.append(2 * t * found[-1] - found[-2])
     return found[:count]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def moments(
     values: Float[Array, " n"],
     standardisation: Standardisation,
@@ -119,15 +120,12 @@ def moments(
     squashes: bool,
 ) -> Float[Array, "cells order"]:
     """Return sum_i weights_i T_k(t_i) in each cell; no weights stand for ones."""
-    placing = Placing(standardisation, squashes)
-    if cells.number == 1:
-        return _moments(values, placing, weights, cells, wide=True)
-    with jax.enable_x64(True):
-        total = _moments(values, placing, weights, cells, wide=True)
-        return jax.lax.convert_element_type(total, values.dtype)
+    given = () if weights is None else (weights,)
+    return _moments_p.bind(
+        values, *standardisation, *given, cells=cells, squashes=squashes
+    )
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def evaluate(
     values: Float[Array, " n"],
     standardisation: Standardisation,
@@ -135,193 +133,213 @@ def evaluate(
     squashes: bool,
 ) -> Float[Array, " n"]:
     """Return sum_k series_k T_k(t_i), by the series of its cell, for all i."""
-    n = values.shape[0]
-    chunk, fixed, of_chunk = _evaluation(Placing(standardisation, squashes), series)
-    if n <= chunk:
-        return of_chunk(fixed, values)
-
-    # In place, so that nothing is copied. The last two chunks overlap.
-    def step(i, found):
-        start = jnp.minimum(i * chunk, n - chunk)
-        part = jax.lax.dynamic_slice(values, (start,), (chunk,))
-        return jax.lax.dynamic_update_slice(found, of_chunk(fixed, part), (start,))
-
-    return jax.lax.fori_loop(0, -(-n // chunk), step, jnp.zeros_like(values))
+    cells = Cells(*series.shape)
+    return _evaluate_p.bind(
+        values, *standardisation, series, cells=cells, squashes=squashes
+    )
 
 
-def _moments(
-    values: Array,
-    placing: Placing,
-    weights: Array | None,
-    cells: Cells,
-    *,
-    wide: bool = False,
-) -> Array:
-    count, order = cells
-    arrays = [values] if weights is None else [values, weights]
-    if count > 1:
+_moments_p = Primitive("chebyshev_moments")
+_evaluate_p = Primitive("chebyshev_evaluate")
+# Both are given values, what standardises them and, last, what they are linear in.
+_PLACING = 1 + len(Standardisation._fields)
 
-        def added(standardisation, total, values, *weights):
-            cell, local = Placing(standardisation, placing.squashes).in_cells(
-                values, count
-            )
-            if wide:
-                local, weights = as_double((local, weights))
-            terms = jnp.stack(first(local, order), axis=1)
-            for each in weights:
+
+def _compute_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
+    values, *numbers = operands[:_PLACING]
+    weights = operands[_PLACING:]
+    placing = Placing(Standardisation(*numbers), squashes)
+    if cells.number == 1:
+        return _single_moments(values, placing, weights, cells.order)
+    with jax.enable_x64(True):
+
+        def add(total: Array, values: Array, *weights: Array) -> Array:
+            cell, local = as_double(placing.in_cells(values, cells.number))
+            terms = jnp.stack(first(local, cells.order), axis=1)
+            for each in as_double(weights):
                 terms = terms * each[:, None]
-            return total.at[cell].add(terms)
+            return total.at[cell.astype(jnp.int32)].add(terms)
 
-        total = jnp.zeros((count, order), jnp.float64 if wide else values.dtype)
-        return _accumulated(added, placing.standardisation, total, *arrays)
+        def step(i: Array, total: Array) -> Array:
+            return add(total, *_chunk(i * _CELL_CHUNK, _CELL_CHUNK, values, *weights))
 
-    def of_chunk(standardisation, values, *weights):
-        points = Placing(standardisation, placing.squashes).points(values)
-        high, low = _factors(points, order)
-        for each in weights:
-            low = low * each
-        return high @ low.T
+        whole = values.shape[0] // _CELL_CHUNK
+        rest = (each[whole * _CELL_CHUNK :] for each in (values, *weights))
+        total = add(jnp.zeros(cells), *rest)
+        if whole:
+            total = jax.lax.fori_loop(0, whole, step, total)
+        return jax.lax.convert_element_type(total, values.dtype)
+
+
+def _single_moments(
+    values: Array, placing: Placing, weights: tuple[Array, ...], order: int
+) -> Array:
+    def products(values: Array, *weights: Array) -> Array:
+        # Stacked, both are in memory: the compiler would else read the weights anew for
+        # every factor, which takes three times as long.
+        stacked = jnp.stack([placing.points(values), *weights])
+        points, *weights = jax.lax.optimization_barrier(stacked) if weights else stacked
+        split = _split(order)
+        high = first(first(points, split + 1)[split], -(-order // split))
+        low = first(points, split, *weights)
+        return jnp.matmul(jnp.stack(high), jnp.stack(low).T, precision="highest")
+
+    def step(i: Array, sums: Array) -> Array:
+        return sums.at[i].set(products(*_chunk(i * _CHUNK, _CHUNK, values, *weights)))
 
     whole = values.shape[0] // _CHUNK
-    if wide and whole:
-        # Nothing is copied, as slices of whole chunks would be.
-        def step(i, sums):
-            parts = (
-                jax.lax.dynamic_slice(each, (i * _CHUNK,), (_CHUNK,)) for each in arrays
-            )
-            products = of_chunk(placing.standardisation, *parts)
-            return sums.at[i].set(products)
-
-        rest = of_chunk(
-            placing.standardisation, *(each[whole * _CHUNK :] for each in arrays)
-        )
-        sums = jnp.zeros((whole, *rest.shape), rest.dtype)
-        main = jax.lax.fori_loop(0, whole, step, sums)
-    else:
-        main, rest = _in_chunks(of_chunk, placing.standardisation, _CHUNK, *arrays)
+    rest = products(*(each[whole * _CHUNK :] for each in (values, *weights)))
+    sums = jnp.zeros((whole, *rest.shape), rest.dtype)
+    if whole:
+        sums = jax.lax.fori_loop(0, whole, step, sums)
     with jax.enable_x64(True):
-        main = jnp.sum(jax.lax.convert_element_type(main, jnp.float64), axis=0)
-    products = jax.lax.convert_element_type(main, rest.dtype) + rest
-    unfolding = jnp.asarray(_unfolding(order), rest.dtype)
-    return (unfolding @ products.reshape(-1))[None]
+        total = jnp.sum(as_double(sums), axis=0) + as_double(rest)
+        return jax.lax.convert_element_type(
+            (_unfolding(order) @ total.reshape(-1))[None], values.dtype
+        )
 
 
-def _evaluate(values: Array, placing: Placing, series: Array) -> Array:
-    """Evaluate likewise, in a way that jax can transpose."""
-    chunk, fixed, of_chunk = _evaluation(placing, series)
-    main, rest = _in_chunks(of_chunk, fixed, chunk, values)
-    # What is not concatenated is not copied.
-    parts = [part for part in (main.reshape(-1), rest) if part.size]
-    return jnp.concatenate(parts) if parts else values
+def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
+    values, *numbers, series = operands
+    placing = Placing(Standardisation(*numbers), squashes)
+    count, order = cells
+    if count == 1:
+        # Unrolled, all is one pass over the values, which shares nothing with others:
+        # what it computes on the way would else go through memory.
+        values, series = jax.lax.optimization_barrier((values, series))
+        folded = jnp.matmul(series[0], _unfolding(order), precision="highest")
+        split = _split(order)
+        points = placing.points(values)
+        low = first(points, split + 1)
+        return _sum(
+            high * _sum(map(jnp.multiply, row, low))
+            for high, row in zip(
+                first(low[split], -(-order // split)),
+                folded.reshape(-1, split),
+                strict=True,
+            )
+        )
+
+    def of_chunk(values: Array) -> Array:
+        cell, local = placing.in_cells(values, count)
+        return jnp.sum(series[cell] * jnp.stack(first(local, order), axis=1), axis=1)
+
+    n = values.shape[0]
+    if n <= _CELL_CHUNK:
+        return of_chunk(values)
+
+    # In place, so that nothing is copied. The last two chunks overlap.
+    def step(i: Array, found: Array) -> Array:
+        start = jnp.minimum(i * _CELL_CHUNK, n - _CELL_CHUNK)
+        part = of_chunk(*_chunk(start, _CELL_CHUNK, values))
+        return jax.lax.dynamic_update_slice(found, part, (start,))
+
+    return jax.lax.fori_loop(0, -(-n // _CELL_CHUNK), step, jnp.zeros_like(values))
 
 
-def _evaluation(placing: Placing, series: Array) -> tuple[int, Any, Any]:
-    """Return the size of chunks, what is fixed, and their function of it and values."""
-    count, order = series.shape
-    standardisation, squashes = placing
-    if count > 1:
-        chunk = _CELL_CHUNK
-        fixed = standardisation, series
-
-        def of_chunk(fixed, values):
-            standardisation, series = fixed
-            cell, local = Placing(standardisation, squashes).in_cells(values, count)
-            terms = jnp.stack(first(local, order), axis=1)
-            return jnp.sum(series[cell] * terms, axis=1)
-
-    else:
-        chunk = _CHUNK
-        unfolding = jnp.asarray(_unfolding(order), series.dtype)
-        folded = (series[0] @ unfolding).reshape(-1, _split(order)).T
-        fixed = standardisation, folded
-
-        def of_chunk(fixed, values):
-            standardisation, folded = fixed
-            points = Placing(standardisation, squashes).points(values)
-            high, low = _factors(points, order)
-            return jnp.sum(low * (folded @ high), axis=0)
-
-    return chunk, fixed, of_chunk
-
-
-@moments.defjvp
-def _moments_jvp(cells, squashes, primals, tangents):
-    values, standardisation, weights = primals
-    placing = Placing(standardisation, squashes)
-    moved = placing.tangents(values, *tangents[:2])
-    if weights is not None:
-        moved = moved * weights
-
-    def weighted(weights):
-        return _moments(values, placing, weights, cells)
-
-    changes = _along(weighted, moved) @ _slope(cells, values.dtype).T
-    if weights is not None:
-        changes += _along(weighted, tangents[2])
-    return moments(values, standardisation, weights, cells, squashes), changes
-
-
-@evaluate.defjvp
-def _evaluate_jvp(squashes, primals, tangents):
-    values, standardisation, series = primals
-    placing = Placing(standardisation, squashes)
-    slope = series @ _slope(Cells(*series.shape), series.dtype)
-    changes = _along(lambda each: _evaluate(values, placing, each), tangents[2])
-    changes += _evaluate(values, placing, slope) * placing.tangents(
-        values, *tangents[:2]
+def _moments_jvp(primals, tangents, *, cells, squashes):
+    values, *numbers = primals[:_PLACING]
+    weights = primals[_PLACING:]
+    bind = functools.partial(
+        _moments_p.bind, values, *numbers, cells=cells, squashes=squashes
     )
-    return evaluate(values, standardisation, series, squashes), changes
+    changes = []
+    moved = _points_dot(primals, tangents, squashes)
+    if moved is not None:
+        for each in weights:
+            moved = moved * each
+        changes.append(bind(moved) @ _slope(cells, values.dtype).T)
+    if weights and type(tangents[-1]) is not ad.Zero:
+        changes.append(bind(tangents[-1]))
+    result = bind(*weights)
+    return result, _sum(changes) if changes else ad.Zero.from_primal_value(result)
 
 
-def _along(linear: Callable[[Array], Array], tangent: Array) -> Array:
-    """Return linear(tangent), as a derivative: only such scans does jax transpose."""
-    return jax.jvp(linear, (jnp.zeros_like(tangent),), (tangent,))[1]
+def _evaluate_jvp(primals, tangents, *, cells, squashes):
+    values, *numbers, series = primals
+    bind = functools.partial(
+        _evaluate_p.bind, values, *numbers, cells=cells, squashes=squashes
+    )
+    changes = []
+    moved = _points_dot(primals, tangents, squashes)
+    if moved is not None:
+        slope = bind(series @ _slope(cells, values.dtype))
+        changes.append(jax.lax.optimization_barrier(slope) * moved)
+    if type(tangents[-1]) is not ad.Zero:
+        changes.append(bind(tangents[-1]))
+    result = bind(series)
+    return result, _sum(changes) if changes else ad.Zero.from_primal_value(result)
 
 
-def _in_chunks(
-    function: Callable[..., Array], fixed: Any, chunk: int, *arrays: Array
-) -> tuple[Array, Array]:
-    """Return `function(fixed, *chunks)` for all whole chunks, stacked, and the rest."""
-    n = arrays[0].shape[0]
-    whole = n - n % chunk
-    # Derivatives make the factors of a chunk anew.
-    remade = jax.checkpoint(function)
-    rest = remade(fixed, *(a[whole:] for a in arrays))
-    if whole == 0:
-        return jnp.zeros((0, *rest.shape), rest.dtype), rest
-
-    # What is fixed is carried, not closed over, for jax cannot transpose that.
-    def step(fixed, chunk):
-        return fixed, remade(fixed, *chunk)
-
-    chunks = tuple(a[:whole].reshape(-1, chunk, *a.shape[1:]) for a in arrays)
-    return jax.lax.scan(step, fixed, chunks)[1], rest
+def _points_dot(primals, tangents, squashes: bool) -> Array | None:
+    """Return the tangents of the points; None if they stay where they are."""
+    dots = tangents[:_PLACING]
+    if all(type(dot) is ad.Zero for dot in dots):
+        return None
+    values, *numbers = primals[:_PLACING]
+    values_dot, *numbers_dot = map(ad.instantiate_zeros, dots)
+    placing = Placing(Standardisation(*numbers), squashes)
+    return placing.tangents(values, values_dot, Standardisation(*numbers_dot))
 
 
-def _accumulated(
-    function: Callable[..., Array], fixed: Any, total: Array, *arrays: Array
-) -> Array:
-    """Return what `function(fixed, total, *chunk)` makes of the total by and by."""
-    n = arrays[0].shape[0]
-    whole = n - n % _CELL_CHUNK
-    remade = jax.checkpoint(function)
-    total = remade(fixed, total, *(a[whole:] for a in arrays))
-    if whole == 0:
-        return total
-
-    def step(carried, chunk):
-        fixed, total = carried
-        return (fixed, remade(fixed, total, *chunk)), None
-
-    chunks = tuple(a[:whole].reshape(-1, _CELL_CHUNK) for a in arrays)
-    return jax.lax.scan(step, (fixed, total), chunks)[0][1]
+def _transposed(other: Primitive, cotangent, *operands, **parameters):
+    """Return the cotangent of the last operand, by the other primitive."""
+    *fixed, linear = operands
+    if type(cotangent) is ad.Zero:
+        return [None] * len(fixed) + [ad.Zero(linear.aval)]
+    # Computed once, whatever is made of it.
+    found = jax.lax.optimization_barrier(other.bind(*fixed, cotangent, **parameters))
+    return [None] * len(fixed) + [found]
 
 
-def _factors(t: Array, size: int) -> tuple[Array, Array]:
-    """Return T_(J i)(t) and T_j(t), such that all i, j < J reach size degrees."""
-    j = _split(size)
-    low = first(t, j + 1)
-    return jnp.stack(first(low[j], -(-size // j))), jnp.stack(low[:j])
+def _batched(primitive: Primitive, operands, axes, **parameters):
+    """Return the results one after another: each is work enough."""
+    mapped = [place for place, axis in enumerate(axes) if axis is not None]
+
+    def one(parts):
+        given = list(operands)
+        for place, part in zip(mapped, parts, strict=True):
+            given[place] = part
+        return primitive.bind(*given, **parameters)
+
+    parts = [jnp.moveaxis(operands[place], axes[place], 0) for place in mapped]
+    return jax.lax.map(one, parts), 0
+
+
+def _register(primitive, other, compute, shape, jvp) -> None:
+    def abstract(values, *_, cells, **_static):
+        return values.update(shape=shape(values, cells), weak_type=False)
+
+    primitive.def_impl(jax.jit(compute, static_argnames=("cells", "squashes")))
+    primitive.def_abstract_eval(abstract)
+    mlir.register_lowering(primitive, mlir.lower_fun(compute, multiple_results=False))
+    ad.primitive_jvps[primitive] = jvp
+    ad.primitive_transposes[primitive] = functools.partial(_transposed, other)
+    batching.primitive_batchers[primitive] = functools.partial(_batched, primitive)
+
+
+_register(
+    _moments_p,
+    _evaluate_p,
+    _compute_moments,
+    lambda _, cells: tuple(cells),
+    _moments_jvp,
+)
+_register(
+    _evaluate_p,
+    _moments_p,
+    _compute_evaluate,
+    lambda values, _: values.shape,
+    _evaluate_jvp,
+)
+
+
+def _chunk(start: Array, size: int, *arrays: Array) -> list[Array]:
+    return [jax.lax.dynamic_slice(each, (start,), (size,)) for each in arrays]
+
+
+def _sum(terms: Iterable[Array]) -> Array:
+    return functools.reduce(jnp.add, terms)
 
 
 def _split(size: int) -> int:

@@ -361,8 +361,9 @@ def _search(
         return (after, new_epsilon, jnp.asarray(False)), found
 
     edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
-    anything = Found(*nodes(*edges, order), jnp.zeros(0), *edges, jnp.zeros(()))
-    anything = anything._replace(v=jnp.zeros_like(anything.b))
+    fixed = jax.tree.map(lambda each: each[0], jobs[-1])
+    points = nodes(*edges, order, fixed)
+    anything = Found(*points, jnp.zeros_like(points[-1]), *edges, jnp.zeros(()))
     _, all_found = jax.lax.scan(advance, (anything, epsilon, jnp.asarray(True)), jobs)
     return jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
 

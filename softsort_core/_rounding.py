@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-_CHUNK = 2**12
+_CHUNK = 2**13
 
 
 def clipped(values: Array, low: Any, high: Any) -> Array:
@@ -17,17 +17,27 @@ def clipped(values: Array, low: Any, high: Any) -> Array:
 def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take away decreases."""
     m = values.shape[0]
-    whole = m - m % _CHUNK
-
-    def rising(highest, values):
-        values = jnp.maximum(jax.lax.cummax(values), highest)
-        return values[-1:], values
-
     fixed = jax.lax.stop_gradient(values)
-    lowest = jnp.full(1, -jnp.inf, values.dtype)
-    # A chunk stays in the cache.
-    highest, chunks = jax.lax.scan(rising, lowest, fixed[:whole].reshape(-1, _CHUNK))
-    parts = [chunks.reshape(-1)]
-    if whole < m:
-        parts.append(rising(highest, fixed[whole:])[1])
-    return values + (jnp.concatenate(parts) - fixed)
+    if m <= _CHUNK:
+        return values + (_rising(fixed) - fixed)
+
+    # In place, chunk by chunk, which stay in the cache. The last two overlap.
+    def step(i: Array, found: Array) -> Array:
+        start = jnp.minimum(i * _CHUNK, m - _CHUNK)
+        chunk = jax.lax.dynamic_slice(found, (start,), (_CHUNK,))
+        risen = jnp.maximum(_rising(chunk), found[jnp.maximum(start - 1, 0)])
+        return jax.lax.dynamic_update_slice(found, risen, (start,))
+
+    return values + (jax.lax.fori_loop(0, -(-m // _CHUNK), step, fixed) - fixed)
+
+
+def _rising(values: Float[Array, " m"]) -> Float[Array, " m"]:
+    """Return the highest value so far, in log m steps that the compiler vectorises."""
+    reach = 1
+    while reach < values.shape[0]:
+        highest = jnp.maximum(values[reach:], values[:-reach])
+        values = jnp.concatenate([values[:reach], highest])
+        # Fused, the steps would be computed over and over.
+        values = jax.lax.optimization_barrier(values)
+        reach *= 2
+    return values
