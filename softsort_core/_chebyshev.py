@@ -27,6 +27,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from softsort_core._rounding import product
 from softsort_core._squash import Standardisation, as_double
 
 # Points in flight: their factors stay in the cache.
@@ -178,11 +179,11 @@ def _single_moments(
         # Stacked, both are in memory: the compiler would else read the weights anew for
         # every factor, which takes three times as long.
         stacked = jnp.stack([placing.points(values), *weights])
-        points, *weights = jax.lax.optimization_barrier(stacked) if weights else stacked
+        points, *given = jax.lax.optimization_barrier(stacked) if weights else stacked
         split = _split(order)
         high = first(first(points, split + 1)[split], -(-order // split))
-        low = first(points, split, *weights)
-        return jnp.matmul(jnp.stack(high), jnp.stack(low).T, precision="highest")
+        low = first(points, split, *given)
+        return product(jnp.stack(high), jnp.stack(low).T)
 
     def step(i: Array, sums: Array) -> Array:
         return sums.at[i].set(products(*_chunk(i * _CHUNK, _CHUNK, values, *weights)))
@@ -194,9 +195,8 @@ def _single_moments(
         sums = jax.lax.fori_loop(0, whole, step, sums)
     with jax.enable_x64(True):
         total = jnp.sum(as_double(sums), axis=0) + as_double(rest)
-        return jax.lax.convert_element_type(
-            (_unfolding(order) @ total.reshape(-1))[None], values.dtype
-        )
+        total = product(jnp.asarray(_unfolding(order)), total.reshape(-1))
+        return jax.lax.convert_element_type(total[None], values.dtype)
 
 
 def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
@@ -207,7 +207,7 @@ def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
         # Unrolled, all is one pass over the values, which shares nothing with others:
         # what it computes on the way would else go through memory.
         values, series = jax.lax.optimization_barrier((values, series))
-        folded = jnp.matmul(series[0], _unfolding(order), precision="highest")
+        folded = product(series[0], jnp.asarray(_unfolding(order), series.dtype))
         split = _split(order)
         points = placing.points(values)
         low = first(points, split + 1)
@@ -248,7 +248,7 @@ def _moments_jvp(primals, tangents, *, cells, squashes):
     if moved is not None:
         for each in weights:
             moved = moved * each
-        changes.append(bind(moved) @ _slope(cells, values.dtype).T)
+        changes.append(product(bind(moved), _slope(cells, values.dtype).T))
     if weights and type(tangents[-1]) is not ad.Zero:
         changes.append(bind(tangents[-1]))
     result = bind(*weights)
@@ -263,7 +263,7 @@ def _evaluate_jvp(primals, tangents, *, cells, squashes):
     changes = []
     moved = _points_dot(primals, tangents, squashes)
     if moved is not None:
-        slope = bind(series @ _slope(cells, values.dtype))
+        slope = bind(product(series, _slope(cells, values.dtype)))
         changes.append(jax.lax.optimization_barrier(slope) * moved)
     if type(tangents[-1]) is not ad.Zero:
         changes.append(bind(tangents[-1]))
@@ -364,8 +364,9 @@ def _unfolding(size: int) -> np.ndarray:
 def steepest(series: Float[Array, "cells order"]) -> Array:
     """Return the largest derivative of the series at the nodes."""
     count, order = series.shape
-    slope = series @ _slope(Cells(count, order), series.dtype)
-    return jnp.max(jnp.abs(slope @ np.linalg.inv(analysis(order)).T))
+    slope = product(series, _slope(Cells(count, order), series.dtype))
+    synthesis = jnp.asarray(np.linalg.inv(analysis(order)).T, series.dtype)
+    return jnp.max(jnp.abs(product(slope, synthesis)))
 
 
 def _slope(cells: Cells, dtype: Any) -> Array:

@@ -20,9 +20,10 @@ from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
+from softsort_core._rounding import product
 from softsort_core._squash import (
     Standardisation,
-    as_double,
+    in_double,
     refined,
     standardisation,
 )
@@ -98,9 +99,11 @@ class Given:
         if not self.squashes:
             return self.values, jnp.zeros_like(self.values)
         s = jax.nn.sigmoid(self.standardisation.scores(self.values))
-        with jax.enable_x64(True):
-            fine = jax.nn.sigmoid(self.standardisation.fine_scores(self.values))
-            rest = fine - as_double(s)
+
+        def left_out(placing, values, s):
+            return jax.nn.sigmoid(placing.fine_scores(values)) - s
+
+        rest = in_double(left_out, self.standardisation, self.values, s)
         return s, jax.lax.convert_element_type(rest, s.dtype)
 
     def summary(self, cells: Cells, values: Array | None = None) -> ManyInputs:
@@ -215,22 +218,22 @@ class CompressedPlan:
         """
         values = jnp.broadcast_to(values, self.found.y.shape)
         size = 1 if isinstance(self.inputs, FewPoints) else self.resolution.order
-        with jax.enable_x64(True):
-            epsilon, wide = as_double((self.epsilon, values))
 
+        def estimated(epsilon, found, values):
             def at_nodes(each: tuple[Found, Array]) -> Array:
                 found, values = each
-                means = jnp.exp(found.log_rows(epsilon)) @ values
+                means = product(jnp.exp(found.log_rows(epsilon)), values)
                 # What they are where there are no inputs does not matter.
                 panels = found.a.reshape(-1, size)
                 occupied = jnp.any(panels != 0, axis=1, keepdims=True)
                 return jnp.where(occupied, means.reshape(-1, size), 0.0)
 
-            error = panels.estimated_error(
-                jax.lax.map(at_nodes, (self.found, wide)), epsilon
-            )
+            means = jax.lax.map(at_nodes, (found, values))
+            return panels.estimated_error(means, epsilon)
+
+        error = in_double(estimated, self.epsilon, self.found, values)
         _, log_rows, _ = self._differentiable(jnp.zeros(0, values.dtype))
-        means = jnp.exp(log_rows) @ values[-1]
+        means = product(jnp.exp(log_rows), values[-1])
         if isinstance(self.inputs, FewPoints):
             return means, self._total(error, jnp.zeros(()))
         series, left_out = self.inputs.series(means, self._edges()[0])
@@ -250,23 +253,23 @@ class CompressedPlan:
         if self.even is not None:
             further = panels.panel_nodes_of_targets(y_edges, self.even, order)
             further = further.astype(self.epsilon.dtype)
-        with jax.enable_x64(True):
-            epsilon, y, wide = as_double((self.epsilon, further, weighted))
 
+        def estimated(epsilon, found, y, weighted):
             def at_further(each: tuple[Found, Array]) -> Array:
                 found, used = each
-                _, ax = wide.nodes(found.s_edges, used, order)
+                _, ax = weighted.nodes(found.s_edges, used, order)
                 columns = jnp.exp(found.columns(epsilon, y)[0])
-                return (ax @ columns) / (found.a @ columns)
+                return product(ax, columns) / product(found.a, columns)
 
             orders = jnp.asarray(self.resolution.orders())
-            error = panels.estimated_error(
-                jax.lax.map(at_further, (self.found, orders)), epsilon
-            )
+            means = jax.lax.map(at_further, (found, orders))
+            return panels.estimated_error(means, epsilon)
+
+        error = in_double(estimated, self.epsilon, self.found, further, weighted)
         a, _, log_columns = self._differentiable(further)
         columns = jnp.exp(log_columns)
         _, ax = weighted.nodes(s_edges, order, order)
-        means = (ax @ columns) / (a @ columns)
+        means = product(ax, columns) / product(a, columns)
         if self.even is None:
             return means, self._total(error, jnp.zeros(()))
         shape = (self.resolution.cells, order)
@@ -281,21 +284,24 @@ class CompressedPlan:
         That is the largest relative difference between the mass of a node of targets
         and what it receives.
         """
-        with jax.enable_x64(True):
-            found, epsilon = self._last(), as_double(self.epsilon)
-            received = found.a @ jnp.exp(found.log_rows(epsilon))
+
+        def residual(found: Found, epsilon: Array) -> Array:
+            received = product(found.a, jnp.exp(found.log_rows(epsilon)))
             shares = received / jnp.where(found.b > 0, found.b, 1.0)
-            residual = jnp.max(jnp.where(found.b > 0, jnp.abs(shares - 1), 0.0))
-            steps = jnp.max(self.found.steps)
-            return (
-                jax.lax.convert_element_type(steps, self.epsilon.dtype),
-                jax.lax.convert_element_type(residual, self.epsilon.dtype),
-            )
+            return jnp.max(jnp.where(found.b > 0, jnp.abs(shares - 1), 0.0))
+
+        steps = in_double(jnp.max, self.found.steps)
+        off = in_double(residual, self._last(), self.epsilon)
+        return (
+            jax.lax.convert_element_type(steps, self.epsilon.dtype),
+            jax.lax.convert_element_type(off, self.epsilon.dtype),
+        )
 
     def _last(self) -> Found:
         """Return the nodes for all of the order, in double precision."""
-        with jax.enable_x64(True):
-            return jax.tree.map(lambda each: each[-1], self.found)
+        return in_double(
+            lambda found: jax.tree.map(lambda each: each[-1], found), self.found
+        )
 
     def _edges(self) -> tuple[Array, Array]:
         found, dtype = self._last(), self.epsilon.dtype

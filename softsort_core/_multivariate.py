@@ -18,6 +18,7 @@ from softsort_core._arguments import (
     as_floating,
 )
 from softsort_core._errors import SoftSortError
+from softsort_core._rounding import product
 from softsort_core._transport import Plan, transport
 
 # The default epsilon is this share of the standard deviation of the costs.
@@ -74,7 +75,7 @@ class TransportMaps:
 
         def one(vector):
             costs = jax.vmap(lambda point: self._cost(vector, point, forward))(points)
-            return jax.nn.softmax(scores - costs / self.epsilon) @ points
+            return product(jax.nn.softmax(scores - costs / self.epsilon), points)
 
         flat = jax.vmap(one)(vec.reshape(-1, vec.shape[-1]))
         return flat.reshape(vec.shape)

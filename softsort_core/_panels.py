@@ -27,7 +27,8 @@ from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
 from softsort_core._hard import hard_potentials
-from softsort_core._squash import as_double
+from softsort_core._rounding import product
+from softsort_core._squash import in_double
 from softsort_core._transport import implicit, solve
 
 # Central moments of this order measure a spread. High ones see the far points that
@@ -131,7 +132,7 @@ class ManyInputs(NamedTuple):
         cells = self.moments.shape[0]
         positions = 2 * _panel_nodes(edges, order) / cells - 1
         kept = jnp.where(np.arange(order) < used, self.panel_moments(edges), 0.0)
-        weights = kept @ jnp.asarray(chebyshev.analysis(order), kept.dtype)
+        weights = product(kept, jnp.asarray(chebyshev.analysis(order), kept.dtype))
         return self.middle + self.radius * positions.reshape(-1), weights.reshape(-1)
 
     def shares(self, edges: Array, _weights: Array, order: int) -> tuple[Array, int]:
@@ -142,8 +143,8 @@ class ManyInputs(NamedTuple):
 
     def panel_moments(self, edges: Array) -> Array:
         order = self.moments.shape[1]
-        masses = self.moments @ jnp.asarray(
-            chebyshev.analysis(order), self.moments.dtype
+        masses = product(
+            self.moments, jnp.asarray(chebyshev.analysis(order), self.moments.dtype)
         )
         panel, terms = _in_panels(edges, cell_nodes(self.moments.shape), order)
         return jax.ops.segment_sum(
@@ -181,11 +182,12 @@ def cell_series(
     """
     order = positions.shape[1]
     analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
-    series = levels.reshape(-1, order) @ analysis.T
+    series = product(levels.reshape(-1, order), analysis.T)
     panel, terms = _in_panels(edges.astype(levels.dtype), positions, order)
     values = jnp.sum(series[panel] * terms, axis=1)
     last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
-    return values.reshape(-1, order) @ analysis.T, 2 * jnp.max(jnp.abs(last))
+    series = product(values.reshape(-1, order), analysis.T)
+    return series, 2 * jnp.max(jnp.abs(last))
 
 
 def divided(edges: Array, parts: int) -> Array:
@@ -278,7 +280,7 @@ class Found(NamedTuple):
         """Return the potentials of targets y that would give them their mass b."""
         log_shares, peak = self.columns(epsilon, y)
         # Negative weights can do no more than rounding here.
-        received = jnp.clip(self.a @ jnp.exp(log_shares), 1e-300)
+        received = jnp.clip(product(self.a, jnp.exp(log_shares)), 1e-300)
         return jnp.log(jnp.where(b > 0, b, 1.0)) - peak - jnp.log(received)
 
 
@@ -293,18 +295,18 @@ def search(
     resolution: Resolution,
 ) -> Found:
     """Return plans at half, three quarters and all of the order, stacked."""
-    with jax.enable_x64(True):
-        inputs, epsilon = as_double((inputs, epsilon))
-        if isinstance(targets, FewPoints):
-            targets = as_double(targets)
-        return _search(inputs, targets, epsilon, resolution)
+    if isinstance(targets, FewPoints):
+        search = functools.partial(_search, resolution)
+        return in_double(search, inputs, epsilon, targets)
+    search = functools.partial(_search, resolution, targets=targets)
+    return in_double(search, inputs, epsilon)
 
 
 def _search(
-    inputs: FewPoints | ManyInputs,
-    targets: FewPoints | EvenTargets,
-    epsilon: Float[Array, ""],
     resolution: Resolution,
+    inputs: FewPoints | ManyInputs,
+    epsilon: Float[Array, ""],
+    targets: FewPoints | EvenTargets,
 ) -> Found:
     panels, finer, order, stages, _ = resolution
     # In the last stage panels are chosen at epsilon itself. Then they stay.
@@ -372,7 +374,7 @@ def _spread(positions: Array, shares: Array) -> Array:
     """Return how far apart, at each column of shares, the positions are."""
     total = jnp.sum(shares, axis=0)
     shares = shares / jnp.where(total > 0, total, 1.0)
-    gaps = positions[:, None] - positions @ shares
+    gaps = positions[:, None] - product(positions, shares)
     return jnp.sum(shares * gaps**_SPREAD_ORDER, axis=0) ** (1 / _SPREAD_ORDER)
 
 
@@ -417,13 +419,15 @@ def log_plan(
     and epsilon.
     """
     del a  # is that of what was found
-    with jax.enable_x64(True):
-        wide = as_double(epsilon)
-        rows = found.log_rows(wide)
-        columns, _ = found.columns(wide, as_double(further))
-        return jax.tree.map(
-            lambda each: jax.lax.convert_element_type(each, s.dtype), (rows, columns)
-        )
+
+    def wide(found, epsilon, further):
+        return found.log_rows(epsilon), found.columns(epsilon, further)[0]
+
+    log_rows, log_columns = in_double(wide, found, epsilon, further)
+    return (
+        jax.lax.convert_element_type(log_rows, s.dtype),
+        jax.lax.convert_element_type(log_columns, s.dtype),
+    )
 
 
 @log_plan.defjvp

@@ -27,6 +27,7 @@ from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_error, hard_ranks
 from softsort_core._panels import Resolution
 from softsort_core._plans import plan_of
+from softsort_core._rounding import product
 from softsort_core._squash import squash
 from softsort_core._transport import first_order
 
@@ -140,7 +141,7 @@ def _solved(
         return ranks, steps, residual, estimate
     rows = jnp.exp(plan.log_rows)
     weights, b = plan.input_weights, plan.target_weights
-    residual = jnp.max(jnp.abs(weights @ rows - b) / b)
+    residual = jnp.max(jnp.abs(product(weights, rows) - b) / b)
     ulp = float(jnp.finfo(x.dtype).eps)
     error = jnp.max(jnp.abs(first_order(plan, plan.targets)))
     return ranks, plan.steps, residual, error + 2 * ulp * (10 + 1 / epsilon)

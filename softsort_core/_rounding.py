@@ -14,6 +14,17 @@ def clipped(values: Array, low: Any, high: Any) -> Array:
     return values + jax.lax.stop_gradient(jnp.clip(values, low, high) - values)
 
 
+def product(left: Array, right: Array) -> Array:
+    """Return left @ right, in the precision of both.
+
+    Accelerators would else round factors of single precision. And `@` asks for the type
+    of its result, which jax cuts to single precision where that is the default when it
+    comes to make a batch.
+    """
+    dimensions = (((left.ndim - 1,), (0,)), ((), ()))
+    return jax.lax.dot_general(left, right, dimensions, precision="highest")
+
+
 def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take away decreases."""
     m = values.shape[0]

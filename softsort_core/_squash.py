@@ -1,10 +1,14 @@
 """The default squashing of values into (0, 1)."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
+
+from softsort_core._rounding import product
 
 _PART = 2**10
 
@@ -53,6 +57,34 @@ def as_double(tree: Any) -> Any:
         )
 
 
+def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in double precision, without derivative.
+
+    All its arguments are arrays. What jax makes of the call later, a batch for one, is
+    made in double precision as well, which it would not be by `enable_x64` alone.
+    """
+    with jax.enable_x64(True):
+        arguments = as_double(arguments)
+        traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+
+        # Constants are arguments too: jax makes batches of those in branches.
+        def call(*given):
+            with jax.enable_x64(True):
+                closed = ClosedJaxpr(traced.jaxpr, given[:constants])
+                return jaxpr_as_fun(closed)(*given[constants:])
+
+        def batched(size, are_batched, *given):
+            axes = tuple(0 if each else None for each in are_batched)
+            results = jax.vmap(call, axes, axis_size=size)(*given)
+            return results, [True] * len(results)
+
+        constants = len(traced.consts)
+        evaluated = jax.custom_batching.custom_vmap(call)
+        evaluated.def_vmap(batched)
+        results = evaluated(*traced.consts, *jax.tree.leaves(arguments))
+    return jax.tree.unflatten(jax.tree.structure(shapes), results)
+
+
 def squash(values: Float[Array, " n"], weights: Float[Array, " n"] | None) -> Array:
     """Return sigmoid((values - mean) / std), the same for shifted and scaled values.
 
@@ -68,17 +100,20 @@ def refined(
     weights: Float[Array, " n"] | None,
 ) -> Standardisation:
     """Return the standardisation with what its rounding left out."""
-    with jax.enable_x64(True):
-        x, a, wide = as_double((values, weights, rough))
+
+    def rests(rough, x, a=None):
         a = None if a is None else a / jnp.sum(a)
-        scaled = wide.scaled(x)
+        scaled = rough.scaled(x)
         mean = jnp.average(scaled, weights=a)
         deviation = jnp.sqrt(jnp.average((scaled - mean) ** 2, weights=a))
-        constant = wide.scale == 0
+        constant = rough.scale == 0
         scale = jnp.where(constant, 0.0, 1 / jnp.where(constant, 1.0, deviation))
-        rests = mean - wide.offset, scale - wide.scale
+        return mean - rough.offset, scale - rough.scale
+
+    given = () if weights is None else (weights,)
     offset_rest, scale_rest = (
-        jax.lax.convert_element_type(rest, values.dtype) for rest in rests
+        jax.lax.convert_element_type(rest, values.dtype)
+        for rest in in_double(rests, rough, values, *given)
     )
     return rough._replace(offset_rest=offset_rest, scale_rest=scale_rest)
 
@@ -106,11 +141,11 @@ def standardisation(
 def _average(values: Array, weights: Array | None) -> Array:
     """Return the mean, in parts that are added in double precision."""
     if weights is not None:
-        return weights @ values
+        return product(weights, values)
     n = values.shape[0]
     whole = n - n % _PART
     ones = jnp.ones(_PART, values.dtype)
-    parts = values[:whole].reshape(-1, _PART) @ ones
+    parts = product(values[:whole].reshape(-1, _PART), ones)
     parts = jnp.append(parts, jnp.sum(values[whole:]))
     with jax.enable_x64(True):
         total = jnp.sum(jax.lax.convert_element_type(parts, jnp.float64))

@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from softsort_core._rounding import product
+
 # Far more than any solve needs (the worst seen in the tests takes 60).
 _MAX_STEPS = 200
 # The first level is this smooth: its Newton iteration converges from any start.
@@ -67,7 +69,7 @@ class Plan(NamedTuple):
     def given_input(self, values: Float[Array, "m *d"]) -> Float[Array, "n *d"]:
         """Return the expectation of `values`, one per target, at each input."""
         rows = jnp.exp(jnp.where(self.target_weights > 0, self.log_rows, -jnp.inf))
-        return jnp.tensordot(rows, values, axes=1)
+        return product(rows, values)
 
     def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
         """Return the expectation of `values`, one per input, at each target."""
@@ -78,7 +80,7 @@ class Plan(NamedTuple):
         peak = jax.lax.stop_gradient(jnp.max(log_columns, axis=0))
         columns = self.input_weights[:, None] * jnp.exp(log_columns - peak)
         columns = columns / jnp.sum(columns, axis=0)
-        return jnp.tensordot(columns.T, values, axes=1)
+        return product(columns.T, values)
 
 
 @jax.jit
@@ -159,7 +161,7 @@ def _newton_step(
     scale = jnp.where(active, jax.lax.rsqrt(jnp.where(active, b, 1.0)), 0.0)
     flows = a[:, None] * rows
     if m > _ELIMINATED:
-        edges = rows.T @ flows
+        edges = product(rows.T, flows)
     else:
         edges = jnp.sum(flows[:, :, None] * rows[:, None], axis=0)
     same = jnp.eye(m, dtype=b.dtype).reshape(m, m, *[1] * (b.ndim - 1))
@@ -376,9 +378,10 @@ def implicit(
     """
     rows = _rows(log_rows, b)
     shift = jnp.sum(rows * logits_dot, axis=1)
-    direct = a_dot @ rows + a @ (rows * (logits_dot - shift[:, None]))
+    moved = rows * (logits_dot - shift[:, None])
+    direct = product(a_dot, rows) + product(a, moved)
     potentials_dot = _newton_step(rows, a, b, b_dot - direct)
-    return potentials_dot, shift + rows @ potentials_dot
+    return potentials_dot, shift + product(rows, potentials_dot)
 
 
 def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
@@ -390,4 +393,4 @@ def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
     rows = _rows(plan.log_rows, b)
     excess = b - _received(rows, a)
     step = _newton_step(rows, a, b, excess)
-    return rows @ (values * step) - (rows @ values) * (rows @ step)
+    return product(rows, values * step) - product(rows, values) * product(rows, step)

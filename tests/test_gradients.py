@@ -112,6 +112,23 @@ def test_transformations_agree(x64):
     np.testing.assert_allclose(forward(batch[0]), reverse(batch[0]), rtol=1e-7)
 
 
+@pytest.mark.parametrize("n", [500, 2500])
+def test_single_precision_in_batches(n):
+    """Solves in double precision inside can be mapped, derived and compiled at once."""
+
+    def loss(x):
+        return jnp.mean(jnp.sin(3 * soft.ranks(x) / n))
+
+    batch = np.stack([sample("normal", n, seed) for seed in range(2)], dtype=np.float32)
+    single = jax.jit(jax.value_and_grad(loss))
+    values, gradients = jax.jit(jax.vmap(single))(batch)
+    for row, value, gradient in zip(batch, values, gradients, strict=True):
+        expected, slope = single(row)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(slope).max()}
+        np.testing.assert_allclose(gradient, slope, **close)
+
+
 @pytest.mark.parametrize("name", ["sort", "ranks"])
 def test_second_derivatives_are_differences(x64, name):
     gradient = jax.jit(jax.grad(lambda x: OPERATORS[name](x)[0]))
