@@ -1,29 +1,19 @@
 """The command line: its commands, and how any of them can end."""
 
 import gc
+import importlib
 import os
 import signal
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 from cli import console, files
-from cli.compare import compare
-from cli.denoise import denoise
 from cli.errors import ClosedPipeError, CommandError
-from cli.info import info
-from cli.noise import noise
-from cli.normalize import normalize
-from cli.predict import predict
-from cli.quantile import quantile
-from cli.quantize import quantize
-from cli.rank import rank
-from cli.sort import sort
-from cli.sweep import sweep
-from cli.topk import topk
-from cli.train import train
 
 HELP = """Soft sorting of tables, soft median filtering of images, learning by ranks.
 
@@ -50,30 +40,57 @@ Examples:
   softsort denoise photo.png --size 5
 """
 
-# Without rich, --help takes half the time.
+# What each command does, as the first line of its own help says. A command is imported
+# when it is asked for: --help and completion need not wait for all of them.
+COMMANDS = {
+    "rank": "Append the soft rank of each value as {column}_rank.",
+    "sort": "Append each column softly sorted as {column}_sorted.",
+    "topk": "Write the K largest soft values of each column.",
+    "quantile": "Write soft quantiles of each column.",
+    "normalize": "Give each column another distribution, in the same order.",
+    "quantize": "Draw the values of each column to a few levels.",
+    "sweep": "Sort and rank each column at many epsilons.",
+    "denoise": "Take noise out of images with a soft median filter.",
+    "noise": "Spoil an image with noise, to try denoise on.",
+    "compare": "Show what filters make of noise, in one picture and one table.",
+    "train": "Train a small network to classify images, by the soft 0/1 loss or "
+    "cross-entropy.",
+    "predict": "Classify images by a network that was trained by softsort train.",
+    "info": "Show versions, devices, folders and a numerical self-check.",
+}
+
+
+class Commands(TyperGroup):
+    """The commands by name."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = dict.fromkeys(COMMANDS)  # pyright: ignore
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """The command of this name, imported now; None if there is no such."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"cli.{cmd_name}")
+        # Without rich, --help takes half the time.
+        alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+        alone.command(cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_command(alone)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write what each command does."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
 app = typer.Typer(
+    cls=Commands,
     help=HELP,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for function in (
-    rank,
-    sort,
-    topk,
-    quantile,
-    normalize,
-    quantize,
-    sweep,
-    denoise,
-    noise,
-    compare,
-    train,
-    predict,
-    info,
-):
-    app.command()(function)
 
 
 def _show_version(value: bool) -> None:

@@ -74,6 +74,7 @@ def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats
     """The form of the output, if it can be written, before anything is read."""
     numbers.check_format(writing.float_format)
     files.check_output(writing.output, force=writing.force)
+    formats.check_kind(reading.form, path, writing.output)
     came = formats.form_in(path, reading.form, reading.delimiter)
     form = formats.form_out(writing.output, reading.form, came)
     if form.is_binary and writing.float_format:

@@ -53,6 +53,16 @@ def form_in(path: Path | None, kind: str | None, delimiter: str | None) -> Form:
     return _form(named or kind or "csv", delimiter)
 
 
+def check_kind(kind: str | None, path: Path | None, output: Path | None) -> None:
+    """Refuse a --format that no file is left for, as the names of both say another."""
+    named = _kind_of(path), _kind_of(output)
+    if kind is not None and None not in named and kind not in named:
+        raise UsageError(
+            f"--format {kind} is for files whose names do not tell: {path} is "
+            f"{named[0]} and {output} is {named[1]}; leave it out, or rename one"
+        )
+
+
 def form_out(output: Path | None, kind: str | None, came: Form) -> Form:
     """The form of an output: by the extension, or as asked for, or as it came."""
     if output is not None and output.suffix.lower() in FOREIGN:

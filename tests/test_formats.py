@@ -155,6 +155,7 @@ def test_damaged_files_are_one_line(softsort, folder, name, data, code, message)
         (["t.csv", "--encoding", "klingon"], "'klingon' is not known"),
         (["t.csv", "-o", "o.parquet", "--float-format", ".2f"], "is for text"),
         (["t.csv", "--max-memory", "much"], "is not a size"),
+        (["t.csv", "-o", "o.tsv", "--format", "ndjson"], "t.csv is csv and o.tsv is"),
     ],
 )
 def test_options_that_cannot_be(softsort, folder, arguments, message):
@@ -163,6 +164,14 @@ def test_options_that_cannot_be(softsort, folder, arguments, message):
     code, out, err = softsort("rank", "--hard", "-c", "x", *arguments)
     assert (code, out) == (2, b"")
     assert message in err
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_format_that_a_name_tells_too_is_no_contradiction(softsort, folder, kind):
+    (folder / "t.csv").write_bytes(stored("csv"))
+    arguments = ["t.csv", "-c", "x", "-q", "-o", "o.parquet", "--format", kind]
+    assert softsort("rank", "--hard", *arguments) == (0, b"", "")
+    assert pl.read_parquet(folder / "o.parquet")["x_rank"].to_list() == RANKS
 
 
 def test_a_file_that_changes_under_the_command(softsort, folder, monkeypatch):

@@ -1,5 +1,6 @@
 """The command as a process: what it imports, pipes, terminals, signals, its cache."""
 
+import importlib
 import json
 import os
 import pty
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from cli import app
 
 SOFTSORT = [sys.executable, "-c", "import cli.app; cli.app.main()"]
 HEAVY = {
@@ -53,6 +56,13 @@ def test_help_imports_nothing_heavy(arguments):
     assert arguments == ["nope"] or "Usage: softsort" in done.stdout
     modules = json.loads(done.stderr.splitlines()[-1])
     assert {name.partition(".")[0] for name in modules} & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_help_says_what_each_command_does(name):
+    function = getattr(importlib.import_module(f"cli.{name}"), name)
+    first = function.__doc__.partition("\n\n")[0]
+    assert " ".join(first.split()) == app.COMMANDS[name]
 
 
 def test_exact_results_do_not_need_jax(tmp_path):

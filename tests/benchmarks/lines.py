@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from tests.benchmarks.commands import COMMANDS, Commands
 from tests.benchmarks.contestants import (
     ARGSORT,
     GRADIENT,
@@ -107,7 +108,7 @@ def _require(memory: int) -> None:
         )
 
 
-Line: TypeAlias = Race | Peak
+Line: TypeAlias = Race | Peak | Commands
 
 LINES: tuple[Line, ...] = (
     Race(RANKS, ARGSORT, (2**20,), bar=0.8),
@@ -124,4 +125,5 @@ LINES: tuple[Line, ...] = (
     Race(GRADIENT, RANKS, (2**20,), bar=4),
     Race(RANKS, RANKS, (2**24,), bar=16, their_shape=(2**20,)),
     Peak(10**8, bar=3),
+    *COMMANDS,
 )
