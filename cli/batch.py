@@ -74,12 +74,11 @@ def _found(
             if not inside:
                 raise CommandError(f"{path} has no images in it")
             yield from ((each, each.relative_to(path), False) for each in inside)
-        elif _is_pattern(path) and not path.exists():
-            root = _plain_part(path)
-            matches = sorted(root.glob(str(path.relative_to(root))))
+        elif files.is_pattern(path) and not path.exists():
+            matches = files.matches(path)
             if not matches:
                 raise CommandError(f"no image matches {path}")
-            yield from ((m, m.relative_to(root), False) for m in matches if m.is_file())
+            yield from ((*match, False) for match in matches)
         else:
             yield path, Path(path.name), True
 
@@ -90,15 +89,6 @@ def _images_in(folder: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.startswith(".") and Path(name).suffix.lower() in FORMATS:
                 yield Path(where, name)
-
-
-def _plain_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
-    return next(folder for folder in pattern.parents if not _is_pattern(folder))
-
-
-def _is_pattern(path: Path) -> bool:
-    return any(character in str(path) for character in "*?[")
 
 
 def run(todo: Sequence[Job], work: Callable[[Job], None]) -> None:
