@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from cli import console
+from cli import console, files
 from cli.errors import CommandError, UsageError
 from cli.options import Solver
 
@@ -174,25 +174,27 @@ def merged(
 
 def finish(
     engine: Engine,
-    tasks: Mapping[Any, Path],
+    tasks: Mapping[Any, Any],
     what: str,
-    done: Callable[[Path, Any], None],
+    done: Callable[[Any, Any], None],
+    total: int,
     failed: int = 0,
 ) -> None:
-    """Wait for the tasks of files; a failing one is reported and the rest done.
+    """Wait for the tasks that make an `output` of a `path`, and tell which failed.
 
-    So many have failed before; what becomes of the others is given to `done`.
+    The results of the others are given to `done`. Of the total, the rest were done
+    before, or failed.
     """
-    total = len(tasks) + failed
     with console.progress(what, len(tasks)) as step:
         for future in engine.finished(tasks):
             error = future.exception()
             if error is None:
                 done(tasks[future], future.result())
             else:
-                console.error(with_name(error, tasks[future]))
+                console.error(with_name(error, tasks[future].path))
                 failed += 1
             step()
+    files.remove_leftovers({task.output for task in tasks.values() if task.output})
     if failed:
         console.error(f"{failed} of {total} {what} failed")
         raise typer.Exit(1 if failed == total else 3)

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -132,6 +132,15 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what processes that were killed have left of these outputs."""
+    wanted = {path.parent / f".{path.name}" for path in paths}
+    for folder in {path.parent for path in wanted}:
+        for path in folder.glob(".*.tmp"):
+            if path.with_suffix("").with_suffix("") in wanted:
+                path.unlink(missing_ok=True)
 
 
 def discard_stdout() -> None:

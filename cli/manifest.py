@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,28 +35,11 @@ class Manifest:
 
     folder: Path
     options: dict[str, Any]
-    outputs: list[str]  # that this run writes, and may write over
-    inputs: dict[str, list[int]] = field(default_factory=dict)  # that all depend on
+    # Size and time of change of the input of each output that this run may write over.
+    inputs: dict[str, list[int]]
+    whole: bool  # whether each output depends on all inputs
     solved: Any = None  # what was made of all inputs
     entries: dict[str, Entry] = field(default_factory=dict)
-
-    @property
-    def digest(self) -> str:
-        """Of the options."""
-        text = json.dumps([self.options, self.inputs], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def begin(self) -> None:
-        """Write what is known, in place of an older manifest."""
-        head = {
-            "options": self.options,
-            "outputs": self.outputs,
-            "inputs": self.inputs,
-            "solved": self.solved,
-        }
-        lines = [head, *map(asdict, self.entries.values())]
-        with files.open_output(self.folder / NAME, force=True) as stream:
-            stream.writelines(json.dumps(line).encode() + b"\n" for line in lines)
 
     def resume(self, old: Manifest, engine: cluster.Engine) -> None:
         """Take over what is finished, if nothing has changed that it depends on."""
@@ -65,30 +47,60 @@ class Manifest:
             console.note(f"{self.folder}: {change} since it was begun: starting over")
             return
         self.solved = old.solved
-        kept = {name: old.entries[name] for name in self.outputs if name in old.entries}
-        checks = {
-            name: engine.submit(checksum, self.folder.absolute() / name)
-            for name in kept
-        }
-        self.entries = {
+        stamps = {name: tuple(stamp) for name, stamp in self.inputs.items()}
+        kept = {
             name: entry
-            for name, entry in kept.items()
-            if checks[name].result() == entry.checksum
+            for name, entry in old.entries.items()
+            if stamps.get(name) == (entry.size, entry.modified)
         }
+        if changed := len(old.entries.keys() & stamps.keys() - kept.keys()):
+            console.note(
+                f"{self.folder}: {changed} inputs have changed since they were done: "
+                "they are done again"
+            )
+        folder = self.folder.absolute()
+        checks = {name: engine.submit(checksum, folder / name) for name in kept}
+        intact = {
+            n: entry
+            for n, entry in kept.items()
+            if checks[n].result() == entry.checksum
+        }
+        others = old.inputs.keys() - stamps.keys()
+        self.inputs |= {name: old.inputs[name] for name in others}
+        self.entries = intact | {n: e for n, e in old.entries.items() if n in others}
 
     def _change(self, old: Manifest) -> str | None:
         for name in [*self.options, *old.options]:
             before, now = old.options.get(name), self.options.get(name)
             if before != now:
                 return f"{name} was {before} and is {now}"
-        for name in [*self.inputs, *old.inputs]:
+        for name in [*self.inputs, *old.inputs] if self.whole else []:
             if old.inputs.get(name) != self.inputs.get(name):
                 return f"{name} has changed"
         return None
 
-    def add(self, part: str, stamp: tuple[int, int], checksum: str) -> None:
+    @property
+    def digest(self) -> str:
+        """Of the options, and of the inputs if each output depends on them."""
+        text = json.dumps([self.options, self.whole and self.inputs], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def begin(self) -> None:
+        """Write what is known, in place of an older manifest."""
+        head = {
+            "options": self.options,
+            "inputs": self.inputs,
+            "whole": self.whole,
+            "solved": self.solved,
+        }
+        lines = [head, *map(asdict, self.entries.values())]
+        with files.open_output(self.folder / NAME, force=True) as stream:
+            stream.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+
+    def add(self, part: str, checksum: str) -> None:
         """Note that an output is finished."""
-        entry = Entry(part, *stamp, self.digest, checksum)
+        size, modified = self.inputs[part]
+        entry = Entry(part, size, modified, self.digest, checksum)
         self.entries[part] = entry
         try:
             with (self.folder / NAME).open("ab") as stream:
@@ -109,26 +121,23 @@ def read(folder: Path) -> Manifest | None:
     except OSError as error:
         raise CommandError(f"cannot read {folder / NAME}: {error.strerror}") from error
     try:
-        head = json.loads(lines[0])
         # A line that was not written to its end has no line end: it is left out.
-        entries = [Entry(**json.loads(line)) for line in lines[1:-1]]
-        return Manifest(folder, **head, entries={each.part: each for each in entries})
-    except (ValueError, TypeError) as error:
+        head, *entries = map(json.loads, lines[:-1])
+        found = {entry["part"]: Entry(**entry) for entry in entries}
+        return Manifest(folder, **head, entries=found)
+    except (ValueError, TypeError, KeyError) as error:
         raise CommandError(
-            f"{folder / NAME} is damaged: remove it, and what it tells of ({error})"
+            f"{folder / NAME} is damaged: --force to do everything again ({error})"
         ) from error
 
 
-def stamps(paths: Iterable[Path]) -> list[tuple[int, int]]:
-    """Size and time of change of each file."""
-    found = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise CommandError(f"cannot read {path}: {error.strerror}") from error
-        found.append((status.st_size, status.st_mtime_ns))
-    return found
+def stamp(path: Path) -> list[int]:
+    """Size and time of change of a file."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    return [status.st_size, status.st_mtime_ns]
 
 
 def checksum(path: Path) -> str | None:

@@ -173,14 +173,14 @@ def append(
     run = manifest.Manifest(
         parts[0].output.parent,
         _settings(work),
-        [part.name for part in parts],
         {part.name: list(part.stamp) for part in parts},
+        whole=True,
     )
     old = None
     if writing.out_dir is not None and not writing.force:
         old = manifest.read(run.folder)
     for part in parts:
-        if old is None or part.name not in old.outputs:
+        if old is None or part.name not in old.inputs:
             files.check_output(part.output, force=writing.force)
     inputs = [part.path for part in parts]
     with cluster.engine(solver, columnwise.BITS, run.folder, inputs) as engine:
@@ -216,13 +216,14 @@ def _parts(paths: Sequence[Path] | None, work: Work) -> list[Part]:
     if writing.out_dir is not None and not writing.dry_run:
         files.make_folder(writing.out_dir)
     parts = []
-    for path, stamp in zip(found, manifest.stamps(found), strict=True):
+    for path in found:
+        size, modified = manifest.stamp(path)
         output = writing.output or Path(writing.out_dir or "", path.name)
         if work.solver.cluster is not None:  # whose workers are in other folders
             path, output = path.absolute(), output.absolute()
         if output.resolve() == path.resolve():
             raise UsageError(f"{output} is a part itself: name another --out-dir")
-        part = Part(path, output, stamp)
+        part = Part(path, output, (size, modified))
         columnwise.check_spec(part.form(work.reading), writing)
         parts.append(part)
     return parts
@@ -359,14 +360,14 @@ def _evaluate(
         )
     solutions = engine.submit(inparts.decoded, run.solved["solutions"])
     befores = itertools.accumulate(run.solved["kept"], initial=0)
-    wanted, tasks, left = run.solved["columns"], {}, {}
+    wanted, tasks = run.solved["columns"], {}
     for part, before in zip(parts, befores, strict=False):
         if part.name not in run.entries:
             task = engine.submit(work.evaluate, part, wanted, before, solutions)
-            tasks[task], left[part.path] = part.path, part
+            tasks[task] = part
 
-    def done(path: Path, checksum: str) -> None:
+    def done(part: Part, checksum: str) -> None:
         if keeps:
-            run.add(left[path].name, left[path].stamp, checksum)
+            run.add(part.name, checksum)
 
-    cluster.finish(engine, tasks, "parts", done)
+    cluster.finish(engine, tasks, "parts", done, len(parts))
