@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from softsort_core import Solution, Statistics, Summary
 
 SIZE = 1 << 18  # values at a time
+FEW = 100  # values that may be too few to be summarised
 
 # From what was solved, the numbers of a part and how many rows were written before to
 # the results for the part.
@@ -79,28 +80,29 @@ def solved(
     summaries: Mapping[int, Summary], names: Mapping[int, str], solver: Solver
 ) -> dict[int, Solution]:
     """What is solved for each column that has numbers."""
-    import numpy as np
-
     import softsort_core as soft
 
     found = {}
     for column, summary in summaries.items():
         solution = soft.solve(summary, epsilon=solver.epsilon)
         if not max(solution.rank_error, solution.value_error) <= solution.tolerance:
+            count = solution.statistics.count
+            remedy = "choose a larger --epsilon"
+            if count < FEW:
+                remedy = (
+                    f"its {count} values are too few for this: leave out --max-memory, "
+                    "--out-dir and --cluster"
+                )
             raise CommandError(
                 f"column {names[column]!r}: the solver did not converge at epsilon "
-                f"{solver.epsilon:g}; choose a larger --epsilon"
+                f"{solver.epsilon:g}; {remedy}"
             )
-        # As numpy arrays they keep their precision wherever they are sent.
-        found[column] = solution._replace(
-            rank_series=np.asarray(solution.rank_series),
-            value_series=np.asarray(solution.value_series),
-        )
+        found[column] = solution
     return found
 
 
 def encoded(solutions: Mapping[int, Solution]) -> dict[str, Any]:
-    """Solutions as what JSON can hold."""
+    """Solutions as what JSON can hold, and any process can read in its precision."""
     return {
         str(column): solution._asdict()
         | {
@@ -129,15 +131,19 @@ def decoded(texts: Mapping[str, Mapping[str, Any]]) -> dict[int, Solution]:
     }
 
 
-def _text(array: Any) -> list[Any]:
+def _text(series: Any) -> list[Any]:
+    import numpy as np
+
+    array = np.asarray(series)
     return [str(array.dtype), array.shape, base64.b64encode(array.tobytes()).decode()]
 
 
 def _array(text: Sequence[Any]) -> Any:
+    import jax.numpy as jnp
     import numpy as np
 
     dtype, shape, data = text
-    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
+    return jnp.asarray(np.frombuffer(base64.b64decode(data), dtype).reshape(shape))
 
 
 def evaluated(

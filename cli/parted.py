@@ -33,7 +33,7 @@ from cli.options import PartsWriting, Reading, Solver
 if TYPE_CHECKING:
     import numpy as np
 
-    from softsort_core import Solution, Statistics, Summary
+    from softsort_core import Statistics, Summary
 
 # Options that do not change what is written.
 APART = {"cluster", "device", "max_memory", "output", "force", "dry_run", "out_dir"}
@@ -126,11 +126,12 @@ class Work:
         part: Part,
         wanted: Sequence[int],
         before: int,
-        solutions: Mapping[int, Solution],
+        texts: Mapping[str, Any],
     ) -> str | None:
         """Go over a part for the last time, and write it: its checksum."""
         data = self._chosen(part, wanted)
         names = [f"{name}_{self.suffix}" for name in data.names()]
+        solutions = inparts.decoded(texts)
         rows = inparts.evaluated(data, names, self.parted, solutions, before)
         form = part.form(self.reading)
         # Whether it may be replaced was asked at the start: a task can run twice.
@@ -346,6 +347,10 @@ def _merge(*parts: Mapping[int, Any]) -> dict[int, Any]:
     return found
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 def _evaluate(
     engine: cluster.Engine, parts: Sequence[Part], work: Work, run: manifest.Manifest
 ) -> None:
@@ -358,7 +363,8 @@ def _evaluate(
             f"{run.folder}: {len(run.entries)} of {len(parts)} parts are finished "
             "already"
         )
-    solutions = engine.submit(inparts.decoded, run.solved["solutions"])
+    # As a result it goes to each worker once, and from worker to worker.
+    solutions = engine.submit(_same, run.solved["solutions"])
     befores = itertools.accumulate(run.solved["kept"], initial=0)
     wanted, tasks = run.solved["columns"], {}
     for part, before in zip(parts, befores, strict=False):
