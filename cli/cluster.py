@@ -7,10 +7,12 @@ arguments that can be pickled, futures among them, and give futures.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import platform
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as Promise
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 THREADS = min(os.cpu_count() or 1, 8)  # each holds an image, or a block of a table
-PATIENCE = 4.0  # seconds for the scheduler to answer, and again for its workers
+PATIENCE = 4.5  # seconds for the scheduler to answer, and again for its workers
 MERGED = 8  # futures by one task
 # What must be the same on all machines, for tasks to be understood and results equal.
 PACKAGES = ("softsort-cli", "distributed", "jax", "numpy", "polars")
@@ -65,7 +67,7 @@ def engine(
 ) -> Iterator[Engine]:
     """The engine that --cluster asks for: threads, if it was not given.
 
-    Workers must see the folder that is written to, and what is read.
+    Workers must see the folder that is written to, if any, and what is read.
     """
     if solver.cluster is None:
         if not solver.hard:
@@ -81,7 +83,6 @@ def engine(
         return
     with _client(solver.cluster) as client:
         setup = Setup(_versions(), solver, bits)
-        assert folder is not None
         _check_workers(client, setup.versions, folder, inputs)
         yield Workers(client, setup)
 
@@ -256,7 +257,8 @@ def _local(count: int) -> Iterator[Any]:
         n_workers=count,
         threads_per_worker=max((os.cpu_count() or 1) // count, 1),
         host="127.0.0.1",
-        dashboard_address=None,  # pyright: ignore[reportArgumentType]
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
         memory_limit=0,  # as for a command without a cluster
     ) as cluster:
         yield cluster
@@ -282,26 +284,28 @@ def _mismatch(versions: Mapping[str, str]) -> str | None:
 
 
 def _check_workers(
-    client: Client, versions: Mapping[str, str], folder: Path, inputs: Sequence[Path]
+    client: Client,
+    versions: Mapping[str, str],
+    folder: Path | None,
+    inputs: Sequence[Path],
 ) -> None:
     """Refuse workers that cannot do what is asked, before anything is."""
+    deadline = time.monotonic() + PATIENCE
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError as error:
         raise CommandError(
             "--cluster: the scheduler has no workers; start some by `dask worker`"
         ) from error
-    probe = folder / f".softsort-{secrets.token_hex(4)}.probe"
-    try:
-        probe.touch()
-    except OSError as error:
-        raise CommandError(f"cannot write in {folder}: {error.strerror}") from error
     # Each worker is asked for a few inputs only: there may be many.
-    seen = [probe, *inputs[:: max(len(inputs) // 8, 1)]]
+    seen = inputs[:: max(len(inputs) // 8, 1)]
     pool = ThreadPoolExecutor(1)
     try:
-        asked = pool.submit(client.run, _greet, versions, seen, on_error="return")
-        answers: Any = asked.result(PATIENCE)
+        with _probe(folder) as probe:
+            asked = pool.submit(
+                client.run, _greet, versions, probe, seen, on_error="return"
+            )
+            answers: Any = asked.result(deadline - time.monotonic())
     except TimeoutError as error:
         raise CommandError(
             "--cluster: some workers do not answer; look at the scheduler's dashboard, "
@@ -309,7 +313,6 @@ def _check_workers(
         ) from error
     finally:
         pool.shutdown(wait=False)
-        probe.unlink(missing_ok=True)
     for address, answer in sorted(answers.items()):
         if isinstance(answer, ModuleNotFoundError):
             raise CommandError(
@@ -322,16 +325,35 @@ def _check_workers(
             raise CommandError(answer)
 
 
-def _greet(versions: Mapping[str, str], paths: Sequence[Path]) -> str | None:
+@contextmanager
+def _probe(folder: Path | None) -> Iterator[Path | None]:
+    """A file in a folder that shows who sees the folder."""
+    if folder is None:
+        yield None
+        return
+    probe = folder / f".softsort-{secrets.token_hex(4)}.probe"
+    try:
+        probe.touch()
+    except OSError as error:
+        raise CommandError(f"cannot write in {folder}: {error.strerror}") from error
+    try:
+        yield probe
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _greet(
+    versions: Mapping[str, str], probe: Path | None, inputs: Sequence[Path]
+) -> str | None:
     """What keeps this worker from doing its tasks, if anything."""
     if wrong := _mismatch(versions):
         return wrong
-    for path in paths:
+    for path in [probe, *inputs] if probe else inputs:
         if not path.exists():
             return (
                 f"a worker on {platform.node()} cannot see {path.parent}: put it on a "
                 "file system that all workers share"
             )
-    if not os.access(paths[0].parent, os.W_OK):
-        return f"a worker on {platform.node()} cannot write in {paths[0].parent}"
+    if probe and not os.access(probe.parent, os.W_OK):
+        return f"a worker on {platform.node()} cannot write in {probe.parent}"
     return None

@@ -180,11 +180,13 @@ def append(
     old = None
     if writing.out_dir is not None and not writing.force:
         old = manifest.read(run.folder)
-    for part in parts:
+    fresh = writing.dry_run and not run.folder.is_dir()
+    for part in [] if fresh else parts:
         if old is None or part.name not in old.inputs:
             files.check_output(part.output, force=writing.force)
     inputs = [part.path for part in parts]
-    with cluster.engine(solver, columnwise.BITS, run.folder, inputs) as engine:
+    folder = None if writing.dry_run else run.folder
+    with cluster.engine(solver, columnwise.BITS, folder, inputs) as engine:
         if old is not None and not writing.dry_run:
             run.resume(old, engine)
         if run.solved is None:

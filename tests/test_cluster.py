@@ -316,6 +316,15 @@ def test_invalid_cells_of_all_parts_are_told_once(softsort, folder):
     assert (code, "part-1.csv has other columns" in err) == (1, True), err
 
 
+def test_a_dry_run_writes_nothing(softsort, folder, table):
+    arguments = ["rank", "part-*.csv", "-c", "x,y", "--out-dir", "out", "--dry-run"]
+    before = sorted(folder.iterdir())
+    code, _, err = softsort(*arguments)
+    assert code == 0
+    assert "1,000 rows; would write x_rank, y_rank to out" in err
+    assert sorted(folder.iterdir()) == before
+
+
 def test_nothing_of_dask_is_imported_without_a_cluster(folder, table):
     program = (
         "import sys; from cli import app; "

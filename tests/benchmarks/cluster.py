@@ -42,9 +42,8 @@ def run(folder: Path, rows: int) -> tuple[float, float, float, float]:
     output = folder / "out"
     shutil.rmtree(output, ignore_errors=True)
     dask = [sys.executable, "-c", "from dask.__main__ import main; main()"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = subprocess.Popen([*dask, *SCHEDULER], **quiet)
-    workers = subprocess.Popen([*dask, *WORKER], **quiet)
+    scheduler = subprocess.Popen([*dask, *SCHEDULER], stderr=subprocess.DEVNULL)
+    workers = subprocess.Popen([*dask, *WORKER], stderr=subprocess.DEVNULL)
     try:
         while len(children(workers.pid)) < WORKERS:
             time.sleep(0.5)
