@@ -14,6 +14,8 @@ import pytest
 SOFTSORT = [sys.executable, "-c", "import cli.app; cli.app.main()"]
 HEAVY = {
     "PIL",
+    "dask",
+    "distributed",
     "filters",
     "flax",
     "imagecodecs",
