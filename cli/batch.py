@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import typer
-
-from cli import console, files
+from cli import cluster, console, files, manifest
 from cli.errors import CommandError, UsageError
 from cli.images import FORMATS
-from cli.options import BatchWriting
-
-WORKERS = min(os.cpu_count() or 1, 8)  # each holds an image in memory
+from cli.options import BatchWriting, Solver
 
 
 @dataclass(frozen=True)
@@ -74,12 +70,11 @@ def _found(
             if not inside:
                 raise CommandError(f"{path} has no images in it")
             yield from ((each, each.relative_to(path), False) for each in inside)
-        elif _is_pattern(path) and not path.exists():
-            root = _plain_part(path)
-            matches = sorted(root.glob(str(path.relative_to(root))))
+        elif files.is_pattern(path) and not path.exists():
+            matches = files.matches(path)
             if not matches:
                 raise CommandError(f"no image matches {path}")
-            yield from ((m, m.relative_to(root), False) for m in matches if m.is_file())
+            yield from ((*match, False) for match in matches)
         else:
             yield path, Path(path.name), True
 
@@ -92,39 +87,103 @@ def _images_in(folder: Path) -> Iterator[Path]:
                 yield Path(where, name)
 
 
-def _plain_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
-    return next(folder for folder in pattern.parents if not _is_pattern(folder))
+@dataclass(frozen=True)
+class Plan:
+    """What is done to images, and where; `work` can be sent to other machines."""
+
+    work: Callable[[Job], None]
+    options: dict[str, Any]  # what the results depend on besides the images
+    solver: Solver
+    bits: str
+    writing: BatchWriting
 
 
-def _is_pattern(path: Path) -> bool:
-    return any(character in str(path) for character in "*?[")
-
-
-def run(todo: Sequence[Job], work: Callable[[Job], None]) -> None:
+def run(todo: Sequence[Job], plan: Plan) -> None:
     """Do all jobs, several at a time; a failing one is reported and the rest done."""
-    if len(todo) == 1:
-        work(todo[0])
-        return
-    failures = 0
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        with console.progress("images", len(todo)) as step:
-            futures = {pool.submit(work, job): job for job in todo}
-            for future in as_completed(futures):
-                error = future.exception()
-                if error is not None:
-                    console.error(_with_name(error, futures[future].path))
-                    failures += 1
-                step()
-    finally:
-        # Interrupted, it ends when the images in work are written.
-        pool.shutdown(cancel_futures=True)
-    if failures:
-        console.error(f"{failures} of {len(todo)} images failed")
-        raise typer.Exit(1 if failures == len(todo) else 3)
+    alone = plan.solver.cluster is None and len(todo) == 1
+    if alone:
+        _prepare(todo[0], plan.writing, force=plan.writing.force)
+    if plan.solver.cluster is not None:
+        todo = [_everywhere(job) for job in todo]
+    folder = plan.writing.out_dir or _folder(todo)
+    if plan.writing.out_dir is not None:
+        files.make_folder(folder)
+    inputs = [job.path for job in todo]
+    with cluster.engine(plan.solver, plan.bits, folder.absolute(), inputs) as engine:
+        if alone:
+            plan.work(todo[0])
+        else:
+            _run(engine, todo, plan)
 
 
-def _with_name(error: BaseException, path: Path) -> str:
-    text = str(error) or type(error).__name__
-    return text if str(path) in text else f"{path}: {text}"
+def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan) -> None:
+    writing, folder = plan.writing, plan.writing.out_dir or Path()
+    keeps = writing.out_dir is not None and plan.solver.cluster is not None
+    old = manifest.read(folder) if keeps and not writing.force else None
+    ready, stamps, failed = {}, {}, 0
+    for job in todo:
+        name = os.path.relpath(job.output or "", folder)
+        own = old is not None and name in old.inputs
+        try:
+            _prepare(job, writing, force=writing.force or own)
+            if keeps:
+                stamps[name] = manifest.stamp(job.path)
+            ready[job] = name
+        except CommandError as error:
+            console.error(cluster.with_name(error, job.path))
+            failed += 1
+    run = None
+    if stamps:
+        run = manifest.Manifest(folder, plan.options, stamps, whole=False)
+        if old is not None:
+            run.resume(old, engine)
+        run.begin()
+    work = engine.submit(_same, plan.work)  # each worker gets it once
+    tasks = {}
+    for job, name in ready.items():
+        if run is None or name not in run.entries:
+            tasks[engine.submit(_noting, work, job, keeps)] = job
+    if done := len(ready) - len(tasks):
+        console.note(f"{folder}: {done} of {len(todo)} images are done already")
+
+    def finished(job: Job, result: tuple[list[str], str | None]) -> None:
+        notes, checksum = result
+        for note in notes:
+            console.note(note)
+        if run is not None and checksum is not None:
+            run.add(ready[job], checksum)
+
+    cluster.finish(engine, tasks, "images", finished, len(todo), failed)
+
+
+def _prepare(job: Job, writing: BatchWriting, *, force: bool) -> None:
+    """Refuse an output that must not be written, and make its folder."""
+    if writing.out_dir is not None and job.output is not None:
+        files.make_folder(job.output.parent)
+    files.check_output(job.output, force=force)
+
+
+def _everywhere(job: Job) -> Job:
+    """A job whose paths are the same wherever it is done."""
+    if files.is_stream(job.path) or files.is_stream(job.output):
+        raise UsageError("--cluster: workers see no standard input or output")
+    assert job.output is not None
+    return Job(job.path.absolute(), job.output.absolute())
+
+
+def _folder(todo: Sequence[Job]) -> Path:
+    """One that is written to."""
+    return next((job.output.parent for job in todo if job.output), Path())
+
+
+def _same(work: Callable[[Job], None]) -> Callable[[Job], None]:
+    return work
+
+
+def _noting(
+    work: Callable[[Job], None], job: Job, keeps: bool
+) -> tuple[list[str], str | None]:
+    """Do a job: what there is to say of it, and the checksum of its output."""
+    with console.held() as notes:
+        work(job)
+    return notes, manifest.checksum(job.output) if keeps and job.output else None

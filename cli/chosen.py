@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,6 +22,7 @@ SAMPLE = 1000  # rows that tell a column of text from one of numbers
 # Bytes a value takes: itself, while columns are put together and solved a copy, what
 # is solved, and the result.
 VALUE = 32
+FATES = {"skip": "left out", "null": "treated as absent"}  # of invalid cells
 
 
 @dataclass
@@ -40,6 +41,15 @@ class Tally:
         self.present += part.height - found.absent - len(found.invalid)
         self.absent += found.absent
         self.invalid += len(found.invalid)
+
+    def __add__(self, other: Tally) -> Tally:
+        """What the cells of two parts of a column say."""
+        return Tally(
+            self.present + other.present,
+            self.absent + other.absent,
+            self.invalid + other.invalid,
+            self.first or other.first,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,11 +88,8 @@ class Chosen:
     def reread(self) -> Iterator[tuple[tables.Part, dict[int, np.ndarray], Kept]]:
         """The table once more, its numbers, and which rows are in the output."""
         for part in self.table.parts():
-            found, kept = parse(part, self.columns), None
-            if self.on_invalid == "skip":
-                kept = _without([each.invalid for each in found.values()], part.height)
-                for each in found.values():
-                    each.values[~kept] = float("nan")
+            found = parse(part, self.columns)
+            kept = skip(found, part.height, self.on_invalid)
             yield part, {column: each.values for column, each in found.items()}, kept
 
 
@@ -92,6 +99,16 @@ def parse(part: tables.Part, wanted: Sequence[int]) -> dict[int, numbers.Numbers
     return {
         column: numbers.parse(cell) for column, cell in zip(wanted, cells, strict=True)
     }
+
+
+def skip(found: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
+    """Which rows are in the output; the numbers of the others become NaN."""
+    if on_invalid != "skip":
+        return None
+    kept = _without([each.invalid for each in found.values()], height)
+    for each in found.values():
+        each.values[~kept] = float("nan")
+    return kept
 
 
 def read(path: Path | None, reading: Reading, criterion: str | None = None) -> Chosen:
@@ -117,11 +134,11 @@ def survey(path: Path | None, reading: Reading, criterion: str | None = None) ->
         if criterion is None
         else columns.choose_one(criterion, table.names, "--by-column")
     )
-    candidates = wanted or _candidates(table, excluded | set(keys.columns))
+    candidates = wanted or candidates_of(table, excluded | set(keys.columns))
     used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
     seen = _pass(table, used, keys, reading.allowed())
     if wanted is None:
-        candidates = _numeric(table, candidates, seen, reading.on_invalid)
+        candidates = numeric(table, candidates, seen.tallies, reading.on_invalid)
     used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
     skipped = _judge(table, used, seen, reading.on_invalid)
     values = seen.columns(used, skipped)
@@ -190,7 +207,7 @@ def _keys(table: tables.Table, reading: Reading) -> Keys:
     return Keys([columns.choose_one(name, table.names, "--by") for name in names])
 
 
-def _candidates(table: tables.Table, excluded: set[int]) -> list[int]:
+def candidates_of(table: tables.Table, excluded: set[int]) -> list[int]:
     """Columns that may be numeric, by their first rows."""
     wanted = [column for column in range(len(table.names)) if column not in excluded]
     part = next(part for part in table.parts(wanted) if part.height)
@@ -203,13 +220,16 @@ def _candidates(table: tables.Table, excluded: set[int]) -> list[int]:
     ]
 
 
-def _numeric(
-    table: tables.Table, candidates: Sequence[int], seen: Seen, on_invalid: str
+def numeric(
+    table: tables.Table,
+    candidates: Sequence[int],
+    tallies: Mapping[int, Tally],
+    on_invalid: str,
 ) -> list[int]:
     """The columns whose every cell is a number or absent, with at least one number."""
     found = []
     for column in candidates:
-        tally = seen.tallies[column]
+        tally = tallies[column]
         if tally.present < max(tally.invalid, 1):
             continue
         if tally.invalid and on_invalid == "error":
@@ -247,8 +267,25 @@ def _judge(
     """Report absent and invalid cells; return the rows to leave out."""
     import numpy as np
 
-    tallies = {column: seen.tallies[column] for column in used}
-    wrong = [column for column, tally in tallies.items() if tally.invalid]
+    wrong = judge(table, used, seen.tallies, on_invalid)
+    if not wrong:
+        return np.zeros(0, np.int64)
+    rows = np.unique(np.concatenate([part for c in wrong for part in seen.invalid[c]]))
+    console.note(
+        f"{table.source}: rows with a cell that is not a number: {len(rows)}, "
+        f"{FATES[on_invalid]}"
+    )
+    return rows if on_invalid == "skip" else rows[:0]
+
+
+def judge(
+    table: tables.Table,
+    used: Sequence[int],
+    tallies: Mapping[int, Tally],
+    on_invalid: str,
+) -> list[int]:
+    """Report absent cells, refuse invalid ones; return the columns that have some."""
+    wrong = [column for column in used if tallies[column].invalid]
     if wrong and on_invalid == "error":
         raise CommandError(
             f"{table.source}, column {table.names[wrong[0]]!r}, "
@@ -256,23 +293,16 @@ def _judge(
             "--on-invalid"
         )
     absent = [
-        f"{tally.absent} in {table.names[column]!r}"
-        for column, tally in tallies.items()
-        if tally.absent
+        f"{tallies[column].absent} in {table.names[column]!r}"
+        for column in used
+        if tallies[column].absent
     ]
     if absent:
         more = f" and {len(absent) - 8} more columns" if len(absent) > 8 else ""
         console.note(
             f"{table.source}: absent cells left out: {', '.join(absent[:8])}{more}"
         )
-    if not wrong:
-        return np.zeros(0, np.int64)
-    rows = np.unique(np.concatenate([part for c in wrong for part in seen.invalid[c]]))
-    fate = "left out" if on_invalid == "skip" else "treated as absent"
-    console.note(
-        f"{table.source}: rows with a cell that is not a number: {len(rows)}, {fate}"
-    )
-    return rows if on_invalid == "skip" else rows[:0]
+    return wrong
 
 
 def _without(rows: Sequence[np.ndarray], height: int) -> np.ndarray:

@@ -48,6 +48,7 @@ def append(
     They go to the rows of those numbers, or `from_top` to the first rows. Before they
     are written, `look` sees them.
     """
+    refuse_cluster(solver)
     form = check(path, reading, writing)
     whole = reading.by or look or not operator.parted
     data = (chosen.read if whole else chosen.survey)(path, reading)
@@ -70,16 +71,32 @@ def append(
     results.write_appended(data.table, rows, form, writing)
 
 
+def refuse_cluster(solver: Solver) -> None:
+    """Refuse a cluster for what needs all numbers together."""
+    if solver.cluster is not None:
+        raise UsageError(
+            "--cluster: only rank and sort of whole columns, and denoise, can use a "
+            "cluster; leave it out, and SOFTSORT_CLUSTER"
+        )
+
+
 def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats.Form:
     """The form of the output, if it can be written, before anything is read."""
-    numbers.check_format(writing.float_format)
+    if path is not None and files.is_pattern(path) and not path.exists():
+        raise UsageError(f"{path}: only rank and sort take a table in many parts")
     files.check_output(writing.output, force=writing.force)
     formats.check_kind(reading.form, path, writing.output)
     came = formats.form_in(path, reading.form, reading.delimiter)
     form = formats.form_out(writing.output, reading.form, came)
+    check_spec(form, writing)
+    return form
+
+
+def check_spec(form: formats.Form, writing: TableWriting) -> None:
+    """Refuse a --float-format that is wrong, or that the form has no use for."""
+    numbers.check_format(writing.float_format)
     if form.is_binary and writing.float_format:
         raise UsageError(f"--float-format is for text, not for {form.kind}")
-    return form
 
 
 def result_names(
@@ -239,6 +256,7 @@ def summarise(
     """Write a table of the columns `{column}_{suffix}` alone, group keys first."""
     import numpy as np
 
+    refuse_cluster(solver)
     form = check(path, reading, writing)
     data = chosen.read(path, reading)
     names = [f"{name}_{suffix}" for name in data.names()]

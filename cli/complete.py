@@ -24,7 +24,8 @@ def columns(ctx: Any, incomplete: str) -> list[str]:
     # An option that still lacks its value leaves the file among what is not parsed, and
     # what comes behind the cursor is known to the shell alone.
     line = os.environ.get("COMP_WORDS", "").split()[1:]
-    words = [ctx.params.get("file"), *ctx.args, *line]
+    given = [ctx.params.get("file"), *(ctx.params.get("tables") or [])]
+    words = [*given, *ctx.args, *line]
     file = next((Path(word) for word in words if word and Path(word).is_file()), None)
     if file is None:
         return []

@@ -12,10 +12,26 @@ quiet = False
 verbose = False
 
 
+_held = threading.local()  # the notes of a thread whose notes are held
+
+
 def note(message: str) -> None:
     """Tell what a reader of the result should know, unless --quiet."""
-    if not quiet:
+    notes: list[str] | None = getattr(_held, "notes", None)
+    if notes is not None:
+        notes.append(message)
+    elif not quiet:
         _print(f"softsort: {message}")
+
+
+@contextmanager
+def held() -> Iterator[list[str]]:
+    """Keep the notes of this thread for who can tell them."""
+    _held.notes = []
+    try:
+        yield _held.notes
+    finally:
+        _held.notes = None
 
 
 def silence_libraries() -> None:

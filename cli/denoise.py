@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,6 +18,7 @@ from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command,
 if TYPE_CHECKING:
     import numpy as np
 
+    from cli import windows
     from cli.images import Picture
 
 AUTO_SIZES = (3, 5, 7)
@@ -82,7 +83,7 @@ def denoise(
       softsort denoise noisy.png --size auto --epsilon auto
       softsort denoise -r scans --out-dir clean --skip-existing
     """
-    from cli import runtime, windows
+    from cli import windows
 
     sizes = AUTO_SIZES if shape.size == "auto" else ()
     window = windows.read(replace(shape, size=None) if sizes else shape)
@@ -98,52 +99,89 @@ def denoise(
     if not todo:
         console.note("all images are done already")
         return
-    start = runtime.filter_operator(solver, BITS)
+    # On a cluster an image may be done again, if a worker is lost.
+    again = replace(writing, force=writing.force or solver.cluster is not None)
+    work = Filtering(window, sizes, quantile, iterations, border, limit, solver, again)
+    options = asdict(shape) | asdict(solver) | {"strip": writing.strip}
+    options |= {"quantile": quantile, "iterations": iterations, "border": border}
+    del options["cluster"], options["device"]
+    batch.run(todo, batch.Plan(work, options, solver, BITS, writing))
 
-    @cache
-    def program(size: tuple[int, int]) -> Callable[..., np.ndarray]:
-        settings = window.settings() | {"size": size, "q": quantile, "border": border}
-        if solver.hard:
-            return lambda values, _: start(values, **settings)
 
-        def once(values: np.ndarray, epsilon: float) -> np.ndarray:
-            return start(values, epsilon=epsilon, **settings)
+@dataclass(frozen=True, eq=False)
+class Filtering:
+    """What is done to each image."""
 
-        return shapes.shared(once, size, border)
+    window: windows.Window
+    sizes: Sequence[int]  # to choose from
+    quantile: float
+    iterations: int
+    border: str
+    limit: int
+    solver: Solver
+    writing: BatchWriting
 
-    def tuned(values: np.ndarray, source: str) -> tuple[float, tuple[int, int]]:
+    def __call__(self, job: batch.Job) -> None:
+        """Filter an image."""
+        if not self.solver.hard and large.is_large(job, self.limit):
+            _strip_by_strip(job, self.strips, self.solver, self.writing)
+        else:
+            _one(job, self.tuned, self.apply, self.solver, self.writing)
+
+    def tuned(self, values: np.ndarray, source: str) -> tuple[float, tuple[int, int]]:
         """The epsilon and the window for an image."""
-        if solver.epsilon != AUTO:
-            return solver.epsilon, window.size
+        if self.solver.epsilon != AUTO:
+            return self.solver.epsilon, self.window.size
         from filters import choose
 
-        best = choose(values, sizes=sizes or (window.size,), q=quantile, border=border)
+        best = choose(
+            values,
+            sizes=self.sizes or (self.window.size,),
+            q=self.quantile,
+            border=self.border,
+        )
         across = f"{best.size[1]}x{best.size[0]}"
         console.note(f"{source}: epsilon {best.epsilon:g}, window {across}")
         return best.epsilon, best.size
 
-    def apply(values: np.ndarray, epsilon: float, size: tuple[int, int]) -> np.ndarray:
-        for _ in range(iterations):
-            values = program(size)(values, epsilon)
+    def apply(
+        self, values: np.ndarray, epsilon: float, size: tuple[int, int]
+    ) -> np.ndarray:
+        """An image, or a frame of one, filtered."""
+        for _ in range(self.iterations):
+            values = _program(self, size)(values, epsilon)
         return values
 
-    def strips(rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
+    def strips(self, rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
+        """A large image filtered strip by strip."""
+        from cli import runtime
+
         middle = max(rows.shape[0] // 2 - 256, 0)
-        epsilon, size = tuned(rows[middle : middle + 512], rows.source)
-        settings = window.settings() | {"iterations": iterations, "border": border}
-        settings |= {"epsilon": epsilon, "size": size, "memory": limit - large.OVERHEAD}
-        return runtime.strips_operator(solver, BITS)(rows, q=quantile, **settings)
+        epsilon, size = self.tuned(rows[middle : middle + 512], rows.source)
+        settings = self.window.settings() | {"q": self.quantile, "border": self.border}
+        settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
+        settings |= {"memory": self.limit - large.OVERHEAD}
+        yield from runtime.strips_operator(self.solver, BITS)(rows, **settings)
 
-    def work(job: batch.Job) -> None:
-        if writing.out_dir is not None and job.output is not None:
-            files.make_folder(job.output.parent)
-        files.check_output(job.output, force=writing.force)
-        if not solver.hard and large.is_large(job, limit):
-            _strip_by_strip(job, strips, solver, writing)
-        else:
-            _one(job, tuned, apply, solver, writing)
 
-    batch.run(todo, work)
+@lru_cache(maxsize=16)
+def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray]:
+    """The filter with a window of this size, the same for all images."""
+    from cli import runtime
+
+    settings = work.window.settings() | {
+        "size": size,
+        "q": work.quantile,
+        "border": work.border,
+    }
+    start = runtime.filter_operator(work.solver, BITS)
+    if work.solver.hard:
+        return lambda values, _: start(values, **settings)
+
+    def once(values: np.ndarray, epsilon: float) -> np.ndarray:
+        return start(values, epsilon=epsilon, **settings)
+
+    return shapes.shared(once, size, work.border)
 
 
 def _one(

@@ -1,9 +1,10 @@
 """Bytes in and bytes out: files, pipes, and outputs that are whole or absent."""
 
 import os
+import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +46,18 @@ def read_bytes(path: Path | None) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path has wildcards."""
+    return any(character in str(path) for character in "*?[")
+
+
+def matches(pattern: Path) -> list[tuple[Path, Path]]:
+    """The files that match a pattern, and where each is from its first wildcard on."""
+    root = next(folder for folder in pattern.parents if not is_pattern(folder))
+    found = sorted(root.glob(str(pattern.relative_to(root))))
+    return [(path, path.relative_to(root)) for path in found if path.is_file()]
 
 
 def make_folder(path: Path) -> None:
@@ -108,7 +121,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     # The file behind a link is replaced, not the link; and the new file appears in
     # the same folder, because a rename cannot cross file systems.
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # Its own name, because processes on several machines may write one file.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     stream = temporary.open("xb")
     try:
         with stream:
@@ -118,6 +132,15 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what processes that were killed have left of these outputs."""
+    wanted = {path.parent / f".{path.name}" for path in paths}
+    for folder in {path.parent for path in wanted}:
+        for path in folder.glob(".*.tmp"):
+            if path.with_suffix("").with_suffix("") in wanted:
+                path.unlink(missing_ok=True)
 
 
 def discard_stdout() -> None:

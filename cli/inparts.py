@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cli import chosen, console, results
@@ -13,43 +14,161 @@ from cli.options import Solver
 if TYPE_CHECKING:
     import numpy as np
 
-    from softsort_core import Solution
+    from softsort_core import Solution, Statistics, Summary
 
 SIZE = 1 << 18  # values at a time
+FEW = 100  # values that may be too few to be summarised
 
 # From what was solved, the numbers of a part and how many rows were written before to
 # the results for the part.
 Parted: TypeAlias = "Callable[[Solution, np.ndarray, range], np.ndarray]"
 
 
+def check(solver: Solver) -> None:
+    """Refuse what cannot be done in parts."""
+    if solver.hard or solver.squash == "none":
+        raise UsageError(
+            "--hard and --squash none need all numbers together, in one process: leave "
+            "them out, or --max-memory, --out-dir and --cluster"
+        )
+
+
 def rows(
     data: chosen.Chosen, names: Sequence[str], parted: Parted, solver: Solver
 ) -> Iterator[results.Rows]:
     """The table part by part, with its part of the results."""
-    import numpy as np
-
-    if solver.hard or solver.squash == "none":
-        raise UsageError(
-            "--hard and --squash none need all numbers together: allow more by "
-            "--max-memory"
-        )
+    check(solver)
     console.note(
         f"note: {data.height:,} rows are more than --max-memory allows to keep: the "
         "file is read in several passes"
     )
-    solutions = _solutions(data, solver)
-    before = 0
+    statistics = described(found for _, found, _ in data.reread())
+    summaries = summarised(data, statistics, solver.epsilon)
+    names_of = dict(zip(data.columns, data.names(), strict=True))
+    solutions = solved(summaries, names_of, solver)
+    return evaluated(data, names, parted, solutions, 0)
+
+
+def described(pieces: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
+    """The statistics of each column that has numbers."""
+    import softsort_core as soft
+
+    found = {}
+    for column, values, there in _chunks(pieces):
+        known = found.get(column)
+        some = replace(soft.describe(values, _weights(values, there)), count=there)
+        found[column] = soft.merge(known, some) if known else some
+    return found
+
+
+def summarised(
+    data: chosen.Chosen, statistics: Mapping[int, Statistics], epsilon: float
+) -> dict[int, Summary]:
+    """The summary of each column that has numbers, by statistics of the whole."""
+    import softsort_core as soft
+
+    found: dict[int, Summary] = {}
+    for column, values, there in _chunks(each for _, each, _ in data.reread()):
+        weights = _weights(values, there)
+        some = soft.summarise(values, statistics[column], weights, epsilon=epsilon)
+        known = found.get(column)
+        found[column] = soft.merge(known, some) if known else some
+    return found
+
+
+def solved(
+    summaries: Mapping[int, Summary], names: Mapping[int, str], solver: Solver
+) -> dict[int, Solution]:
+    """What is solved for each column that has numbers."""
+    import softsort_core as soft
+
+    found = {}
+    for column, summary in summaries.items():
+        solution = soft.solve(summary, epsilon=solver.epsilon)
+        if not max(solution.rank_error, solution.value_error) <= solution.tolerance:
+            count = solution.statistics.count
+            remedy = "choose a larger --epsilon"
+            if count < FEW:
+                remedy = (
+                    f"its {count} values are too few for this: leave out --max-memory, "
+                    "--out-dir and --cluster"
+                )
+            raise CommandError(
+                f"column {names[column]!r}: the solver did not converge at epsilon "
+                f"{solver.epsilon:g}; {remedy}"
+            )
+        found[column] = solution
+    return found
+
+
+def encoded(solutions: Mapping[int, Solution]) -> dict[str, Any]:
+    """Solutions as what JSON can hold, and any process can read in its precision."""
+    return {
+        str(column): solution._asdict()
+        | {
+            "statistics": asdict(solution.statistics),
+            "rank_series": _text(solution.rank_series),
+            "value_series": _text(solution.value_series),
+        }
+        for column, solution in solutions.items()
+    }
+
+
+def decoded(texts: Mapping[str, Mapping[str, Any]]) -> dict[int, Solution]:
+    """Solutions from what JSON holds."""
+    import softsort_core as soft
+
+    return {
+        int(column): soft.Solution(
+            **{
+                **text,
+                "statistics": soft.Statistics(**text["statistics"]),
+                "rank_series": _array(text["rank_series"]),
+                "value_series": _array(text["value_series"]),
+            }
+        )
+        for column, text in texts.items()
+    }
+
+
+def _text(series: Any) -> list[Any]:
+    import numpy as np
+
+    array = np.asarray(series)
+    return [str(array.dtype), array.shape, base64.b64encode(array.tobytes()).decode()]
+
+
+def _array(text: Sequence[Any]) -> Any:
+    import jax.numpy as jnp
+    import numpy as np
+
+    dtype, shape, data = text
+    return jnp.asarray(np.frombuffer(base64.b64decode(data), dtype).reshape(shape))
+
+
+def evaluated(
+    data: chosen.Chosen,
+    names: Sequence[str],
+    parted: Parted,
+    solutions: Mapping[int, Solution],
+    before: int,
+) -> Iterator[results.Rows]:
+    """The table part by part, with its part of the results.
+
+    So many rows of results were written before.
+    """
+    import numpy as np
+
     for part, values, kept in data.reread():
         count = part.height if kept is None else int(kept.sum())
         places = range(before, before + count)
         before += count
         found = {}
         for name, column in zip(names, data.columns, strict=True):
-            solution = solutions[column]
-            if solution is None:
+            if column not in solutions:
                 found[name] = np.full(part.height, np.nan)
                 continue
-            result = parted(solution, values[column], places)
+            result = parted(solutions[column], values[column], places)
             if len(result) < part.height:  # results for the first rows that are kept
                 filled = np.full(part.height, np.nan)
                 room = np.arange(part.height) if kept is None else np.flatnonzero(kept)
@@ -59,55 +178,53 @@ def rows(
         yield part, found, kept
 
 
-def _solutions(data: chosen.Chosen, solver: Solver) -> dict[int, Solution | None]:
-    import softsort_core as soft
+def _chunks(
+    pieces: Iterable[Mapping[int, np.ndarray]],
+) -> Iterator[tuple[int, np.ndarray, int]]:
+    """The numbers of each column, by as many at a time, for what jax has compiled.
 
-    wholes = {}
-    for column, values in _chunks(data):
-        described = soft.describe(values)
-        known = wholes.get(column)
-        wholes[column] = soft.merge(known, described) if known else described
-    summaries: dict[int, Any] = {}
-    summarise = functools.partial(soft.summarise, epsilon=solver.epsilon)
-    for column, values in _chunks(data):
-        summary = summarise(values, wholes[column])
-        known = summaries.get(column)
-        summaries[column] = soft.merge(known, summary) if known else summary
-    solved: dict[int, Solution | None] = {}
-    for name, column in zip(data.names(), data.columns, strict=True):
-        solution = None
-        if column in summaries:
-            solution = soft.solve(summaries[column], epsilon=solver.epsilon)
-            if not max(solution.rank_error, solution.value_error) <= solution.tolerance:
-                raise CommandError(
-                    f"column {name!r}: the solver did not converge at epsilon "
-                    f"{solver.epsilon:g}; choose a larger --epsilon"
-                )
-        solved[column] = solution
-    return solved
-
-
-def _chunks(data: chosen.Chosen) -> Iterator[tuple[int, np.ndarray]]:
-    """The numbers of each column, by as many at a time, for what jax has compiled."""
+    The last are repeated to be as many; how many there really are comes with them.
+    """
     import numpy as np
 
-    rest = {column: np.zeros(0) for column in data.columns}
-    for _, found, _ in data.reread():
+    rest: dict[int, np.ndarray] = {}
+    for found in pieces:
         for column, values in found.items():
-            held = np.concatenate([rest[column], values[~np.isnan(values)]])
+            held = np.concatenate(
+                [rest.get(column, values[:0]), values[~np.isnan(values)]]
+            )
             whole = len(held) - len(held) % SIZE
             for start in range(0, whole, SIZE):
-                yield column, held[start : start + SIZE]
+                yield column, held[start : start + SIZE], SIZE
             rest[column] = held[whole:]
     for column, values in rest.items():
         if len(values):
-            yield column, values
+            yield column, np.resize(values, SIZE), len(values)
 
 
-def sorted_values(solution: Solution, places: range, count: int) -> np.ndarray:
+def _weights(values: np.ndarray, there: int) -> np.ndarray | None:
+    """One for each of the values that are there, zero for those repeated."""
+    import numpy as np
+
+    if there == len(values):
+        return None
+    return (np.arange(len(values)) < there).astype(values.dtype)
+
+
+def ranks(
+    solution: Solution, values: np.ndarray, places: range, *, start: int = 0
+) -> np.ndarray:
+    """The ranks of some of the values, from `start`, whatever their places."""
+    del places
+    return elementwise(solution.ranks, values) + start
+
+
+def sorted_values(solution: Solution, values: np.ndarray, places: range) -> np.ndarray:
     """The sorted values at these places, as far as there are any."""
     import numpy as np
 
+    del values
+    count = solution.statistics.count
     # Always as many at a time, for what jax has compiled, from the last place back.
     parts = [np.zeros(0)]
     for start in range(places.start, min(places.stop, count), SIZE):

@@ -67,6 +67,15 @@ Table = Annotated[
         "nothing for standard input.",
     ),
 ]
+Tables = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="FILES",
+        help="CSV, TSV, PSV, NDJSON, Parquet or Arrow, and .gz and .zst of them; - or "
+        "nothing for standard input. Several, or a quoted pattern, are parts of one "
+        "table: give --out-dir.",
+    ),
+]
 Plot = Annotated[
     Path | None,
     option(
@@ -175,6 +184,17 @@ class Device(Place):
 @dataclass(frozen=True)
 class Solver(Device, Softness):
     """How soft, and where it is computed."""
+
+    cluster: Annotated[
+        str | None,
+        option(
+            "--cluster",
+            metavar="ADDRESS|FILE|local[:N]",
+            show_default="this process",
+            help="Compute on a cluster of Dask: the tcp:// address of its scheduler, "
+            "or its scheduler file, or N processes on this machine.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -428,6 +448,21 @@ class Appending(TableWriting):
         bool,
         option("--replace", help="Overwrite columns that have the name of a result."),
     ] = False
+
+
+@dataclass(frozen=True)
+class PartsWriting(Appending):
+    """The same for a table in one or many parts."""
+
+    out_dir: Annotated[
+        Path | None,
+        option(
+            "--out-dir",
+            metavar="FOLDER",
+            help="Write each part here, under its name. A second run leaves out the "
+            "parts that are finished.",
+        ),
+    ] = None
 
 
 def command(function: Callable[..., None], talk: type = Talk) -> Callable[..., None]:

@@ -44,6 +44,7 @@ def quantile(
 
     from cli import chosen, columnwise, results, runtime
 
+    columnwise.refuse_cluster(solver)
     levels = _levels(quantiles)
     quantile = runtime.operator("quantile", solver, columnwise.BITS)
     form = columnwise.check(file, reading, writing)

@@ -3,12 +3,12 @@
 from typing import Annotated, Any
 
 from cli.errors import UsageError
-from cli.options import Appending, Plot, Reading, Solver, Table, command, option
+from cli.options import PartsWriting, Plot, Reading, Solver, Tables, command, option
 
 
 @command
 def rank(
-    file: Table = None,
+    tables: Tables = None,
     *,
     start: Annotated[
         int, option("--start", help="The rank of the smallest value.")
@@ -24,21 +24,29 @@ def rank(
     plot: Plot = None,
     solver: Solver,
     reading: Reading,
-    writing: Appending,
+    writing: PartsWriting,
 ) -> None:
     """Append the soft rank of each value as {column}_rank.
 
     Ranks ascend. Absent cells (empty, NA, NaN) get no rank, and the others are ranked
     among themselves.
 
-    Example:
+    Examples:
       softsort rank prices.csv -c price,qty --start 1 -o ranked.csv
+      softsort rank 'part-*.parquet' -c price --out-dir ranked --cluster local:4
     """
     from dataclasses import replace
+    from functools import partial
 
-    from cli import columnwise, hard, plots
+    from cli import columnwise, hard, inparts, parted, plots
     from cli import explain as explaining
 
+    if parted.wanted(tables, solver, writing):
+        if explain or plot is not None:
+            raise UsageError("--explain and --plot are for one table, in this process")
+        ranks = partial(inparts.ranks, start=start)
+        parted.append(tables, "rank", ranks, solver, reading, writing)
+        return
     plots.check(plot, force=writing.force)
     if plot is not None and reading.by:
         raise UsageError("--plot draws whole columns: leave out --by")
@@ -60,11 +68,14 @@ def rank(
                 labels = "{}", "rank of {}"
                 plots.hard_against_soft(plot, lines, labels, force=writing.force)
 
+    file = parted.only(tables)
     watch = look if explain or plot is not None else None
     columnwise.append(file, "rank", operator, solver, reading, writing, look=watch)
 
 
 def _operator(solver: Solver, start: int) -> Any:
+    from functools import partial
+
     from cli import columnwise, inparts, runtime
 
     ranks = runtime.operator("ranks", solver, columnwise.BITS)
@@ -74,11 +85,8 @@ def _operator(solver: Solver, start: int) -> Any:
         targets = {"target_weights": row.weights, "input_weights": row.weights}
         return soft(row.values, **targets, epsilon=row.narrowed) + start
 
-    def parted(solution, values, _):
-        return inparts.elementwise(solution.ranks, values) + start
-
     return columnwise.Operator(
         lambda values: ranks(values) + start,
         None if solver.hard else padded,
-        parted=parted,
+        parted=partial(inparts.ranks, start=start),
     )

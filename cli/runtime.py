@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,9 @@ from cli.options import Device, Solver
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+shared = False  # whether this process works for any command that asks it to
 
 
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -87,7 +92,7 @@ def start(where: Device, bits: str) -> None:
         # What jax and XLA say about devices that are not there is not for the user.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("jax").setLevel(logging.ERROR)
-    if where.device == "cpu":
+    if where.device == "cpu" and not shared:
         os.environ["JAX_PLATFORMS"] = "cpu"
     # The many small systems of a batch are solved one after another: threads that wait
     # for one another in each took five times as long.
@@ -104,12 +109,62 @@ def start(where: Device, bits: str) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     kind = None if where.device == "auto" else where.device
     try:
-        jax.config.update("jax_default_device", jax.devices(kind)[0])
+        devices = jax.devices(kind)
+        place = _claimed(len(devices)) if shared else 0
+        jax.config.update("jax_default_device", devices[place])
     except RuntimeError as error:
         raise CommandError(
             f"--device {where.device}: jax finds no such device; use --device cpu, or "
             f"install jax for it ({error})"
         ) from error
+
+
+def share(threads: int) -> None:
+    """Make this process one of several that compute on this machine.
+
+    It takes so many threads, and of a GPU's memory only what it needs.
+    """
+    global shared
+    shared = True
+    # jax and polars read these when they are first used.
+    os.environ.setdefault("NPROC", str(threads))
+    os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+@contextmanager
+def alone(where: Device, bits: str) -> Iterator[None]:
+    """Start jax with a device and a precision that hold for this thread.
+
+    Other threads may work for commands with other options.
+    """
+    start(where, bits)
+    import jax
+
+    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    double = (where.precision or bits) == "64"
+    with jax.enable_x64(double), jax.default_device(device):
+        yield
+
+
+@functools.cache
+def _claimed(count: int) -> int:
+    """Which of so many devices is for this process: one that no other has, if any."""
+    if count == 1 or os.name != "posix":
+        return os.getpid() % count
+    import fcntl
+
+    for place in range(count):
+        # Locked until the process ends.
+        name = Path(tempfile.gettempdir(), f"softsort-device-{os.getuid()}-{place}")
+        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+        else:
+            return place
+    return os.getpid() % count
 
 
 def cache_folder() -> Path | None:

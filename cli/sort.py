@@ -5,12 +5,21 @@ from typing import Annotated
 
 from cli import complete
 from cli.errors import UsageError
-from cli.options import Appending, Plot, Reading, Solver, Table, command, option
+from cli.options import (
+    Appending,
+    PartsWriting,
+    Plot,
+    Reading,
+    Solver,
+    Tables,
+    command,
+    option,
+)
 
 
 @command
 def sort(
-    file: Table = None,
+    tables: Tables = None,
     *,
     by_column: Annotated[
         str | None,
@@ -28,7 +37,7 @@ def sort(
     plot: Plot = None,
     solver: Solver,
     reading: Reading,
-    writing: Appending,
+    writing: PartsWriting,
 ) -> None:
     """Append each column softly sorted as {column}_sorted.
 
@@ -44,12 +53,22 @@ def sort(
     """
     import numpy as np
 
-    from cli import columnwise, groups, inparts, plots, runtime
+    from cli import columnwise, groups, inparts, parted, plots, runtime
 
     if by_column is not None and targets is not None:
         raise UsageError("--by-column sorts all rows: leave out --targets")
     if by_column is not None and plot is not None:
         raise UsageError("--plot draws single columns: leave out --by-column")
+    if parted.wanted(tables, solver, writing):
+        if by_column is not None or targets is not None or plot is not None:
+            raise UsageError(
+                "--by-column, --targets and --plot are for one table, in this process: "
+                "leave them out, or --out-dir and --cluster"
+            )
+        sorted_values = inparts.sorted_values
+        parted.append(tables, "sorted", sorted_values, solver, reading, writing)
+        return
+    file = parted.only(tables)
     if by_column is not None:
         _by_column(file, by_column, solver, reading, writing)
         return
@@ -72,13 +91,9 @@ def sort(
         weights, values = row.weights, row.values
         return groups.sorted_values(soft, row, weights, values, row.narrowed)
 
-    def parted(solution, _, places):
-        count = solution.statistics.count
-        return inparts.sorted_values(solution, places, count)
-
     if targets is None:
         operator = columnwise.Operator(
-            sort, None if solver.hard else padded, parted=parted
+            sort, None if solver.hard else padded, parted=inparts.sorted_values
         )
         columnwise.append(
             file,

@@ -51,6 +51,7 @@ def sweep(
         raise UsageError(
             "sweep is about soft results of whole columns: leave out --hard and --by"
         )
+    columnwise.refuse_cluster(solver)
     levels = _levels(epsilons)
     form = columnwise.check(file, reading, writing)
     plots.check(plot, force=writing.force)

@@ -162,15 +162,15 @@ def describe(values: Values, weights: Values | None = None) -> Statistics:
     if not np.isfinite(low) or not np.isfinite(high):
         raise SoftSortError("values has NaN or infinity: leave such values out")
     weight = float(x.size) if a is None else float(np.sum(np.asarray(a, np.float64)))
-    used = x if a is None else x[a > 0]
+    used = jnp.ones(x.shape, bool) if a is None else a > 0
     scale += rests[1]
     return Statistics(
         count=x.size,
         weight=weight,
         mean=middle + radius * (offset + rests[0]),
         squares=weight * (radius / scale) ** 2 if scale > 0 else 0.0,
-        minimum=float(jnp.min(used)),
-        maximum=float(jnp.max(used)),
+        minimum=float(jnp.min(x, initial=jnp.inf, where=used)),
+        maximum=float(jnp.max(x, initial=-jnp.inf, where=used)),
     )
 
 

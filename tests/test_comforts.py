@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -102,16 +103,19 @@ def test_sorted_values_come_in_pieces_of_one_size(monkeypatch):
     class Solution:
         asked = []  # noqa: RUF012
 
+        def __init__(self, count):
+            self.statistics = SimpleNamespace(count=count)
+
         def sorted_values(self, start, stop):
             self.asked.append(stop - start)
             return np.arange(start, stop)
 
     monkeypatch.setattr(inparts, "SIZE", 10)
     for count in (3, 10, 25):
-        solution, found = Solution(), []
+        solution, found = Solution(count), []
         for start in range(0, 40, 7):
             places = range(start, start + 7)
-            found += inparts.sorted_values(solution, places, count).tolist()
+            found += inparts.sorted_values(solution, np.zeros(7), places).tolist()
         assert found == list(range(count))
         assert set(solution.asked) <= {3, 7, 10}
 

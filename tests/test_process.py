@@ -17,6 +17,8 @@ from cli import app
 SOFTSORT = [sys.executable, "-c", "import cli.app; cli.app.main()"]
 HEAVY = {
     "PIL",
+    "dask",
+    "distributed",
     "filters",
     "flax",
     "imagecodecs",

@@ -1,0 +1,359 @@
+"""Where tasks run: in threads of this process, or on the workers of a Dask cluster.
+
+Whoever submits tasks need not know: both engines take functions of a module with
+arguments that can be pickled, futures among them, and give futures.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import platform
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future as Promise
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from cli import console, files
+from cli.errors import CommandError, UsageError
+from cli.options import Solver
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+THREADS = min(os.cpu_count() or 1, 8)  # each holds an image, or a block of a table
+PATIENCE = 4.5  # seconds for the scheduler to answer, and again for its workers
+MERGED = 8  # futures by one task
+# What must be the same on all machines, for tasks to be understood and results equal.
+PACKAGES = ("softsort-cli", "distributed", "jax", "numpy", "polars")
+
+
+class Future(Protocol):
+    """What will be the result of a task."""
+
+    def result(self) -> Any:
+        """Wait for the result; raise what the task raised."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """Wait for the task; what it raised, if anything."""
+        ...
+
+
+class Engine(Protocol):
+    """Where tasks run."""
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Have a function called; futures among its arguments are waited for."""
+        ...
+
+    def finished(self, futures: Iterable[Future]) -> Iterator[Future]:
+        """Yield the futures as their tasks end."""
+        ...
+
+
+@contextmanager
+def engine(
+    solver: Solver, bits: str, folder: Path | None, inputs: Sequence[Path]
+) -> Iterator[Engine]:
+    """The engine that --cluster asks for: threads, if it was not given.
+
+    Workers must see the folder that is written to, if any, and what is read.
+    """
+    if solver.cluster is None:
+        if not solver.hard:
+            from cli import runtime
+
+            runtime.start(solver, bits)
+        threads = Threads()
+        try:
+            yield threads
+        finally:
+            # Interrupted, it ends when the tasks in work are done.
+            threads.pool.shutdown(cancel_futures=True)
+        return
+    with _client(solver.cluster) as client:
+        setup = Setup(_versions(), solver, bits)
+        _check_workers(client, setup.versions, folder, inputs)
+        yield Workers(client, setup)
+
+
+class Threads:
+    """Threads of this process."""
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(THREADS)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Promise[Any]:
+        """Have a thread call a function."""
+        # Tasks start in the order in which they are submitted, so that a task that
+        # waits for others in its thread waits for what has started already.
+        return self.pool.submit(_called, function, arguments)
+
+    def finished(self, futures: Iterable[Any]) -> Iterator[Any]:
+        """Yield the futures as their tasks end."""
+        return as_completed(futures)
+
+
+def _called(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    return function(
+        *(each.result() if isinstance(each, Promise) else each for each in arguments)
+    )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs to know before it computes."""
+
+    versions: Mapping[str, str]
+    solver: Solver
+    bits: str
+
+
+class Workers:
+    """The workers of a Dask cluster."""
+
+    def __init__(self, client: Client, setup: Setup) -> None:
+        self.client, self.setup = client, setup
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Have a worker call a function."""
+        key = f"{getattr(function, '__name__', 'task')}-{secrets.token_hex(8)}"
+        # Without pure=False Dask would take two equal calls for one.
+        return self.client.submit(
+            _on_worker, self.setup, function, *arguments, key=key, pure=False
+        )
+
+    def finished(self, futures: Iterable[Any]) -> Iterator[Any]:
+        """Yield the futures as their tasks end."""
+        from distributed import as_completed
+
+        for future in as_completed(futures):
+            yield future
+            # Dask does a finished task again if its worker is lost and the result is
+            # still asked for: what is known here needs no second time.
+            future.release()
+
+
+def _on_worker(setup: Setup, function: Callable[..., Any], *arguments: Any) -> Any:
+    from distributed import get_worker
+
+    from cli import runtime
+
+    if wrong := _mismatch(setup.versions):
+        raise CommandError(wrong)
+    runtime.share(get_worker().state.nthreads)
+    if setup.solver.hard:
+        return function(*arguments)
+    with runtime.alone(setup.solver, setup.bits):
+        return function(*arguments)
+
+
+def merged(
+    engine: Engine, merge: Callable[..., Any], futures: Sequence[Future]
+) -> Future:
+    """All results merged, few at a time, in an order that no worker changes."""
+    while len(futures) > 1:
+        groups = [
+            futures[start : start + MERGED] for start in range(0, len(futures), MERGED)
+        ]
+        futures = [
+            engine.submit(merge, *group) if len(group) > 1 else group[0]
+            for group in groups
+        ]
+    return futures[0]
+
+
+def finish(
+    engine: Engine,
+    tasks: Mapping[Any, Any],
+    what: str,
+    done: Callable[[Any, Any], None],
+    total: int,
+    failed: int = 0,
+) -> None:
+    """Wait for the tasks that make an `output` of a `path`, and tell which failed.
+
+    The results of the others are given to `done`. Of the total, the rest were done
+    before, or failed.
+    """
+    with console.progress(what, len(tasks)) as step:
+        for future in engine.finished(tasks):
+            error = future.exception()
+            if error is None:
+                done(tasks[future], future.result())
+            else:
+                console.error(with_name(error, tasks[future].path))
+                failed += 1
+            step()
+    files.remove_leftovers({task.output for task in tasks.values() if task.output})
+    if failed:
+        console.error(f"{failed} of {total} {what} failed")
+        raise typer.Exit(1 if failed == total else 3)
+
+
+def with_name(error: BaseException, path: Path) -> str:
+    """What went wrong, and with which file."""
+    text = str(error) or type(error).__name__
+    if type(error).__name__ == "KilledWorker":
+        text = "every worker that took it was lost: it may need more memory"
+    return text if str(path) in text else f"{path}: {text}"
+
+
+@contextmanager
+def _client(place: str) -> Iterator[Client]:
+    """A connection to the scheduler that --cluster names."""
+    if not console.verbose:
+        # Dask logs what is said here in one line.
+        os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
+    console.silence_libraries()
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise CommandError(
+            f"--cluster needs Dask: pip install 'softsort-cli[cluster]' ({error})"
+        ) from error
+    local = re.fullmatch(r"local(?::([1-9]\d*))?", place)
+    if local:
+        count = int(local[1] or os.cpu_count() or 1)
+        with _local(count) as here, Client(here) as client:
+            yield client
+        return
+    if "://" in place:
+        where = {"address": place}
+    elif Path(place).is_file():
+        where = {"scheduler_file": place}
+    else:
+        raise UsageError(
+            f"--cluster {place!r}: give tcp://HOST:PORT, the scheduler file that `dask "
+            "scheduler --scheduler-file` wrote, or local:N"
+        )
+    try:
+        client = Client(**where, timeout=PATIENCE)  # pyright: ignore[reportArgumentType]
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            f"--cluster {place}: no scheduler answers there; start one by `dask "
+            "scheduler` and workers by `dask worker`, or correct the address"
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _local(count: int) -> Iterator[Any]:
+    """A scheduler and so many worker processes on this machine."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=count,
+        threads_per_worker=max((os.cpu_count() or 1) // count, 1),
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
+        memory_limit=0,  # as for a command without a cluster
+    ) as cluster:
+        yield cluster
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | {name: version(name) for name in PACKAGES}
+
+
+def _mismatch(versions: Mapping[str, str]) -> str | None:
+    """What is wrong with the versions on this machine, if anything."""
+    for name, here in _versions().items():
+        if versions[name] != here:
+            return (
+                f"a worker on {platform.node()} has {name} {here}, the command has "
+                f"{versions[name]}: install the same on both"
+            )
+    return None
+
+
+def _check_workers(
+    client: Client,
+    versions: Mapping[str, str],
+    folder: Path | None,
+    inputs: Sequence[Path],
+) -> None:
+    """Refuse workers that cannot do what is asked, before anything is."""
+    deadline = time.monotonic() + PATIENCE
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise CommandError(
+            "--cluster: the scheduler has no workers; start some by `dask worker`"
+        ) from error
+    # Each worker is asked for a few inputs only: there may be many.
+    seen = inputs[:: max(len(inputs) // 8, 1)]
+    pool = ThreadPoolExecutor(1)
+    try:
+        with _probe(folder) as probe:
+            asked = pool.submit(
+                client.run, _greet, versions, probe, seen, on_error="return"
+            )
+            answers: Any = asked.result(deadline - time.monotonic())
+    except TimeoutError as error:
+        raise CommandError(
+            "--cluster: some workers do not answer; look at the scheduler's dashboard, "
+            "and restart them"
+        ) from error
+    finally:
+        pool.shutdown(wait=False)
+    for address, answer in sorted(answers.items()):
+        if isinstance(answer, ModuleNotFoundError):
+            raise CommandError(
+                f"the worker {address} has no softsort: install there what is here "
+                f"({answer})"
+            )
+        if isinstance(answer, BaseException):
+            raise CommandError(f"the worker {address} fails: {answer}")
+        if answer:
+            raise CommandError(answer)
+
+
+@contextmanager
+def _probe(folder: Path | None) -> Iterator[Path | None]:
+    """A file in a folder that shows who sees the folder."""
+    if folder is None:
+        yield None
+        return
+    probe = folder / f".softsort-{secrets.token_hex(4)}.probe"
+    try:
+        probe.touch()
+    except OSError as error:
+        raise CommandError(f"cannot write in {folder}: {error.strerror}") from error
+    try:
+        yield probe
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _greet(
+    versions: Mapping[str, str], probe: Path | None, inputs: Sequence[Path]
+) -> str | None:
+    """What keeps this worker from doing its tasks, if anything."""
+    if wrong := _mismatch(versions):
+        return wrong
+    for path in [probe, *inputs] if probe else inputs:
+        if not path.exists():
+            return (
+                f"a worker on {platform.node()} cannot see {path.parent}: put it on a "
+                "file system that all workers share"
+            )
+    if probe and not os.access(probe.parent, os.W_OK):
+        return f"a worker on {platform.node()} cannot write in {probe.parent}"
+    return None

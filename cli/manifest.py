@@ -1,0 +1,151 @@
+"""What a run over many files has done, so that a second run need not do it again.
+
+A manifest lies in the folder of the outputs. Its first line tells what was asked for,
+and each other line tells of an output that is finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli import cluster, console, files
+from cli.errors import CommandError
+
+NAME = ".softsort.jsonl"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An output that is finished."""
+
+    part: str  # its name in the folder
+    size: int  # of the input
+    modified: int  # likewise, in nanoseconds
+    options: str  # a digest of them
+    checksum: str  # of the output
+
+
+@dataclass
+class Manifest:
+    """What was asked for, and what is finished."""
+
+    folder: Path
+    options: dict[str, Any]
+    # Size and time of change of the input of each output that this run may write over.
+    inputs: dict[str, list[int]]
+    whole: bool  # whether each output depends on all inputs
+    solved: Any = None  # what was made of all inputs
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def resume(self, old: Manifest, engine: cluster.Engine) -> None:
+        """Take over what is finished, if nothing has changed that it depends on."""
+        if change := self._change(old):
+            console.note(f"{self.folder}: {change} since it was begun: starting over")
+            return
+        self.solved = old.solved
+        stamps = {name: tuple(stamp) for name, stamp in self.inputs.items()}
+        kept = {
+            name: entry
+            for name, entry in old.entries.items()
+            if stamps.get(name) == (entry.size, entry.modified)
+        }
+        if changed := len(old.entries.keys() & stamps.keys() - kept.keys()):
+            console.note(
+                f"{self.folder}: {changed} inputs have changed since they were done: "
+                "they are done again"
+            )
+        folder = self.folder.absolute()
+        checks = {name: engine.submit(checksum, folder / name) for name in kept}
+        intact = {
+            n: entry
+            for n, entry in kept.items()
+            if checks[n].result() == entry.checksum
+        }
+        others = old.inputs.keys() - stamps.keys()
+        self.inputs |= {name: old.inputs[name] for name in others}
+        self.entries = intact | {n: e for n, e in old.entries.items() if n in others}
+
+    def _change(self, old: Manifest) -> str | None:
+        for name in [*self.options, *old.options]:
+            before, now = old.options.get(name), self.options.get(name)
+            if before != now:
+                return f"{name} was {before} and is {now}"
+        for name in [*self.inputs, *old.inputs] if self.whole else []:
+            if old.inputs.get(name) != self.inputs.get(name):
+                return f"{name} has changed"
+        return None
+
+    @property
+    def digest(self) -> str:
+        """Of the options, and of the inputs if each output depends on them."""
+        text = json.dumps([self.options, self.whole and self.inputs], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def begin(self) -> None:
+        """Write what is known, in place of an older manifest."""
+        head = {
+            "options": self.options,
+            "inputs": self.inputs,
+            "whole": self.whole,
+            "solved": self.solved,
+        }
+        lines = [head, *map(asdict, self.entries.values())]
+        with files.open_output(self.folder / NAME, force=True) as stream:
+            stream.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+
+    def add(self, part: str, checksum: str) -> None:
+        """Note that an output is finished."""
+        size, modified = self.inputs[part]
+        entry = Entry(part, size, modified, self.digest, checksum)
+        self.entries[part] = entry
+        try:
+            with (self.folder / NAME).open("ab") as stream:
+                stream.write(json.dumps(asdict(entry)).encode() + b"\n")
+        except OSError as error:
+            reason = error.strerror
+            raise CommandError(
+                f"cannot write {self.folder / NAME}: {reason}"
+            ) from error
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest in a folder, if there is one."""
+    try:
+        lines = (folder / NAME).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CommandError(f"cannot read {folder / NAME}: {error.strerror}") from error
+    try:
+        # A line that was not written to its end has no line end: it is left out.
+        head, *entries = map(json.loads, lines[:-1])
+        found = {entry["part"]: Entry(**entry) for entry in entries}
+        return Manifest(folder, **head, entries=found)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CommandError(
+            f"{folder / NAME} is damaged: --force to do everything again ({error})"
+        ) from error
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change of a file."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    return [status.st_size, status.st_mtime_ns]
+
+
+def checksum(path: Path) -> str | None:
+    """That of a file, or None where there is none."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,334 @@
+"""Tables in parts and many images, by threads and by the workers of a Dask cluster."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import distributed
+import numpy as np
+import polars as pl
+import pytest
+from distributed import LocalCluster, WorkerPlugin
+from PIL import Image
+
+from cli import cluster, manifest
+
+pytest_plugins = ["tests.tabular"]
+
+SIZE = 1 << 8
+CUTS = [0, 1, 40, 40 + SIZE, 700, 1000]
+
+
+@pytest.fixture(scope="module")
+def scheduler(cache):
+    """A scheduler and two worker processes."""
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        silence_logs="CRITICAL",
+        env=environment,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def address(scheduler):
+    yield scheduler.scheduler_address
+    with distributed.Client(scheduler) as client:
+        client.wait_for_workers(2)
+
+
+@pytest.fixture
+def table(folder):
+    """A table, whole and in parts."""
+    rng = np.random.default_rng(0)
+    x, y = rng.lognormal(size=1000), rng.normal(size=1000)
+    y[::7] = np.nan
+    whole = pl.DataFrame({"id": np.arange(1000), "x": x, "y": y})
+    whole = whole.with_columns(pl.col("y").fill_nan(None))
+    whole.write_csv(folder / "whole.csv")
+    cut(whole, folder, CUTS)
+    return whole
+
+
+def cut(whole, folder, cuts):
+    for place, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        whole[start:stop].write_csv(folder / f"part-{place}.csv")
+
+
+def together(folder):
+    return pl.concat([read(path) for path in sorted(folder.glob("part-*"))])
+
+
+def read(path):
+    return pl.read_csv(path, infer_schema=False).cast(pl.Float64)
+
+
+def close(got, want, names):
+    """Equal to 1e-12 of the range."""
+    for name in names:
+        assert got[name].is_null().equals(want[name].is_null())
+        span = want[name].max() - want[name].min()
+        assert (got[name] - want[name]).abs().max() <= 1e-12 * span
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("command", ["rank", "sort"])
+def test_parts_are_one_table_wherever_they_are_worked_on(
+    softsort, folder, table, address, command
+):
+    arguments = [command, "-c", "x,y", "--quiet"]
+    assert softsort(*arguments, "whole.csv", "-o", "one.csv")[0] == 0
+    assert softsort(*arguments, "part-*.csv", "--out-dir", "here") == (0, b"", "")
+    there = ["--out-dir", "there", "--cluster", address]
+    code, _, err = softsort(*arguments, "part-*.csv", *there)
+    assert (code, err) == (0, "")
+    whole = read("one.csv")
+    assert together(folder / "here").drop(whole.columns[3:]).equals(whole[:, :3])
+    for place in (folder / "here", folder / "there"):
+        close(together(place), whole, whole.columns[3:])
+    cut(table, folder, [0, 333, 334, 335, 336, 1000])
+    assert softsort(*arguments, "part-*.csv", "--out-dir", "else")[0] == 0
+    close(together(folder / "else"), together(folder / "there"), whole.columns[3:])
+
+
+class Deadly(WorkerPlugin):
+    """Kill a worker in the middle of writing, the first time it comes to some parts."""
+
+    def __init__(self, folder, parts):
+        self.folder, self.parts = folder, parts
+
+    def setup(self, worker):  # noqa: ARG002
+        from cli import results
+
+        write = results._appended
+
+        def deadly(table, rows, form, spec):
+            for text in write(table, rows, form, spec):
+                yield text[: len(text) // 2]
+                name = Path(table.source).name
+                flag = self.folder / f"killed-{name}"
+                if name in self.parts and not flag.exists():
+                    flag.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield text[len(text) // 2 :]
+
+        results._appended = deadly
+        self.undo = lambda: setattr(results, "_appended", write)
+
+    def teardown(self, worker):  # noqa: ARG002
+        self.undo()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lost_workers_lose_nothing(softsort, folder, table, address):
+    arguments = ["rank", "part-*.csv", "-c", "x"]
+    assert softsort(*arguments, "--out-dir", "here")[0] == 0
+    with distributed.Client(address) as client:
+        deadly = Deadly(folder, ["part-1.csv", "part-3.csv"])
+        client.register_plugin(deadly, name="deadly")
+        there = ["--out-dir", "there", "--cluster", address]
+        code, _, err = softsort(*arguments, *there)
+        client.unregister_worker_plugin("deadly")
+    assert (code, err) == (0, "")
+    assert len(list(folder.glob("killed-*"))) == 2
+    names = sorted(path.name for path in (folder / "here").iterdir())
+    assert sorted(path.name for path in (folder / "there").iterdir()) == names
+    close(together(folder / "there"), together(folder / "here"), ["x_rank"])
+
+
+KILLED = """
+import os, signal, sys
+from cli import app, manifest
+add = manifest.Manifest.add
+def deadly(run, *given):
+    add(run, *given)
+    if len(run.entries) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+manifest.Manifest.add = deadly
+app.run(sys.argv[1:])
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("command", ["rank", "denoise"])
+def test_a_killed_command_is_finished_by_a_second(
+    softsort, folder, table, address, command
+):
+    arguments = [command, "part-*.csv", "-c", "x"]
+    names = [path.name for path in folder.glob("part-*")]
+    if command == "denoise":
+        arguments, names = [command, "*.png"], [f"{place}.png" for place in range(5)]
+        noise(folder, names)
+    arguments += ["--out-dir", "out", "--cluster", address, "--quiet"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    done = manifest.read(folder / "out").entries
+    before = {name: (folder / "out" / name).stat().st_mtime_ns for name in done}
+    assert 2 == len(before) < len(names)
+    assert softsort(*arguments) == (0, b"", "")
+    done = manifest.read(folder / "out").entries
+    assert sorted(done) == sorted(names)
+    for name in names:
+        output = folder / "out" / name
+        assert before.get(name) in (None, output.stat().st_mtime_ns)
+        assert done[name].checksum == manifest.checksum(output)
+
+
+def test_what_has_changed_is_done_again(softsort, folder, table):
+    arguments = ["rank", "part-*.csv", "-c", "x", "--out-dir", "out"]
+    assert softsort(*arguments)[0] == 0
+    (folder / "out" / "part-1.csv").write_text("damaged")
+    code, _, err = softsort(*arguments)
+    assert (code, err) == (0, "softsort: out: 4 of 5 parts are finished already\n")
+    first = together(folder / "out")
+    code, _, err = softsort(*arguments, "-e", "0.1")
+    assert (code, "epsilon was 0.01 and is 0.1" in err) == (0, True)
+    assert together(folder / "out")["x_rank"].max() < first["x_rank"].max()
+    cut(table.reverse(), folder, CUTS)
+    code, _, err = softsort(*arguments, "-e", "0.1")
+    assert (code, "part-0.csv has changed" in err) == (0, True)
+    assert together(folder / "out")["id"].to_list() == list(range(999, -1, -1))
+    (folder / "out" / manifest.NAME).unlink()
+    code, _, err = softsort(*arguments)
+    assert (code, "exists" in err) == (1, True)
+
+
+def noise(folder, names):
+    rng = np.random.default_rng(0)
+    for name in names:
+        pixels = rng.integers(0, 255, (40, 40), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_images_on_workers(softsort, folder, address):
+    noise(folder, ["a.png", "b.png"])
+    (folder / "c.png").write_bytes(b"nothing")
+    arguments = ["denoise", "*.png", "--epsilon", "auto"]
+    code, _, here = softsort(*arguments, "--out-dir", "here")
+    assert code == 3
+    arguments += ["--out-dir", "there", "--cluster", address]
+    code, _, there = softsort(*arguments)
+    assert code == 3
+    assert sorted(there.replace(f"{folder}/", "").split("\n")) == sorted(
+        here.split("\n")
+    )
+    for name in ("a.png", "b.png"):
+        pair = [(folder / each / name).read_bytes() for each in ("here", "there")]
+        assert pair[0] == pair[1]
+    code, _, err = softsort(*arguments)
+    assert (code, "2 of 3 images are done already" in err) == (3, True)
+    arguments[1] = "-"
+    code, _, err = softsort(*arguments)
+    assert (code, "workers see no standard input" in err) == (2, True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_cannot_be_used_is_told_at_once(
+    softsort, folder, table, address, monkeypatch
+):
+    arguments = ["rank", "part-*.csv", "-c", "x", "--out-dir", "out", "--cluster"]
+    with distributed.LocalCluster(
+        n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs="CRITICAL"
+    ) as empty:
+        cases = {
+            "tcp://127.0.0.1:9": "no scheduler answers there",
+            empty.scheduler_address: "the scheduler has no workers",
+            "elsewhere": "give tcp://HOST:PORT",
+        }
+        for place, message in cases.items():
+            told(softsort, [*arguments, place], message)
+    with monkeypatch.context() as patched:
+        # A file that is not there is like one on another machine.
+        patched.setattr(Path, "touch", lambda _: None)
+        told(softsort, [*arguments, address], f"cannot see {folder}")
+    other = cluster._versions() | {"jax": "0.1"}
+    monkeypatch.setattr(cluster, "_versions", lambda: other)
+    told(softsort, [*arguments, address], "the command has 0.1: install the same")
+
+
+def told(softsort, arguments, message):
+    start = time.monotonic()
+    code, _, err = softsort(*arguments)
+    assert code in (1, 2)
+    assert message in err
+    assert err.count("\n") == 1
+    assert time.monotonic() - start < 10
+
+
+def test_processes_on_this_machine(softsort, folder, table):
+    arguments = ["sort", "part-2.csv", "-c", "x"]
+    code, _, err = softsort(*arguments, "-o", "there.csv", "--cluster", "local:1")
+    assert (code, err) == (0, "")
+    assert softsort(*arguments, "--out-dir", "here")[0] == 0
+    assert (folder / "there.csv").read_text() == (
+        folder / "here" / "part-2.csv"
+    ).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rank", "part-*.csv"], "give --out-dir"),
+        (["rank", "part-*.csv", "-o", "x.csv"], "-o names one file"),
+        (["rank", "part-*.csv", "--out-dir", "."], "is a part itself"),
+        (["rank", "part-*.csv", "--hard", "--out-dir", "o"], "--hard"),
+        (["rank", "part-*.csv", "--by", "id", "--out-dir", "o"], "--by"),
+        (["rank", "part-*.csv", "--explain", "--out-dir", "o"], "--explain"),
+        (["sort", "part-*.csv", "--targets", "3", "--out-dir", "o"], "--targets"),
+        (["rank", "part-*.csv", "--on-invalid", "skip", "--out-dir", "o"], "by -c"),
+        (["rank", "--out-dir", "o"], "standard input is no part"),
+        (["quantile", "part-*.csv", "-q", "0.5"], "only rank and sort"),
+        (["quantile", "whole.csv", "-q", "0.5", "--cluster", "local"], "--cluster"),
+        (["topk", "whole.csv", "-k", "1", "--cluster", "local"], "--cluster"),
+        (["normalize", "whole.csv", "--cluster", "local"], "--cluster"),
+        (["sweep", "whole.csv", "--cluster", "local"], "--cluster"),
+    ],
+)
+def test_what_cannot_be_done_in_parts_says_so(
+    softsort, folder, table, arguments, message
+):
+    code, _, err = softsort(*arguments)
+    assert (code, message in err) == (2, True), err
+
+
+def test_invalid_cells_of_all_parts_are_told_once(softsort, folder):
+    good = "".join(f"{value}\n" for value in range(100))
+    (folder / "part-0.csv").write_text(f"x\n?\n{good}")
+    (folder / "part-1.csv").write_text("x\n100\n?\n101\n")
+    arguments = ["rank", "part-*.csv", "-c", "x", "--out-dir", "out", "--on-invalid"]
+    code, _, err = softsort(*arguments, "error")
+    assert (code, "part-0.csv, line 2" in err) == (1, True), err
+    code, _, err = softsort(*arguments, "skip")
+    assert (code, "not a number: 2, left out" in err) == (0, True), err
+    ranks = together(folder / "out")["x_rank"]
+    assert ranks.rank().to_list() == list(range(1, 103))
+    (folder / "part-1.csv").write_text("y\n5\n")
+    code, _, err = softsort(*arguments, "error", "--force")
+    assert (code, "part-1.csv has other columns" in err) == (1, True), err
+
+
+def test_a_dry_run_writes_nothing(softsort, folder, table):
+    arguments = ["rank", "part-*.csv", "-c", "x,y", "--out-dir", "out", "--dry-run"]
+    before = sorted(folder.iterdir())
+    code, _, err = softsort(*arguments)
+    assert code == 0
+    assert "1,000 rows; would write x_rank, y_rank to out" in err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_nothing_of_dask_is_imported_without_a_cluster(folder, table):
+    program = (
+        "import sys; from cli import app; "
+        "code = app.run(['rank', 'part-*.csv', '-c', 'x', '--out-dir', 'o']); "
+        "sys.exit(code or bool({'dask', 'distributed'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
