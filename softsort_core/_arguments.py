@@ -20,8 +20,8 @@ Values: TypeAlias = ArrayLike | Sequence[Any]
 
 
 def is_concrete(value: Any) -> bool:
-    """Return whether the value can be looked at now."""
-    return not isinstance(value, Tracer)
+    """Return whether the value, or all in a tree, can be looked at now."""
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
 def as_floating(values: Any, name: str) -> tuple[Array, Any]:

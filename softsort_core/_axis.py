@@ -58,13 +58,16 @@ def over_slices(
             None if weights is None else weights / jnp.sum(weights), *slices
         )
 
-    slices = [to_slices(array) for array in arrays]
-    shape = slices[0].shape
     if weights is not None and weights.shape not in ((n,), inputs.shape):
         raise SoftSortError(
             f"input_weights has shape {weights.shape}: give one weight for each of the "
             f"{n} values of a slice, or the shape of the inputs, {inputs.shape}"
         )
+    if inputs.ndim == 1:
+        weights = None if weights is None else weights.astype(inputs.dtype)
+        return on_slice([weights, *arrays])
+    slices = [to_slices(array) for array in arrays]
+    shape = slices[0].shape
     if weights is not None:
         weights = to_slices(weights) if weights.ndim == inputs.ndim else weights
         weights = jnp.broadcast_to(weights, shape).astype(inputs.dtype)

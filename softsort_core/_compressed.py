@@ -6,9 +6,10 @@ them, another evaluates the result. A single series is the quickest and is enoug
 smooth inputs at a moderate epsilon; moments of many cells are enough for all.
 """
 
+import functools
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
-from softsort_core._rounding import product
+from softsort_core._rounding import clipped, product, used_range
 from softsort_core._squash import (
     Standardisation,
     in_double,
@@ -85,6 +86,7 @@ def are_many_targets(m: int, epsilon: Any) -> bool:
     return m > (_FEW_TARGETS if uncertain else 2 * resolution_for(epsilon).nodes)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Given:
     """Inputs, their weights and how they are placed where their moments are taken."""
@@ -92,7 +94,7 @@ class Given:
     values: Float[Array, " n"]
     weights: Float[Array, " n"] | None
     standardisation: Standardisation
-    squashes: bool
+    squashes: bool = field(metadata={"static": True})
 
     def squashed(self) -> tuple[Array, Array]:
         """Return the inputs, squashed, and what the rounding of that left out."""
@@ -145,76 +147,38 @@ def _linear(middle: Array, radius: Array) -> Standardisation:
     return Standardisation(middle, radius, zero, one, zero, zero)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class CompressedPlan:
-    """A plan between inputs and targets by nodes, to be read as a `Plan` is.
+class NodePlan:
+    """A plan between nodes that stand for inputs and targets.
 
-    What is read is NaN where it is not certain.
+    It is the same for any number of these, and so is what is compiled to read it.
 
     Attributes:
         inputs: how they are represented.
-        given: the inputs themselves, `Given` if they are known.
-        even: the targets, if they are many and even.
-        resolution: how finely all is resolved.
         found: the nodes, for half, three quarters and all of the order.
         epsilon: regularisation.
-        tolerance: largest error that is certain enough, relative to the range of what
-            is read.
+        resolution: how finely all is resolved.
+        is_even: whether targets are many and even, and not taken as they are.
     """
 
     inputs: FewPoints | ManyInputs
-    given: Any
-    even: EvenTargets | None
-    resolution: Resolution
     found: Found
     epsilon: Float[Array, ""]
-    tolerance: Any
-
-    @property
-    def input_weights(self) -> Float[Array, " n"]:
-        """The weights of all inputs, which sum to 1."""
-        a, values = self.given.weights, self.given.values
-        return jnp.full(values.shape, 1 / values.size, values.dtype) if a is None else a
+    resolution: Resolution = field(metadata={"static": True})
+    is_even: bool = field(metadata={"static": True})
 
     @property
     def targets(self) -> Float[Array, "3 N"]:
         """The positions of the nodes of targets, for all three orders."""
         return jax.lax.convert_element_type(self.found.y, self.epsilon.dtype)
 
-    def given_input(self, values: Float[Array, "*orders N"]) -> Float[Array, " n"]:
-        """Return the expectation of `values`, one per node, at each input."""
-        range_ = _range(jnp.min(values), jnp.max(values))
-        means, error = self.at_inputs(values / range_)
-        if isinstance(self.inputs, ManyInputs):
-            means = self.given.evaluate(means)
-        return range_ * jnp.where(error <= self.tolerance, means, jnp.nan)
-
-    def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
-        """Return the expectation of `values`, one per input, at each target."""
-        if values.ndim > 1:
-            columns = values.reshape(values.shape[0], -1).T
-            means = jax.lax.map(self.given_target, columns)
-            return means.T.reshape(-1, *values.shape[1:])
-        used = True if self.given.weights is None else self.given.weights > 0
-        range_ = _range(
-            jnp.min(values, where=used, initial=jnp.inf),
-            jnp.max(values, where=used, initial=-jnp.inf),
-        )
-        if isinstance(self.inputs, FewPoints):
-            weights = self.inputs.weights * (values / range_)
-            weighted = self.inputs._replace(weights=weights)
-        else:
-            cells = Cells(*self.inputs.moments.shape)
-            weighted = self.given.summary(cells, values / range_)
-        means, error = self.at_targets(weighted)
-        if self.even is not None:
-            means = evaluate_even(means, 0, self.even.number, self.even.number)
-        return range_ * jnp.where(error <= self.tolerance, means, jnp.nan)
-
+    @jax.jit
     def at_inputs(self, values: Array) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given an input.
 
-        At the inputs, or as series in cells if these are many; and its error.
+        At the inputs as they are padded, or as series in cells if these are many; and
+        its error.
         """
         values = jnp.broadcast_to(values, self.found.y.shape)
         size = 1 if isinstance(self.inputs, FewPoints) else self.resolution.order
@@ -239,6 +203,7 @@ class CompressedPlan:
         series, left_out = self.inputs.series(means, self._edges()[0])
         return series, self._total(error, left_out + _rounding(series))
 
+    @jax.jit
     def at_targets(self, weighted: FewPoints | ManyInputs) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given a target.
 
@@ -250,9 +215,8 @@ class CompressedPlan:
         # Reading costs little, so it is the finer still.
         y_edges = panels.divided(y_edges, self.resolution.finer**2)
         further = self.targets[-1]
-        if self.even is not None:
-            further = panels.panel_nodes_of_targets(y_edges, self.even, order)
-            further = further.astype(self.epsilon.dtype)
+        if self.is_even:
+            further = panels.panel_nodes(y_edges, order).reshape(-1)
 
         def estimated(epsilon, found, y, weighted):
             def at_further(each: tuple[Found, Array]) -> Array:
@@ -270,14 +234,15 @@ class CompressedPlan:
         columns = jnp.exp(log_columns)
         _, ax = weighted.nodes(s_edges, order, order)
         means = product(ax, columns) / product(a, columns)
-        if self.even is None:
+        if not self.is_even:
             return means, self._total(error, jnp.zeros(()))
         shape = (self.resolution.cells, order)
-        positions = (self.even.number - 1) * panels.cell_nodes(shape) / shape[0]
+        positions = panels.cell_nodes(shape) / shape[0]
         matters = jnp.diff(y_edges) > 0
-        series, left_out = panels.cell_series(means, y_edges, 0.5 + positions, matters)
+        series, left_out = panels.cell_series(means, y_edges, positions, matters)
         return series, self._total(error, left_out + _rounding(series))
 
+    @jax.jit
     def effort(self) -> tuple[Array, Array]:
         """Return the number of Newton steps, and how far they are from the solution.
 
@@ -325,15 +290,127 @@ class CompressedPlan:
         return jax.lax.stop_gradient(error + left_out) + 2 * ulp
 
 
+@dataclass(frozen=True)
+class CompressedPlan:
+    """A plan between inputs and targets by nodes, to be read as a `Plan` is.
+
+    What is read is NaN where it is not certain.
+
+    Attributes:
+        nodes: the plan between these.
+        given: the inputs.
+        num_targets: number of even targets.
+        tolerance: largest error that is certain enough, relative to the range of what
+            is read.
+    """
+
+    nodes: NodePlan
+    given: Given
+    num_targets: int
+    tolerance: Any
+
+    @property
+    def input_weights(self) -> Float[Array, " n"]:
+        """The weights of all inputs, which sum to 1."""
+        a, values = self.given.weights, self.given.values
+        return jnp.full(values.shape, 1 / values.size, values.dtype) if a is None else a
+
+    @property
+    def targets(self) -> Float[Array, "3 N"]:
+        """The positions of the nodes of targets, for all three orders."""
+        return self.nodes.targets
+
+    def given_input(self, values: Float[Array, "*orders N"]) -> Float[Array, " n"]:
+        """Return the expectation of `values`, one per node, at each input."""
+        scale, means, error = _at_inputs(self.nodes, values)
+        return _evaluated(self.given, means, scale, error, self.tolerance)
+
+    def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
+        """Return the expectation of `values`, one per input, at each target."""
+        if values.ndim > 1:
+            columns = values.reshape(values.shape[0], -1).T
+            means = jax.lax.map(self.given_target, columns)
+            return means.T.reshape(-1, *values.shape[1:])
+        scale, weighted = _weighted(self.given, self.nodes.inputs, values)
+        means, error = self.nodes.at_targets(weighted)
+        if self.nodes.is_even:
+            return _evaluated_at_targets(
+                means, scale, error, self.tolerance, self.num_targets
+            )
+        return scale.restored(means, error, self.tolerance)
+
+
+class Scale(NamedTuple):
+    """How values that are averaged are scaled to differ by up to 1.
+
+    Attributes:
+        low: the lowest.
+        high: the highest.
+        zero: what is taken for 0. A common offset of all would swamp products.
+    """
+
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+    zero: Float[Array, ""]
+
+    @property
+    def range_(self) -> Array:
+        range_ = jnp.where(self.high > self.low, self.high - self.low, 1.0)
+        return jax.lax.stop_gradient(range_)
+
+    def scaled(self, values: Array) -> Array:
+        return (values - self.zero) / self.range_
+
+    def restored(self, means: Array, error: Array, tolerance: Any) -> Array:
+        """Return the means as they are unscaled, or NaN if they are not certain."""
+        means = jnp.where(error <= tolerance, means, jnp.nan)
+        return clipped(self.zero + self.range_ * means, self.low, self.high)
+
+
+@jax.jit
+def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Array, Array]:
+    low, high = jnp.min(values), jnp.max(values)
+    scale = Scale(low, high, jnp.zeros_like(low))
+    return scale, *nodes.at_inputs(scale.scaled(values))
+
+
+@jax.jit
+def _evaluated(
+    given: Given, means: Array, scale: Scale, error: Array, tolerance: Any
+) -> Array:
+    """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
+    is_series = means.ndim > 1
+    means = given.evaluate(means) if is_series else means[: given.values.shape[0]]
+    return scale.restored(means, error, tolerance)
+
+
+@jax.jit
+def _weighted(
+    given: Given, inputs: FewPoints | ManyInputs, values: Array
+) -> tuple[Scale, FewPoints | ManyInputs]:
+    """Return the inputs with values times weights for weights, and their scale."""
+    low, high = used_range(values, given.weights)
+    scale = Scale(low, high, low / 2 + high / 2)
+    values = scale.scaled(values)
+    if isinstance(inputs, FewPoints):
+        more = 0, inputs.weights.shape[0] - values.shape[0]
+        values = jnp.pad(values, more)
+        return scale, inputs._replace(weights=inputs.weights * values)
+    return scale, given.summary(Cells(*inputs.moments.shape), values)
+
+
+@functools.partial(jax.jit, static_argnames="m")
+def _evaluated_at_targets(
+    series: Array, scale: Scale, error: Array, tolerance: Any, m: int
+) -> Array:
+    return scale.restored(evaluate_even(series, 0, m, m), error, tolerance)
+
+
 def evaluate_even(series: Array, start: int, stop: int, m: int) -> Array:
     """Return a series in cells at the targets from `start` to `stop` of m even ones."""
     radius = jnp.full((), (m - 1) / 2, series.dtype)
     indices = jnp.arange(start, stop, dtype=series.dtype)
     return chebyshev.evaluate(indices, _linear(radius, radius), series, False)
-
-
-def _range(low: Array, high: Array) -> Array:
-    return jax.lax.stop_gradient(jnp.where(high > low, high - low, 1.0))
 
 
 def _rounding(series: Float[Array, "cells order"]) -> Array:
@@ -353,28 +430,44 @@ def compressed_plan(
     resolution: Resolution,
 ) -> CompressedPlan:
     """Return the plan between inputs, given squashed or not, and targets."""
+    placing, inputs = _represented(values, weights, squashed, resolution)
+    squashes = squashed is None
+    given = Given(values if squashes else squashed, weights, placing, squashes)
+    nodes = node_plan(inputs, targets, epsilon, resolution)
+    m = targets.number if isinstance(targets, EvenTargets) else targets.points.size
+    return CompressedPlan(nodes, given, m, tolerance)
+
+
+@functools.partial(jax.jit, static_argnames="resolution")
+def _represented(
+    values: Array, weights: Array | None, squashed: Array | None, resolution: Resolution
+) -> tuple[Standardisation, FewPoints | ManyInputs]:
     given = _given(values, weights, squashed, is_fine=resolution.cells > 1)
     if values.shape[0] > MANY:
-        inputs = given.summary(Cells(resolution.cells, resolution.order))
-    else:
-        s, rest = given.squashed()
-        n = values.shape[0]
-        a = jnp.full(n, 1 / n, s.dtype) if weights is None else weights
-        inputs = FewPoints(s, rest, a)
-    return _plan(inputs, given, targets, epsilon, tolerance, resolution)
+        cells = Cells(resolution.cells, resolution.order)
+        return given.standardisation, given.summary(cells)
+    s, rest = given.squashed()
+    n = values.shape[0]
+    a = jnp.full(n, 1 / n, s.dtype) if weights is None else weights
+    # Many numbers of inputs share what is compiled.
+    more = 0, _rounded_up(n) - n
+    points = FewPoints(jnp.pad(s, more, "edge"), jnp.pad(rest, more), jnp.pad(a, more))
+    return given.standardisation, points
 
 
-def plan_of_many(
-    inputs: ManyInputs,
-    targets: EvenTargets,
+def _rounded_up(n: int) -> int:
+    """Return the next power of 2, or 3 / 4 of it."""
+    power = 2 ** max(5, math.ceil(math.log2(n)))
+    return 3 * power // 4 if n <= 3 * power // 4 else power
+
+
+def node_plan(
+    inputs: FewPoints | ManyInputs,
+    targets: EvenTargets | FewPoints,
     epsilon: Float[Array, ""],
     resolution: Resolution,
-) -> CompressedPlan:
-    """Return the plan between inputs of which only moments are known, and targets."""
-    return _plan(inputs, None, targets, epsilon, jnp.inf, resolution)
-
-
-def _plan(inputs, given, targets, epsilon, tolerance, resolution) -> CompressedPlan:
+) -> NodePlan:
+    """Return the plan between the nodes of inputs and of targets."""
     found = panels.search(inputs, targets, epsilon, resolution)
-    even = targets if isinstance(targets, EvenTargets) else None
-    return CompressedPlan(inputs, given, even, resolution, found, epsilon, tolerance)
+    is_even = isinstance(targets, EvenTargets)
+    return NodePlan(inputs, found, epsilon, resolution, is_even)

@@ -36,7 +36,7 @@ from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_if_certain, hard_ranks
 from softsort_core._panels import Resolution
 from softsort_core._plans import AnyPlan, plan_of
-from softsort_core._rounding import clipped, increasing
+from softsort_core._rounding import increasing
 
 # Entries of a plan that is made at all.
 _LARGEST_PLAN = 2**28
@@ -469,7 +469,7 @@ def sort_with(
 
 
 def _read_sorted(plan: AnyPlan, values: Array) -> Array:
-    return increasing(_combinations(plan, values))
+    return increasing(plan.given_target(values))
 
 
 def _read_topk(plan: AnyPlan, values: Array) -> Array:
@@ -478,17 +478,16 @@ def _read_topk(plan: AnyPlan, values: Array) -> Array:
 
 def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> Array:
     highest = highest.astype(values.dtype)
-    return clipped(highest * plan.given_input(plan.targets), 0.0, highest)
+    return plan.given_input(highest * plan.targets)
 
 
 def _read_levels(plan: AnyPlan, values: Array, levels: Array) -> Array:
-    """Read a mean of ascending levels, one per target, for each value."""
-    levels = levels.astype(values.dtype)
-    return clipped(plan.given_input(levels), levels[0], levels[-1])
+    """Read a mean of levels, one per target, for each value."""
+    return plan.given_input(levels.astype(values.dtype))
 
 
 def _read_quantized(plan: AnyPlan, values: Array) -> Array:
-    return _read_levels(plan, values, _combinations(plan, values))
+    return _read_levels(plan, values, plan.given_target(values))
 
 
 def _read_quantiles(
@@ -500,7 +499,7 @@ def _read_quantiles(
 
 
 def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Array:
-    return _combinations(plan, vectors.astype(keys.dtype))
+    return plan.given_target(vectors.astype(keys.dtype))
 
 
 # What they tend to as epsilon -> 0, with as many targets as inputs.
@@ -540,20 +539,25 @@ def _over_plans(
         None if are_even else jnp.asarray(targets, x.dtype),
         jnp.asarray(as_epsilon(epsilon), x.dtype),
         as_tolerance(tolerance),
-        given,
+        tuple(jnp.asarray(each) for each in given),
     )
 
+    # What is to be compiled for one vector of many values is mostly the same for any
+    # number of them: each step of it is compiled on its own.
+    in_steps = is_concrete(arguments) and x.ndim == 1 and None not in resolutions
+    read_plans = _read_plans if in_steps else _compiled_read_plans
+
     def solved(resolutions):
-        return _read_plans(
+        return read_plans(
             read,
             *arguments,
-            targets if are_even else None,
+            m if are_even else None,
             resolutions,
             axes,
             same_shape,
         )
 
-    if not all(is_concrete(leaf) for leaf in jax.tree.leaves(arguments)):
+    if not is_concrete(arguments):
         return solved(resolutions)[0].astype(dtype)
     if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1
@@ -588,9 +592,6 @@ def _squashed_by(
     return over_slices(squashed, (x,), None, axes, entries=x.size, same_shape=True)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("read", "m", "resolutions", "axes", "same_shape")
-)
 def _read_plans(
     read: Callable[..., Array],
     x: Array,
@@ -624,7 +625,7 @@ def _read_plans(
         result = with_resolution(first)
         for other in others:
             result = jax.lax.cond(
-                jnp.any(jnp.isnan(result)),
+                _has_nan(result),
                 functools.partial(with_resolution, other),
                 lambda result=result: result,
             )
@@ -648,7 +649,17 @@ def _read_plans(
         entries=max(n, rows * columns),
         same_shape=same_shape,
     )
-    return result, jnp.any(jnp.isnan(result))
+    return result, _has_nan(result)
+
+
+_compiled_read_plans = jax.jit(
+    _read_plans, static_argnames=("read", "m", "resolutions", "axes", "same_shape")
+)
+
+
+@jax.jit
+def _has_nan(values: Array) -> Array:
+    return jnp.any(jnp.isnan(values))
 
 
 def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:
@@ -670,13 +681,3 @@ def _quantile_weights(
     ends = jnp.full(k + 1, 1.0).at[jnp.array([0, -1])].set(0.5)
     fillers = gaps - w * ends
     return jnp.stack([fillers, jnp.full(k + 1, w)], axis=1).reshape(-1)[:-1]
-
-
-def _combinations(plan: AnyPlan, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
-    """Return E[value | target], within the range of the values."""
-    used = (plan.input_weights > 0).reshape(-1, *[1] * (values.ndim - 1))
-    low = jax.lax.stop_gradient(jnp.min(values, 0, where=used, initial=jnp.inf))
-    high = jax.lax.stop_gradient(jnp.max(values, 0, where=used, initial=-jnp.inf))
-    # A common offset takes no part in the products, whose rounding it would swamp.
-    middle = low / 2 + high / 2
-    return clipped(plan.given_target(values - middle) + middle, low, high)

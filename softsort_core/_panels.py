@@ -26,9 +26,10 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
+from softsort_core._arguments import is_concrete
 from softsort_core._hard import hard_potentials
 from softsort_core._rounding import product
-from softsort_core._squash import in_double
+from softsort_core._squash import as_double, in_double
 from softsort_core._transport import implicit, solve
 
 # Central moments of this order measure a spread. High ones see the far points that
@@ -96,24 +97,31 @@ class FewPoints(NamedTuple):
     def nodes(self, *_: Any) -> tuple[Array, Array]:
         return self.points + self.rest, self.weights
 
-    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, int]:
+    def positions(self, edges: Array) -> Array:
+        return edges
+
+    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, Any]:
         return jnp.zeros_like(weights), 0
 
 
 class EvenTargets(NamedTuple):
     """Many evenly spaced targets in [0, 1] of equal weight; edges count them."""
 
-    number: int
+    number: Any  # an integer, or a scalar array
 
     def first_edges(self, panels: int) -> Array:
-        return jnp.asarray(np.round(np.linspace(0.0, self.number, panels + 1)))
+        return jnp.round(jnp.linspace(0.0, self.number, panels + 1))
 
     def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
         nodes, masses = gauss_rule(jnp, jnp.diff(edges), order, used)
         y = (edges[:-1, None] + nodes) / (self.number - 1)
         return y.reshape(-1), (masses / self.number).reshape(-1)
 
-    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, int]:
+    def positions(self, edges: Array) -> Array:
+        # Each target is in the middle of 1.
+        return (edges - 0.5) / (self.number - 1)
+
+    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, Any]:
         return weights * self.number, self.number
 
 
@@ -130,12 +138,12 @@ class ManyInputs(NamedTuple):
 
     def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
         cells = self.moments.shape[0]
-        positions = 2 * _panel_nodes(edges, order) / cells - 1
+        positions = 2 * panel_nodes(edges, order) / cells - 1
         kept = jnp.where(np.arange(order) < used, self.panel_moments(edges), 0.0)
         weights = product(kept, jnp.asarray(chebyshev.analysis(order), kept.dtype))
         return self.middle + self.radius * positions.reshape(-1), weights.reshape(-1)
 
-    def shares(self, edges: Array, _weights: Array, order: int) -> tuple[Array, int]:
+    def shares(self, edges: Array, _weights: Array, order: int) -> tuple[Array, Any]:
         # Fejer's rule.
         even = np.arange(0, order, 2)
         rule = (1 / (1 - even**2.0)) @ chebyshev.analysis(order)[even]
@@ -196,12 +204,8 @@ def divided(edges: Array, parts: int) -> Array:
     return jnp.append(inner.reshape(-1), edges[-1])
 
 
-def panel_nodes_of_targets(edges: Array, targets: EvenTargets, order: int) -> Array:
-    """Return Chebyshev points of the panels, each target being in the middle of 1."""
-    return (_panel_nodes(edges, order).reshape(-1) - 0.5) / (targets.number - 1)
-
-
-def _panel_nodes(edges: Array, order: int) -> Array:
+def panel_nodes(edges: Array, order: int) -> Array:
+    """Return the Chebyshev points of each panel."""
     inside = (chebyshev.nodes(order) + 1) / 2
     return edges[:-1, None] + jnp.diff(edges)[:, None] * inside
 
@@ -244,7 +248,8 @@ class Found(NamedTuple):
         b: their weights, summing to 1.
         v: potentials of these.
         s_edges: the edges of the panels of inputs.
-        y_edges: the edges of the panels of targets.
+        y_edges: the edges of the panels of targets, each being in the middle of its
+            own share.
         steps: how many the solver took, in all until then.
     """
 
@@ -294,20 +299,42 @@ def search(
     epsilon: Float[Array, ""],
     resolution: Resolution,
 ) -> Found:
-    """Return plans at half, three quarters and all of the order, stacked."""
-    if isinstance(targets, FewPoints):
-        search = functools.partial(_search, resolution)
-        return in_double(search, inputs, epsilon, targets)
-    search = functools.partial(_search, resolution, targets=targets)
-    return in_double(search, inputs, epsilon)
+    """Return plans at half, three quarters and all of the order, stacked.
+
+    Compiled once for any number of inputs and targets that are not taken as they are.
+    """
+    rules = ()
+    if isinstance(targets, EvenTargets) and resolution.stages == 0:
+        # Nodes that are known beforehand need not be found while it runs.
+        rules = _rules(targets.number, resolution)
+    given = inputs, targets, epsilon, *rules
+    search = functools.partial(_search, resolution)
+    if is_concrete(given):
+        with jax.enable_x64(True):
+            return search(*given)
+    return in_double(search, *given)
 
 
+@functools.lru_cache(maxsize=64)
+def _rules(m: int, resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights in [0, 1] for m even targets, of the orders in turn."""
+    rules = [
+        gauss_rule(np, np.array([float(m)]), resolution.order, used)
+        for used in resolution.orders()[::-1]
+    ]
+    y, b = (np.concatenate(each) for each in zip(*rules, strict=True))
+    return y / (m - 1), b / m
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def _search(
     resolution: Resolution,
     inputs: FewPoints | ManyInputs,
-    epsilon: Float[Array, ""],
     targets: FewPoints | EvenTargets,
+    epsilon: Float[Array, ""],
+    *fixed: Array,
 ) -> Found:
+    inputs, targets, epsilon, fixed = as_double((inputs, targets, epsilon, fixed))
     panels, finer, order, stages, _ = resolution
     # In the last stage panels are chosen at epsilon itself. Then they stay.
     softer = _STAGE_RATIO ** np.arange(stages - 1, -1, -1.0)
@@ -316,18 +343,12 @@ def _search(
         epsilon * np.append(softer, np.ones(3)),
         jnp.asarray(orders),
         np.arange(len(orders)) < stages,
-        None,
+        fixed,
     )
-    if isinstance(targets, EvenTargets) and stages == 0:
-        # Nodes that are known beforehand need not be found while it runs.
-        m = targets.number
-        rules = [gauss_rule(np, np.array([float(m)]), order, used) for used in orders]
-        y, b = (np.stack(each).reshape(-1, order) for each in zip(*rules, strict=True))
-        jobs = *jobs[:-1], (jnp.asarray(y / (m - 1)), jnp.asarray(b / m))
 
-    def nodes(s_edges, y_edges, used, fixed=None):
+    def nodes(s_edges, y_edges, used, fixed):
         s, a = inputs.nodes(s_edges, used, order)
-        y, b = targets.nodes(y_edges, used, order) if fixed is None else fixed
+        y, b = fixed or targets.nodes(y_edges, used, order)
         # They sum to 1 only in the precision they came in.
         return s, a / jnp.sum(a), y, b / jnp.sum(b)
 
@@ -363,11 +384,11 @@ def _search(
         return (after, new_epsilon, jnp.asarray(False)), found
 
     edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
-    fixed = jax.tree.map(lambda each: each[0], jobs[-1])
-    points = nodes(*edges, order, fixed)
+    points = nodes(*edges, order, tuple(each[0] for each in fixed))
     anything = Found(*points, jnp.zeros_like(points[-1]), *edges, jnp.zeros(()))
     _, all_found = jax.lax.scan(advance, (anything, epsilon, jnp.asarray(True)), jobs)
-    return jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
+    last = jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
+    return last._replace(y_edges=targets.positions(last.y_edges))
 
 
 def _spread(positions: Array, shares: Array) -> Array:
@@ -378,7 +399,7 @@ def _spread(positions: Array, shares: Array) -> Array:
     return jnp.sum(shares * gaps**_SPREAD_ORDER, axis=0) ** (1 / _SPREAD_ORDER)
 
 
-def _equal_parts(density: Array, shares: Array, length: int, panels: int) -> Array:
+def _equal_parts(density: Array, shares: Array, length: Any, panels: int) -> Array:
     """Return whole-numbered edges in [0, length] of panels of equal integral."""
     density = density + _LEAST_SPREAD * jnp.max(density)
 

@@ -1,9 +1,7 @@
 """How a problem is solved and how certain the result is."""
 
-import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -124,7 +122,6 @@ def _nodes(n: int, resolution: Resolution) -> tuple[int, int]:
     return inputs, resolution.nodes
 
 
-@functools.partial(jax.jit, static_argnames=("m", "resolution"))
 def _solved(
     x: Array,
     a: Array | None,
@@ -136,8 +133,8 @@ def _solved(
     plan = plan_of(x, a, None, m, epsilon, jnp.inf, resolution)
     ranks = plan.given_input(plan.targets)
     if isinstance(plan, CompressedPlan):
-        _, estimate = plan.at_inputs(plan.targets)
-        steps, residual = plan.effort()
+        _, estimate = plan.nodes.at_inputs(plan.targets)
+        steps, residual = plan.nodes.effort()
         return ranks, steps, residual, estimate
     rows = jnp.exp(plan.log_rows)
     weights, b = plan.input_weights, plan.target_weights

@@ -14,6 +14,19 @@ def clipped(values: Array, low: Any, high: Any) -> Array:
     return values + jax.lax.stop_gradient(jnp.clip(values, low, high) - values)
 
 
+def used_range(
+    values: Float[Array, "n *d"], weights: Float[Array, " n"] | None
+) -> tuple[Float[Array, "*d"], Float[Array, "*d"]]:
+    """Return the lowest and the highest of the values that have a weight."""
+    used = True
+    if weights is not None:
+        used = (weights > 0).reshape(-1, *[1] * (values.ndim - 1))
+    values = jax.lax.stop_gradient(values)
+    low = jnp.min(values, 0, where=used, initial=jnp.inf)
+    high = jnp.max(values, 0, where=used, initial=-jnp.inf)
+    return low, high
+
+
 def product(left: Array, right: Array) -> Array:
     """Return left @ right, in the precision of both.
 
@@ -25,6 +38,7 @@ def product(left: Array, right: Array) -> Array:
     return jax.lax.dot_general(left, right, dimensions, precision="highest")
 
 
+@jax.jit
 def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take away decreases."""
     m = values.shape[0]

@@ -26,7 +26,7 @@ from softsort_core._chebyshev import Cells
 from softsort_core._compressed import (
     TOLERANCE,
     evaluate_even,
-    plan_of_many,
+    node_plan,
     resolution_for,
 )
 from softsort_core._errors import SoftSortError
@@ -319,11 +319,10 @@ def _evaluated(x: Array, placing: Standardisation, series: Array) -> Array:
     return clipped(chebyshev.evaluate(x, placing, series, True), 0.0, 1.0)
 
 
-@functools.partial(jax.jit, static_argnames=("m", "resolution"))
 def _solved(moments, weighted, epsilon, m, resolution):
     half = jnp.full((), 0.5, moments.dtype)
     inputs = ManyInputs(moments, half, half)
-    plan = plan_of_many(inputs, EvenTargets(m), epsilon, resolution)
+    plan = node_plan(inputs, EvenTargets(m), epsilon, resolution)
     rank_series, rank_error = plan.at_inputs(plan.targets)
     value_series, value_error = plan.at_targets(inputs._replace(moments=weighted))
     return rank_series, value_series, rank_error, value_error

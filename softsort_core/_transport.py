@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from softsort_core._rounding import product
+from softsort_core._rounding import clipped, product, used_range
 
 # Far more than any solve needs (the worst seen in the tests takes 60).
 _MAX_STEPS = 200
@@ -69,7 +69,7 @@ class Plan(NamedTuple):
     def given_input(self, values: Float[Array, "m *d"]) -> Float[Array, "n *d"]:
         """Return the expectation of `values`, one per target, at each input."""
         rows = jnp.exp(jnp.where(self.target_weights > 0, self.log_rows, -jnp.inf))
-        return product(rows, values)
+        return clipped(product(rows, values), jnp.min(values, 0), jnp.max(values, 0))
 
     def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
         """Return the expectation of `values`, one per input, at each target."""
@@ -80,7 +80,10 @@ class Plan(NamedTuple):
         peak = jax.lax.stop_gradient(jnp.max(log_columns, axis=0))
         columns = self.input_weights[:, None] * jnp.exp(log_columns - peak)
         columns = columns / jnp.sum(columns, axis=0)
-        return product(columns.T, values)
+        low, high = used_range(values, self.input_weights)
+        # A common offset takes no part in the products, whose rounding it would swamp.
+        middle = low / 2 + high / 2
+        return clipped(product(columns.T, values - middle) + middle, low, high)
 
 
 @jax.jit

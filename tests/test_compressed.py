@@ -22,9 +22,12 @@ def few_are_many(monkeypatch):
     """Take more than a hundred inputs for many."""
     monkeypatch.setattr(compressed, "MANY", 100)
     monkeypatch.setattr(operators, "MANY", 100)
-    operators._read_plans.clear_cache()
+    compiled = operators._compiled_read_plans, compressed._represented
+    for function in compiled:
+        function.clear_cache()
     yield
-    operators._read_plans.clear_cache()
+    for function in compiled:
+        function.clear_cache()
 
 
 @jax.jit

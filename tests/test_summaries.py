@@ -14,7 +14,7 @@ from softsort_core import SoftSortError, Statistics
 N = 400
 
 
-def in_parts(x, weights=None, epsilon=0.01, sizes=(1, 100, 200, N - 301)):
+def in_parts(x, weights=None, epsilon=0.01, sizes=(1, 133, 133, 133)):
     cuts = np.cumsum(sizes)[:-1]
     parts = np.split(x, cuts)
     masses = [None] * len(parts) if weights is None else np.split(weights, cuts)
