@@ -493,8 +493,13 @@ def _read_quantized(plan: AnyPlan, values: Array) -> Array:
 def _read_quantiles(
     plan: AnyPlan, values: Array, distinct: Array, levels: Array
 ) -> Array:
-    quantiles = _read_sorted(plan, values)[1::2]
-    quantiles = quantiles[jnp.searchsorted(distinct, levels)]
+    return _at_levels(_read_sorted(plan, values), distinct, levels)
+
+
+@jax.jit
+def _at_levels(values: Array, distinct: Array, levels: Array) -> Array:
+    """Return the values of 2 k + 1 targets at levels, which may be traced."""
+    quantiles = values[1::2][jnp.searchsorted(distinct, levels)]
     return jnp.where((levels >= 0) & (levels <= 1), quantiles, jnp.nan)
 
 
@@ -542,9 +547,9 @@ def _over_plans(
         tuple(jnp.asarray(each) for each in given),
     )
 
-    # What is to be compiled for one vector of many values is mostly the same for any
-    # number of them: each step of it is compiled on its own.
-    in_steps = is_concrete(arguments) and x.ndim == 1 and None not in resolutions
+    # What is to be compiled for one vector is mostly the same for other operators, and
+    # other lengths if they are large: each step of it is compiled on its own.
+    in_steps = is_concrete(arguments) and x.ndim == 1
     read_plans = _read_plans if in_steps else _compiled_read_plans
 
     def solved(resolutions):

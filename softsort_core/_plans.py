@@ -1,7 +1,9 @@
 """The plan between a vector of inputs and its targets, at a given resolution."""
 
+import functools
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -35,24 +37,39 @@ def plan_of(
         tolerance: largest error that is returned, if fewer nodes stand for the points.
         resolution: how many do; None if all points are taken as they are.
     """
-    m = targets if isinstance(targets, int) else targets.size
-    if resolution is not None and isinstance(targets, int):
-        return compressed_plan(
-            values, weights, squashed, EvenTargets(m), epsilon, tolerance, resolution
-        )
-    # A single target lies in the middle.
-    y = np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])
-    y = jnp.asarray(y, values.dtype)
-    b = jnp.full(m, 1 / m, values.dtype) if isinstance(targets, int) else targets
-    if resolution is not None:
-        points = FewPoints(y, jnp.zeros_like(y), without_lightest(b))
-        return compressed_plan(
-            values, weights, squashed, points, epsilon, tolerance, resolution
-        )
-    a = weights
+    are_even = isinstance(targets, int)
+    if resolution is None:
+        b, m = (None, targets) if are_even else (targets, targets.size)
+        return _dense_plan(values, weights, squashed, b, epsilon, m)
+    given = values, weights, squashed
+    if are_even:
+        points = EvenTargets(targets)
+    else:
+        y = _positions(targets.size, values.dtype)
+        points = FewPoints(y, jnp.zeros_like(y), without_lightest(targets))
+    return compressed_plan(*given, points, epsilon, tolerance, resolution)
+
+
+@functools.partial(jax.jit, static_argnames="m")
+def _dense_plan(
+    values: Float[Array, " n"],
+    weights: Float[Array, " n"] | None,
+    squashed: Float[Array, " n"] | None,
+    target_weights: Float[Array, " m"] | None,
+    epsilon: Float[Array, ""],
+    m: int,
+) -> Plan:
+    y, (a, b) = _positions(m, values.dtype), (weights, target_weights)
+    if b is None:
+        b = jnp.full(m, 1 / m, values.dtype)
     if a is None:
         a = jnp.full(values.shape, 1 / values.size, values.dtype)
     s = squash(values, a) if squashed is None else squashed
     logits = -((s[:, None] - y) ** 2) / epsilon
     guess = hard_potentials(s, a, y, b, epsilon)
     return transport(logits.astype(values.dtype), a, b, guess)._replace(targets=y)
+
+
+def _positions(m: int, dtype: Any) -> Array:
+    # A single target lies in the middle.
+    return jnp.asarray(np.linspace(0.0, 1.0, m) if m > 1 else [0.5], dtype)

@@ -66,11 +66,13 @@ class Plan(NamedTuple):
     steps: Float[Array, ""]
     targets: Any = None
 
+    @jax.jit
     def given_input(self, values: Float[Array, "m *d"]) -> Float[Array, "n *d"]:
         """Return the expectation of `values`, one per target, at each input."""
         rows = jnp.exp(jnp.where(self.target_weights > 0, self.log_rows, -jnp.inf))
         return clipped(product(rows, values), jnp.min(values, 0), jnp.max(values, 0))
 
+    @jax.jit
     def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
         """Return the expectation of `values`, one per input, at each target."""
         used = self.input_weights[:, None] > 0
