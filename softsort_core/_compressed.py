@@ -46,9 +46,10 @@ _CELL = 2.5
 _MOST_CELLS = 2**14
 # More inputs than these are represented by their moments.
 MANY = 2**11
-# Below this epsilon the single series is not even tried.
+# Below this epsilon single series are not even tried.
 SMALL_EPSILON = 3e-3
-SMOOTH = Resolution(panels=1, finer=1, order=64, stages=0, cells=1)
+# The first is enough for values that spread like normal ones, the second for skew ones.
+SINGLE = tuple(Resolution(1, 1, order, stages=0, cells=1) for order in (48, 96))
 
 
 def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
@@ -77,7 +78,7 @@ def resolutions_for(
         return (None,)
     careful = resolution_for(epsilon, is_even=is_even)
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
-    return (SMOOTH, careful) if n > MANY and is_even and not is_small else (careful,)
+    return (*SINGLE, careful) if n > MANY and is_even and not is_small else (careful,)
 
 
 def are_many_targets(m: int, epsilon: Any) -> bool:
@@ -137,7 +138,7 @@ def _given(
         if is_fine:
             placing = refined(placing, values, weights)
         return Given(values, weights, placing, squashes=True)
-    low, high = jax.lax.stop_gradient((jnp.min(squashed), jnp.max(squashed)))
+    low, high = used_range(squashed, None)
     radius = jnp.where(high > low, high / 2 - low / 2, 1.0)
     return Given(squashed, weights, _linear(low / 2 + high / 2, radius), squashes=False)
 

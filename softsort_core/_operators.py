@@ -36,7 +36,7 @@ from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_if_certain, hard_ranks
 from softsort_core._panels import Resolution
 from softsort_core._plans import AnyPlan, plan_of
-from softsort_core._rounding import increasing
+from softsort_core._rounding import increasing, used_range
 
 # Entries of a plan that is made at all.
 _LARGEST_PLAN = 2**28
@@ -563,7 +563,9 @@ def _over_plans(
         )
 
     if not is_concrete(arguments):
-        return solved(resolutions)[0].astype(dtype)
+        # All would be compiled. The first is the quickest, the last is enough for all.
+        ends = dict.fromkeys((resolutions[0], resolutions[-1]))
+        return solved(tuple(ends))[0].astype(dtype)
     if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1
     ):
@@ -629,9 +631,11 @@ def _read_plans(
         first, *others = resolutions
         result = with_resolution(first)
         for other in others:
+            # What a derivative needs of the other is made again, if it is needed at
+            # all: it would else be carried along, as zeros, when it is not.
             result = jax.lax.cond(
                 _has_nan(result),
-                functools.partial(with_resolution, other),
+                jax.checkpoint(functools.partial(with_resolution, other)),
                 lambda result=result: result,
             )
         return result
@@ -664,7 +668,7 @@ _compiled_read_plans = jax.jit(
 
 @jax.jit
 def _has_nan(values: Array) -> Array:
-    return jnp.any(jnp.isnan(values))
+    return jnp.isnan(used_range(values.reshape(-1), None)[0])
 
 
 def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:

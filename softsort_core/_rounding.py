@@ -1,5 +1,6 @@
 """Bounds that hold but for rounding, made to hold; derivatives stay as they are."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _CHUNK = 2**13
+_FEW = 2**10
 
 
 def clipped(values: Array, low: Any, high: Any) -> Array:
@@ -17,14 +19,29 @@ def clipped(values: Array, low: Any, high: Any) -> Array:
 def used_range(
     values: Float[Array, "n *d"], weights: Float[Array, " n"] | None
 ) -> tuple[Float[Array, "*d"], Float[Array, "*d"]]:
-    """Return the lowest and the highest of the values that have a weight."""
+    """Return the lowest and the highest of the values that have a weight.
+
+    NaN if any of these is.
+    """
     used = True
     if weights is not None:
         used = (weights > 0).reshape(-1, *[1] * (values.ndim - 1))
     values = jax.lax.stop_gradient(values)
-    low = jnp.min(values, 0, where=used, initial=jnp.inf)
-    high = jnp.max(values, 0, where=used, initial=-jnp.inf)
-    return low, high
+    low = _folded(jnp.minimum, jnp.where(used, values, jnp.inf))
+    high = _folded(jnp.maximum, jnp.where(used, values, -jnp.inf))
+    return jnp.min(low, 0, initial=jnp.inf), jnp.max(high, 0, initial=-jnp.inf)
+
+
+def _folded(extreme: Callable[..., Array], values: Float[Array, "n *d"]) -> Array:
+    """Return fewer values of the same extreme.
+
+    Halves beside each other are vectorised by the compiler, as a reduction to a single
+    value is not.
+    """
+    while (n := values.shape[0]) > _FEW:
+        half = (n + 1) // 2
+        values = extreme(values[:half], values[n - half :])
+    return values
 
 
 def product(left: Array, right: Array) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from softsort_core._rounding import product
+from softsort_core._rounding import product, used_range
 
 _PART = 2**10
 
@@ -122,9 +122,7 @@ def standardisation(
     values: Float[Array, " n"], weights: Float[Array, " n"] | None
 ) -> Standardisation:
     """Return the standardisation of the values; no weights stand for equal ones."""
-    used = True if weights is None else weights > 0
-    low = jax.lax.stop_gradient(jnp.min(values, where=used, initial=jnp.inf))
-    high = jax.lax.stop_gradient(jnp.max(values, where=used, initial=-jnp.inf))
+    low, high = used_range(values, weights)
     middle, half_range = low / 2 + high / 2, high / 2 - low / 2
     half_range = jnp.where(half_range > 0, half_range, 1.0)
     zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
