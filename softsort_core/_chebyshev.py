@@ -156,9 +156,7 @@ def _compute_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
 
         def add(total: Array, values: Array, *weights: Array) -> Array:
             cell, local = as_double(placing.in_cells(values, cells.number))
-            terms = jnp.stack(first(local, cells.order), axis=1)
-            for each in as_double(weights):
-                terms = terms * each[:, None]
+            terms = jnp.stack(first(local, cells.order, *as_double(weights)), axis=1)
             return total.at[cell.astype(jnp.int32)].add(terms)
 
         def step(i: Array, total: Array) -> Array:

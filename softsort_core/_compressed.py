@@ -41,15 +41,16 @@ _USUAL_EPSILON, LEAST_EPSILON = 1e-3, 5e-5
 _FEW_TARGETS = 2**12
 # Epsilon of the first stage is at least this.
 _SOFT = 0.1
-# Cells are epsilon over this wide: two targets apart by 1 share inputs within that.
-_CELL = 2.5
-_MOST_CELLS = 2**14
+# Cells are epsilon over this wide: two targets apart by 1 share inputs within epsilon.
+# Few moments of small cells are faster to take than many of large ones.
+_CELL, _CELL_ORDER = 10.0, 6
+_MOST_CELLS = 2**16
 # More inputs than these are represented by their moments.
 MANY = 2**11
 # Below this epsilon single series are not even tried.
 SMALL_EPSILON = 3e-3
 # The first is enough for values that spread like normal ones, the second for skew ones.
-SINGLE = tuple(Resolution(1, 1, order, stages=0, cells=1) for order in (48, 96))
+SINGLE = tuple(Resolution(1, 1, order, 0, 1, cell_order=order) for order in (48, 96))
 
 
 def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
@@ -63,6 +64,7 @@ def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
         order=_ORDER,
         stages=1 + max(0, math.ceil(math.log(_SOFT / known, 4) - 1e-9)),
         cells=min(_MOST_CELLS, 2 ** math.ceil(math.log2(max(16, _CELL / known)))),
+        cell_order=_CELL_ORDER,
     )
 
 
@@ -237,7 +239,7 @@ class NodePlan:
         means = product(ax, columns) / product(a, columns)
         if not self.is_even:
             return means, self._total(error, jnp.zeros(()))
-        shape = (self.resolution.cells, order)
+        shape = (self.resolution.cells, self.resolution.cell_order)
         positions = panels.cell_nodes(shape) / shape[0]
         matters = jnp.diff(y_edges) > 0
         series, left_out = panels.cell_series(means, y_edges, positions, matters)
@@ -445,7 +447,7 @@ def _represented(
 ) -> tuple[Standardisation, FewPoints | ManyInputs]:
     given = _given(values, weights, squashed, is_fine=resolution.cells > 1)
     if values.shape[0] > MANY:
-        cells = Cells(resolution.cells, resolution.order)
+        cells = Cells(resolution.cells, resolution.cell_order)
         return given.standardisation, given.summary(cells)
     s, rest = given.squashed()
     n = values.shape[0]

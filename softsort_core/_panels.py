@@ -53,6 +53,7 @@ class Resolution(NamedTuple):
         order: nodes of each.
         stages: how often the panels are chosen anew, at an epsilon 4 times smaller.
         cells: number of the cells of inputs that panels are made of.
+        cell_order: moments of each. They are as many as those of a panel if it is one.
     """
 
     panels: int
@@ -60,6 +61,7 @@ class Resolution(NamedTuple):
     order: int
     stages: int
     cells: int
+    cell_order: int
 
     @property
     def nodes(self) -> int:
@@ -139,7 +141,8 @@ class ManyInputs(NamedTuple):
     def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
         cells = self.moments.shape[0]
         positions = 2 * panel_nodes(edges, order) / cells - 1
-        kept = jnp.where(np.arange(order) < used, self.panel_moments(edges), 0.0)
+        moments = self.panel_moments(edges, order, used)
+        kept = jnp.where(np.arange(order) < used, moments, 0.0)
         weights = product(kept, jnp.asarray(chebyshev.analysis(order), kept.dtype))
         return self.middle + self.radius * positions.reshape(-1), weights.reshape(-1)
 
@@ -149,10 +152,14 @@ class ManyInputs(NamedTuple):
         rule = (1 / (1 - even**2.0)) @ chebyshev.analysis(order)[even]
         return (jnp.diff(edges)[:, None] * rule).reshape(-1), self.moments.shape[0]
 
-    def panel_moments(self, edges: Array) -> Array:
-        order = self.moments.shape[1]
+    def panel_moments(self, edges: Array, order: int, used: Array | int) -> Array:
+        cell_order = self.moments.shape[1]
+        # The share of the moments of cells that is used is that of the panels', so that
+        # what cells leave out is part of the estimated error.
+        kept = np.arange(cell_order) * order < used * cell_order
         masses = product(
-            self.moments, jnp.asarray(chebyshev.analysis(order), self.moments.dtype)
+            jnp.where(kept, self.moments, 0.0),
+            jnp.asarray(chebyshev.analysis(cell_order), self.moments.dtype),
         )
         panel, terms = _in_panels(edges, cell_nodes(self.moments.shape), order)
         return jax.ops.segment_sum(
@@ -164,7 +171,8 @@ class ManyInputs(NamedTuple):
 
         And what it may leave out where there are inputs.
         """
-        occupied = self.panel_moments(edges)[:, 0] != 0
+        order = levels.shape[0] // (edges.shape[0] - 1)
+        occupied = self.panel_moments(edges, order, order)[:, 0] != 0
         return cell_series(levels, edges, cell_nodes(self.moments.shape), occupied)
 
 
@@ -188,13 +196,14 @@ def cell_series(
     Returns:
         The series, of shape (cells, order), and how large its last terms are.
     """
-    order = positions.shape[1]
+    order, cell_order = levels.shape[0] // matters.shape[0], positions.shape[1]
     analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
     series = product(levels.reshape(-1, order), analysis.T)
     panel, terms = _in_panels(edges.astype(levels.dtype), positions, order)
     values = jnp.sum(series[panel] * terms, axis=1)
     last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
-    series = product(values.reshape(-1, order), analysis.T)
+    analysis = jnp.asarray(chebyshev.analysis(cell_order), levels.dtype)
+    series = product(values.reshape(-1, cell_order), analysis.T)
     return series, 2 * jnp.max(jnp.abs(last))
 
 
@@ -217,8 +226,13 @@ def _in_panels(edges: Array, positions: Any, order: int) -> tuple[Array, Array]:
     panel = jnp.clip(panel, 0, edges.shape[0] - 2)
     width = edges[panel + 1] - edges[panel]
     local = 2 * (positions - edges[panel]) / jnp.where(width > 0, width, 1.0) - 1
-    angles = jnp.arccos(jnp.clip(local, -1.0, 1.0))
-    return panel, jnp.cos(angles[:, None] * np.arange(order))
+    local = jnp.clip(local, -1.0, 1.0)
+    terms = jnp.stack([jnp.ones_like(local), local], axis=1)
+    while terms.shape[1] < order:
+        # T_(h + j) = 2 T_h T_j - T_(h - j), h being the highest so far.
+        higher = 2 * terms[:, -1:] * terms[:, 1:] - terms[:, -2::-1]
+        terms = jnp.concatenate([terms, higher], axis=1)
+    return panel, terms[:, :order]
 
 
 def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
@@ -335,7 +349,7 @@ def _search(
     *fixed: Array,
 ) -> Found:
     inputs, targets, epsilon, fixed = as_double((inputs, targets, epsilon, fixed))
-    panels, finer, order, stages, _ = resolution
+    panels, finer, order, stages, *_ = resolution
     # In the last stage panels are chosen at epsilon itself. Then they stay.
     softer = _STAGE_RATIO ** np.arange(stages - 1, -1, -1.0)
     orders = np.append(np.full(stages, order), resolution.orders()[[2, 1, 0]])
@@ -422,7 +436,7 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     half, most, full = results
     first, second = jnp.max(jnp.abs(most - half)), jnp.max(jnp.abs(full - most))
     ratio = jnp.where(first > 0, jnp.minimum(second / first, 1.0), 1.0)
-    rounding = 8 * float(jnp.finfo(full.dtype).eps) * (30 + 1 / epsilon)
+    rounding = 4 * float(jnp.finfo(full.dtype).eps) * (30 + 1 / epsilon)
     return _SAFETY * second * jnp.sqrt(ratio) + rounding
 
 

@@ -196,7 +196,7 @@ def summarise(
     a = _as_masses(weights, np.shape(values))
     resolution = resolution_for(epsilon)
     placing = statistics.standardisation(x.dtype)
-    moments = _moments(x, placing, a, Cells(resolution.cells, resolution.order))
+    moments = _moments(x, placing, a, Cells(resolution.cells, resolution.cell_order))
     return Summary(statistics, *(np.asarray(each, np.float64) for each in moments))
 
 
