@@ -11,10 +11,10 @@ from samples import sample
 import softsort_core as soft
 from softsort_core import SoftSortError, Statistics
 
-N = 400
+N = 199
 
 
-def in_parts(x, weights=None, epsilon=0.01, sizes=(1, 133, 133, 133)):
+def in_parts(x, weights=None, epsilon=0.01, sizes=(1, 66, 66, 66)):
     cuts = np.cumsum(sizes)[:-1]
     parts = np.split(x, cuts)
     masses = [None] * len(parts) if weights is None else np.split(weights, cuts)
