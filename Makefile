@@ -24,7 +24,7 @@ demo: .venv/.installed
 	@echo 'Look at demo/noisy.png and demo/denoised.png; the ranks are in demo/ranked.csv.'
 
 test: .venv/.installed
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -1,3 +1,6 @@
+import os
+import tempfile
+
 import hypothesis
 import jax
 import jaxtyping
@@ -10,6 +13,25 @@ hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
 
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
+
+
+def pytest_configure(config):
+    """Let all processes of a run share what is compiled, and no two runs.
+
+    Workers, and the commands that tests start, inherit the environment.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    folder = tempfile.TemporaryDirectory(prefix="softsort-tests-")
+    config.add_cleanup(folder.cleanup)
+    settings = {
+        "jax_compilation_cache_dir": folder.name,
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
 
 
 @pytest.fixture(autouse=True)
@@ -35,11 +57,9 @@ def unchecked_types():
 
 
 @pytest.fixture
-def on_images(tmp_path, tmp_path_factory, monkeypatch, capfd):
+def on_images(tmp_path, monkeypatch, capfd):
     """Run a command in a folder of its own: its exit code, output and messages."""
     before = {name: getattr(jax.config, name) for name in CONFIGURED}
-    cache = tmp_path_factory.getbasetemp() / "images-cache"
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
     monkeypatch.setattr(console, "quiet", False)
     monkeypatch.setattr(console, "verbose", False)
     monkeypatch.chdir(tmp_path)

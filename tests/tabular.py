@@ -11,17 +11,10 @@ from cli import app, console
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Keep compiled operators for the tests of a file."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def folder(tmp_path, cache, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """Give each command the state of a new process, and a folder to work in."""
     before = {name: getattr(jax.config, name) for name in CONFIGURED}
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "quiet", False)
     monkeypatch.setattr(console, "verbose", False)

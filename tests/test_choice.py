@@ -60,7 +60,7 @@ def test_pixels_that_are_not_finite_do_not_count():
         ({"sizes": ()}, ["sizes", "()", "at least one"]),
         ({"sizes": (1,)}, ["sizes", "(1,)", "at least 3"]),
         ({"sizes": (4,)}, ["size", "4", "odd"]),
-        ({"image": np.full((8, 8), np.nan)}, ["image", "finite"]),
+        ({"image": np.full_like(CAMERA, np.nan)}, ["image", "finite"]),
     ],
 )
 @pytest.mark.usefixtures("unchecked_types")

@@ -24,16 +24,14 @@ CUTS = [0, 1, 40, 40 + SIZE, 700, 1000]
 
 
 @pytest.fixture(scope="module")
-def scheduler(cache):
+def scheduler():
     """A scheduler and two worker processes."""
-    environment = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
     with LocalCluster(
         n_workers=2,
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address=None,
         silence_logs="CRITICAL",
-        env=environment,
     ) as cluster:
         yield cluster
 

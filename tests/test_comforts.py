@@ -79,10 +79,10 @@ def test_a_dry_run_writes_nothing(softsort, folder):
 
 def test_numbers_that_do_not_fit_in_memory(softsort, folder, monkeypatch):
     rng = np.random.default_rng(0)
-    rows = [f"{value},{place}" for place, value in enumerate(rng.normal(size=500))]
+    rows = [f"{value},{place}" for place, value in enumerate(rng.normal(size=250))]
     rows[7:9] = ["?,7", "NA,8"]
     (folder / "t.csv").write_text("x,y\n" + "\n".join(rows) + "\n")
-    arguments = ["rank", "t.csv", "-c", "x", "--on-invalid", "skip", "-e", "0.05"]
+    arguments = ["rank", "t.csv", "-c", "x", "--on-invalid", "skip"]
     _, expected, _ = softsort(*arguments)
     monkeypatch.setattr(inputs, "BLOCK", 1000)
     monkeypatch.setattr("cli.inparts.SIZE", 1 << 9)

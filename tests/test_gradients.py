@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
+from derivatives import check_derivatives
 from samples import KINDS, sample
 
 import softsort_core as soft
@@ -40,12 +40,10 @@ def test_known_gradients(x64, name):
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_derivatives_are_differences(x64, name):
-    @jax.jit
     def function(x, log_epsilon):
         return OPERATORS[name](x, epsilon=jnp.exp(log_epsilon))
 
-    arguments = jnp.asarray(sample("normal", 6)), jnp.log(0.05)
-    check_grads(function, arguments, order=1, modes=["fwd", "rev"], rtol=1e-4)
+    check_derivatives(function, sample("normal", 6), np.log(0.05), rtol=1e-4)
 
 
 def test_derivatives_in_weights_and_targets(x64):
@@ -59,8 +57,7 @@ def test_derivatives_in_weights_and_targets(x64):
         (lambda v: soft.sort_with(v, x, epsilon=0.1), jnp.outer(x, x)),
     ]
     for function, argument in cases:
-        # Backwards is forwards, transposed.
-        check_grads(jax.jit(function), (argument,), order=1, modes=["rev"], rtol=1e-5)
+        check_derivatives(function, argument)
 
 
 @functools.cache
@@ -112,21 +109,43 @@ def test_transformations_agree(x64):
     np.testing.assert_allclose(forward(batch[0]), reverse(batch[0]), rtol=1e-7)
 
 
-@pytest.mark.parametrize("n", [500, 2500])
-def test_single_precision_in_batches(n):
-    """Solves in double precision inside can be mapped, derived and compiled at once."""
+def wave(x):
+    return jnp.mean(jnp.sin(3 * soft.ranks(x) / x.size))
 
-    def loss(x):
-        return jnp.mean(jnp.sin(3 * soft.ranks(x) / n))
 
+def waves(n):
+    """Solve in double precision inside what is mapped, derived and compiled at once."""
     batch = np.stack([sample("normal", n, seed) for seed in range(2)], dtype=np.float32)
-    single = jax.jit(jax.value_and_grad(loss))
-    values, gradients = jax.jit(jax.vmap(single))(batch)
-    for row, value, gradient in zip(batch, values, gradients, strict=True):
+    single = jax.jit(jax.value_and_grad(wave))
+    return single, zip(batch, *jax.jit(jax.vmap(single))(batch), strict=True)
+
+
+def test_single_precision_in_batches():
+    single, found = waves(500)
+    for row, value, gradient in found:
         expected, slope = single(row)
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(slope).max()}
         np.testing.assert_allclose(gradient, slope, **close)
+
+
+def test_single_precision_in_batches_of_many():
+    _, found = waves(2500)
+    rng = np.random.default_rng(0)
+    for row, value, gradient in found:
+        np.testing.assert_allclose(value, wave(row), rtol=1e-5)
+        length = np.linalg.norm(gradient)
+        # The steepest direction, and any.
+        for step in (gradient / length, rng.normal(size=row.size) / row.size**0.5):
+            with jax.enable_x64(True):
+                ahead, behind = (
+                    float(
+                        wave(row.astype(float) + sign * 1e-3 * np.asarray(step, float))
+                    )
+                    for sign in (1, -1)
+                )
+            difference = (ahead - behind) / 2e-3
+            assert abs(gradient @ step - difference) <= 1e-3 * length
 
 
 @pytest.mark.parametrize("name", ["sort", "ranks"])

@@ -45,7 +45,7 @@ def test_shares_that_cut_through_values():
 
 
 SPREAD = np.array([3.0, -1.0, 0.2, 7.5, 3.9, -4.0])
-TIED = np.array([2.0, 5.0, 2.0, 9.0, 5.0, 5.0, 0.0])
+TIED = np.array([2.0, 5.0, 2.0, 9.0, 5.0, 5.0])
 
 
 @pytest.mark.usefixtures("x64")

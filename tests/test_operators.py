@@ -76,19 +76,20 @@ def test_meaning_is_that_of_ott(x64):
     t, w = jnp.sort(rng.normal(size=4)), jnp.array([0.2, 0.3, 0.1, 0.4])
     rows = rng.normal(size=(11, 2))
     x, rows = jnp.asarray(x), jnp.asarray(rows)
+    one = x[0]  # what batches add is compared with loops elsewhere
     calls = [
         ("sort", (x,), {}),
-        ("sort", (x, -1, 3), {}),
-        ("ranks", (x,), {}),
-        ("ranks", (x, -1, None, w), {}),
+        ("sort", (one, -1, 3), {}),
+        ("ranks", (one,), {}),
+        ("ranks", (one, -1, None, w), {}),
         ("topk_mask", (x, -1, 3), {}),
-        ("quantile", (x, None), {}),
-        ("quantile", (x, jnp.array([0.01, 0.35, 0.9])), {}),
+        ("quantile", (one, None), {}),
+        ("quantile", (one, jnp.array([0.01, 0.35, 0.9])), {}),
         ("quantile", (z, 0.3, (0, 2)), {}),
-        ("quantile_normalization", (x, t, w), {}),
-        ("quantize", (x, 4), {}),
-        ("sort_with", (rows, x[0][:, None], 4), {}),
-        ("sort", (x,), {"squashing_fun": lambda v: 0.5 + v / 8}),
+        ("quantile_normalization", (one, t, w), {}),
+        ("quantize", (one, 4), {}),
+        ("sort_with", (rows, one[:, None], 3), {}),
+        ("sort", (one,), {"squashing_fun": lambda v: 0.5 + v / 8}),
     ]
     exact = {"threshold": 1e-12, "max_iterations": 100_000}
     for name, arguments, options in calls:
@@ -124,16 +125,16 @@ def test_hard_operators_as_epsilon_vanishes(x64):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_ties_share_their_average_rank(x64, dtype):
-    x = np.array([3, 1, 1, 2, 3, 3, 1], dtype)
+    x = np.resize([3, 1, 1, 2, 3, 3, 1], 30).astype(dtype)
     expected = scipy.stats.rankdata(x) - 1
     np.testing.assert_allclose(soft.ranks(x, epsilon=1e-4), expected, atol=1e-4)
 
 
 def test_the_mean_as_epsilon_grows(x64):
-    x = sample("exponential", 20)
+    x = sample("exponential", 30)
     huge = {"epsilon": 1e7}
-    np.testing.assert_allclose(soft.sort(x, **huge), np.full(20, x.mean()), rtol=1e-5)
-    np.testing.assert_allclose(soft.ranks(x, **huge), np.full(20, 9.5), rtol=1e-5)
+    np.testing.assert_allclose(soft.sort(x, **huge), np.full(30, x.mean()), rtol=1e-5)
+    np.testing.assert_allclose(soft.ranks(x, **huge), np.full(30, 14.5), rtol=1e-5)
     np.testing.assert_allclose(soft.quantile(x, 0.9, **huge), [x.mean()], rtol=1e-5)
 
 
@@ -207,9 +208,9 @@ def test_invariants_of_quantile(x64, x, epsilon, q):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sums_are_kept_without_weights(x64, kind):
-    x = sample(kind, 40)
+    x = sample(kind, 30)
     np.testing.assert_allclose(soft.sort(x).sum(), x.sum(), rtol=1e-10, atol=1e-9)
-    np.testing.assert_allclose(soft.ranks(x).sum(), 40 * 39 / 2, rtol=1e-10)
+    np.testing.assert_allclose(soft.ranks(x).sum(), 30 * 29 / 2, rtol=1e-10)
     np.testing.assert_allclose(soft.topk_mask(x, k=7).sum(), 7, rtol=1e-10)
 
 
@@ -227,8 +228,8 @@ def test_weights_repeat_values(x64):
         np.testing.assert_allclose(
             weighted, operator(repeated), rtol=1e-9, err_msg=name
         )
-    weighted = soft.ranks(x, num_targets=8, input_weights=counts) / 5
-    expected = soft.ranks(repeated, num_targets=8) / 7
+    weighted = soft.ranks(x, num_targets=5, input_weights=counts) / 5
+    expected = soft.ranks(repeated, num_targets=5) / 7
     np.testing.assert_allclose(np.repeat(weighted, counts), expected, atol=1e-9)
 
 
@@ -322,7 +323,7 @@ def test_scale_does_not_matter_in_single_precision(kind, scale):
 
 
 def test_a_large_offset_in_single_precision():
-    x = np.arange(8, dtype=np.float32)
+    x = np.arange(20, dtype=np.float32)
     np.testing.assert_allclose(soft.ranks(x + 1e6), soft.ranks(x), atol=1e-5)
     np.testing.assert_allclose(soft.sort(x + 1e6), soft.sort(x) + 1e6, atol=0.1)
 

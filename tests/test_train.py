@@ -21,18 +21,12 @@ CROSS = [*SHORT, "--loss", "cross-entropy"]
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path, cache, monkeypatch):
+def _own_state(tmp_path, monkeypatch):
     """Give each command the state of a new process, and a folder to work in."""
     before = {name: getattr(jax.config, name) for name in CONFIGURED}
     # Compiling takes most of the time.
     jax.config.update("jax_disable_most_optimizations", True)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "quiet", False)
     monkeypatch.setattr(console, "verbose", False)

@@ -9,7 +9,7 @@ import scipy.ndimage as ndimage
 from filters import soft_median, soft_quantile_filter
 from softsort_core import SoftSortError, quantile
 
-SHAPE = 9, 11
+SHAPE = 12, 17
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
 SKEWED = np.array([[1, 0, 0, 1, 1], [0, 1, 0, 0, 1], [1, 1, 1, 0, 0]], dtype=bool)
 
@@ -65,11 +65,13 @@ def test_derivative_in_the_weights_is_that_of_finite_differences():
     weights = jnp.asarray(rng.uniform(0.5, 1, size=(3, 3)))
     towards, read = rng.normal(size=(3, 3)), rng.normal(size=SHAPE)
 
+    @jax.jit
+    @jax.value_and_grad
     def loss(step):
         return jnp.sum(read * soft_median(image(), weights=weights + step * towards))
 
-    numeric = (loss(1e-5) - loss(-1e-5)) / 2e-5
-    np.testing.assert_allclose(jax.grad(loss)(0.0), numeric, rtol=1e-5)
+    numeric = (loss(1e-5)[0] - loss(-1e-5)[0]) / 2e-5
+    np.testing.assert_allclose(loss(0.0)[1], numeric, rtol=1e-5)
 
 
 def test_iterations_filter_the_result_again():
