@@ -42,6 +42,7 @@ def normalize(
     Examples:
       softsort normalize prices.csv --to uniform
       softsort normalize today.csv -c price --to yesterday.csv:price
+      softsort normalize 'part-*.parquet' -c price --out-dir normalized
     """
     from cli import columnwise, inparts, parted, runtime
 

@@ -40,8 +40,9 @@ def quantile(
 
     The result is a table with the columns column, q, value.
 
-    Example:
+    Examples:
       softsort quantile prices.csv -q 0.1,0.5,0.9 -c price
+      softsort quantile 'part-*.parquet' -q 0.5 -c price --cluster local:4
     """
     import numpy as np
 

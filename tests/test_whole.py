@@ -113,6 +113,17 @@ def test_the_whole_from_its_summary(x64, name, kind):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * scale)
 
 
+@pytest.mark.parametrize("name", ["quantile", "distribution"])
+def test_single_precision(name):
+    x = sample("normal", N).astype(np.float32)
+    summary = soft.summarise(x, soft.describe(x), epsilon=EPSILON)
+    operator, oracle = CASES[name]
+    found = operator(summary)
+    found = found(x) if isinstance(found, soft.Curve) else found
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, oracle(x.astype(float)), rtol=0, atol=2e-5)
+
+
 def test_a_distribution_of_very_many_values(x64):
     x = sample("normal", 50_000)
     summary = soft.summarise(x, soft.describe(x), epsilon=EPSILON)

@@ -97,7 +97,7 @@ class Moved:
 
     rows: int = 10**8
     few: int = 10**6
-    bar: float = 1.1
+    bar: float = 1.2  # processes say that they are there as long as it takes
 
     @property
     def what(self) -> str:
