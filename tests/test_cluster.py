@@ -9,13 +9,15 @@ import time
 from pathlib import Path
 
 import distributed
+import jax
 import numpy as np
 import polars as pl
 import pytest
+import tifffile
 from distributed import LocalCluster, WorkerPlugin
 from PIL import Image
 
-from cli import cluster, manifest, normalize
+from cli import cluster, large, manifest, normalize, pieces
 
 pytest_plugins = ["tests.tabular"]
 
@@ -43,6 +45,13 @@ def address(scheduler):
     yield scheduler.scheduler_address
     with distributed.Client(scheduler) as client:
         client.wait_for_workers(2)
+
+
+@pytest.fixture
+def quickly_compiled():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
@@ -106,6 +115,7 @@ APPENDED = [
 ]
 
 
+@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize(("command", "suffix"), APPENDED)
 def test_every_command_takes_parts(softsort, folder, table, command, suffix):
     arguments = [*command, "-c", "y", "--quiet"]
@@ -133,6 +143,7 @@ FEW = [
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("command", FEW)
 def test_few_results_of_parts_are_one_table(softsort, folder, table, address, command):
     arguments = [*command, "-c", "y", "--quiet"]
@@ -154,6 +165,7 @@ def test_few_results_of_parts_are_one_table(softsort, folder, table, address, co
         close(pl.read_csv(out), parts, numbers)
 
 
+@pytest.mark.usefixtures("quickly_compiled")
 def test_too_many_values_to_take_as_many_targets(softsort, table, monkeypatch):
     arguments = ["normalize", "whole.csv", "-c", "y", "--quiet"]
     expected = softsort(*arguments)[1]
@@ -162,6 +174,7 @@ def test_too_many_values_to_take_as_many_targets(softsort, table, monkeypatch):
     close(read(softsort(*arguments)[1]), read(expected), ["y_normalized"], 1e-9)
 
 
+@pytest.mark.usefixtures("quickly_compiled")
 def test_another_reference_starts_over(softsort, folder, table):
     arguments = ["normalize", "-c", "y", "--to", "whole.csv:x"]
     assert softsort(*arguments, "whole.csv", "-o", "one.csv")[0] == 0
@@ -307,6 +320,27 @@ def test_images_on_workers(softsort, folder, address):
     arguments[1] = "-"
     code, _, err = softsort(*arguments)
     assert (code, "workers see no standard input" in err) == (2, True)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("border", ["reflect", "wrap"])
+def test_large_images_are_done_in_pieces(
+    softsort, folder, address, monkeypatch, border
+):
+    rng = np.random.default_rng(0)
+    pages = rng.integers(0, 255, (2, 90, 64), dtype=np.uint8)
+    tifffile.imwrite("a.tif", pages, photometric="minisblack")
+    options = ["a.tif", "--size", "5", "--iterations", "2", "--border", border]
+    assert softsort("denoise", *options, "-o", "whole.tif") == (0, b"", "")
+    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    monkeypatch.setattr(pieces, "VALUES", 64 * 20)
+    code, _, err = softsort("denoise", *options, "-o", "b.tif", "--cluster", address)
+    assert (code, err) == (0, "")
+    np.testing.assert_array_equal(
+        tifffile.imread("b.tif"), tifffile.imread("whole.tif")
+    )
+    names = ["a.tif", "b.tif", "whole.tif"]
+    assert sorted(path.name for path in folder.iterdir()) == names
 
 
 @pytest.mark.filterwarnings("ignore")
