@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import distributed
-import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -45,13 +44,6 @@ def address(scheduler):
     yield scheduler.scheduler_address
     with distributed.Client(scheduler) as client:
         client.wait_for_workers(2)
-
-
-@pytest.fixture
-def quickly_compiled():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
@@ -115,7 +107,6 @@ APPENDED = [
 ]
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize(("command", "suffix"), APPENDED)
 def test_every_command_takes_parts(softsort, folder, table, command, suffix):
     arguments = [*command, "-c", "y", "--quiet"]
@@ -143,7 +134,6 @@ FEW = [
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("command", FEW)
 def test_few_results_of_parts_are_one_table(softsort, folder, table, address, command):
     arguments = [*command, "-c", "y", "--quiet"]
@@ -165,7 +155,6 @@ def test_few_results_of_parts_are_one_table(softsort, folder, table, address, co
         close(pl.read_csv(out), parts, numbers)
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 def test_too_many_values_to_take_as_many_targets(softsort, table, monkeypatch):
     arguments = ["normalize", "whole.csv", "-c", "y", "--quiet"]
     expected = softsort(*arguments)[1]
@@ -174,7 +163,6 @@ def test_too_many_values_to_take_as_many_targets(softsort, table, monkeypatch):
     close(read(softsort(*arguments)[1]), read(expected), ["y_normalized"], 1e-9)
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 def test_another_reference_starts_over(softsort, folder, table):
     arguments = ["normalize", "-c", "y", "--to", "whole.csv:x"]
     assert softsort(*arguments, "whole.csv", "-o", "one.csv")[0] == 0
