@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cli import cluster, console, files, manifest
 from cli.errors import CommandError, UsageError
@@ -87,11 +87,27 @@ def _images_in(folder: Path) -> Iterator[Path]:
                 yield Path(where, name)
 
 
+class Work(Protocol):
+    """What is done to each image."""
+
+    def __call__(self, job: Job, found: Sequence[Any] = ()) -> None:
+        """Do an image, or put together the pieces of one that were done."""
+        ...
+
+    def pieces_of(self, job: Job) -> Sequence[Any]:
+        """What of an image several workers can do at once."""
+        ...
+
+    def piece(self, job: Job, piece: Any) -> Any:
+        """Do a piece."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is done to images, and where; `work` can be sent to other machines."""
 
-    work: Callable[[Job], None]
+    work: Work
     options: dict[str, Any]  # what the results depend on besides the images
     solver: Solver
     bits: str
@@ -139,10 +155,16 @@ def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan) -> None:
             run.resume(old, engine)
         run.begin()
     work = engine.submit(_same, plan.work)  # each worker gets it once
-    tasks = {}
+    tasks, in_pieces = {}, set()
     for job, name in ready.items():
         if run is None or name not in run.entries:
-            tasks[engine.submit(_noting, work, job, keeps)] = job
+            pieces = [
+                engine.submit(_piece, work, job, piece)
+                for piece in plan.work.pieces_of(job)
+            ]
+            if pieces:
+                in_pieces.add(job)
+            tasks[engine.submit(_noting, work, job, keeps, *pieces)] = job
     if done := len(ready) - len(tasks):
         console.note(f"{folder}: {done} of {len(todo)} images are done already")
 
@@ -152,6 +174,8 @@ def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan) -> None:
             console.note(note)
         if run is not None and checksum is not None:
             run.add(ready[job], checksum)
+        if job in in_pieces and job.output is not None:
+            files.remove_leftovers([job.output])
 
     cluster.finish(engine, tasks, "images", finished, len(todo), failed)
 
@@ -176,14 +200,18 @@ def _folder(todo: Sequence[Job]) -> Path:
     return next((job.output.parent for job in todo if job.output), Path())
 
 
-def _same(work: Callable[[Job], None]) -> Callable[[Job], None]:
+def _same(work: Work) -> Work:
     return work
 
 
+def _piece(work: Work, job: Job, piece: Any) -> Any:
+    return work.piece(job, piece)
+
+
 def _noting(
-    work: Callable[[Job], None], job: Job, keeps: bool
+    work: Work, job: Job, keeps: bool, *pieces: Any
 ) -> tuple[list[str], str | None]:
     """Do a job: what there is to say of it, and the checksum of its output."""
     with console.held() as notes:
-        work(job)
+        work(job, pieces)
     return notes, manifest.checksum(job.output) if keeps and job.output else None

@@ -118,8 +118,8 @@ def read(path: Path | None, reading: Reading, criterion: str | None = None) -> C
         raise CommandError(
             f"{data.table.source}: {data.height:,} numbers in each of "
             f"{len(data.columns)} columns take more than --max-memory "
-            f"{reading.max_memory}: allow more, or choose fewer columns; only rank and "
-            "sort without --by can do with less"
+            f"{reading.max_memory}: allow more, or choose fewer columns; what needs "
+            "all rows together, as --by does, cannot do with less"
         )
     return data
 

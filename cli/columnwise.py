@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cli import chosen, console, files, formats, groups, inparts, numbers, results
 from cli.errors import CommandError, UsageError
-from cli.options import Appending, Reading, Solver, TableWriting
+from cli.options import Appending, PartsWriting, Reading, Solver, TableWriting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,6 @@ def append(
     They go to the rows of those numbers, or `from_top` to the first rows. Before they
     are written, `look` sees them.
     """
-    refuse_cluster(solver)
     form = check(path, reading, writing)
     whole = reading.by or look or not operator.parted
     data = (chosen.read if whole else chosen.survey)(path, reading)
@@ -71,19 +70,10 @@ def append(
     results.write_appended(data.table, rows, form, writing)
 
 
-def refuse_cluster(solver: Solver) -> None:
-    """Refuse a cluster for what needs all numbers together."""
-    if solver.cluster is not None:
-        raise UsageError(
-            "--cluster: only rank and sort of whole columns, and denoise, can use a "
-            "cluster; leave it out, and SOFTSORT_CLUSTER"
-        )
-
-
 def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats.Form:
     """The form of the output, if it can be written, before anything is read."""
     if path is not None and files.is_pattern(path) and not path.exists():
-        raise UsageError(f"{path}: only rank and sort take a table in many parts")
+        raise UsageError(f"{path}: this command takes no table in many parts")
     files.check_output(writing.output, force=writing.force)
     formats.check_kind(reading.form, path, writing.output)
     came = formats.form_in(path, reading.form, reading.delimiter)
@@ -110,10 +100,13 @@ def result_names(
 
 def say_plan(data: chosen.Chosen, names: Sequence[str], writing: TableWriting) -> None:
     """Tell what would be done."""
+    place = writing.output
+    if isinstance(writing, PartsWriting):
+        place = place or writing.out_dir
     grouped = f" in {data.groups.count:,} groups" if data.groups else ""
     console.note(
         f"dry run: {data.table.source}: {data.height:,} rows{grouped}; would write "
-        f"{', '.join(names)} to {writing.output or 'standard output'}"
+        f"{', '.join(names)} to {place or 'standard output'}"
     )
 
 
@@ -245,29 +238,63 @@ def parts(
         yield part, some, None if kept is None else kept[rows]
 
 
-def summarise(
+# The names of the columns of a table of results.
+Named: TypeAlias = "Callable[[chosen.Chosen], Sequence[str]]"
+
+
+@dataclass(frozen=True)
+class Few:
+    """Few results for each column, group by group, and the form to write them in."""
+
+    data: chosen.Chosen
+    form: formats.Form
+    names: Sequence[str]  # of the columns of the table of results
+    values: list[list[np.ndarray]]
+
+
+def suffixed(suffix: str) -> Named:
+    """A column of results for each column."""
+    return lambda data: [f"{name}_{suffix}" for name in data.names()]
+
+
+def few(
     path: Path | None,
-    suffix: str,
     operator: Operator,
     solver: Solver,
     reading: Reading,
     writing: TableWriting,
-) -> None:
-    """Write a table of the columns `{column}_{suffix}` alone, group keys first."""
-    import numpy as np
-
-    refuse_cluster(solver)
+    named: Named,
+) -> Few | None:
+    """The few results for each column; None for a dry run, which tells their names."""
     form = check(path, reading, writing)
-    data = chosen.read(path, reading)
-    names = [f"{name}_{suffix}" for name in data.names()]
+    whole = reading.by or not operator.parted
+    data = (chosen.read if whole else chosen.survey)(path, reading)
+    names = named(data)
     if writing.dry_run:
         say_plan(data, names, writing)
-        return
+        return None
+    if not data.fits:
+        assert operator.parted is not None
+        return Few(data, form, names, inparts.few(data, operator.parted, solver))
     found = [result.values for result in computed(data, operator, solver)]
+    return Few(data, form, names, found)
+
+
+def write_few(
+    few: Few | None, writing: TableWriting, *, from_last: bool = False
+) -> None:
+    """Write a table of a column of results for each column, group keys first."""
+    import numpy as np
+
+    if few is None:
+        return
+    step = -1 if from_last else 1
+    found = [[group[::step] for group in column] for column in few.values]
     counts = np.max([[len(group) for group in column] for column in found], axis=0)
     filled = [_filled(column, counts) for column in found]
-    table = key_columns(data, counts) | dict(zip(names, filled, strict=True))
-    results.write_table(data.table, table, form, writing)
+    table = key_columns(few.data, counts)
+    table |= dict(zip(few.names, filled, strict=True))
+    results.write_table(few.data.table, table, few.form, writing)
 
 
 def key_columns(data: chosen.Chosen, counts: Any) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli import batch, console, files, large, shapes
+from cli import batch, console, files, large, pieces, shapes
 from cli.errors import CommandError, UsageError
 from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
 
@@ -121,12 +121,39 @@ class Filtering:
     solver: Solver
     writing: BatchWriting
 
-    def __call__(self, job: batch.Job) -> None:
-        """Filter an image."""
-        if not self.solver.hard and large.is_large(job, self.limit):
+    def __call__(self, job: batch.Job, found: Sequence[pieces.Piece] = ()) -> None:
+        """Filter an image, or put the pieces of one together."""
+        if found:
+            for note in pieces.notes(found):
+                console.note(note)
+            strips = partial(pieces.strips, pieces=found)
+            _strip_by_strip(job, strips, self.solver, self.writing)
+        elif self._is_large(job):
             _strip_by_strip(job, self.strips, self.solver, self.writing)
         else:
             _one(job, self.tuned, self.apply, self.solver, self.writing)
+
+    def pieces_of(self, job: batch.Job) -> Sequence[pieces.Piece]:
+        """The pieces that several workers can do at once, if it is worth it."""
+        if self.solver.cluster is None or not self._is_large(job):
+            return []
+        return pieces.of(job)
+
+    def piece(self, job: batch.Job, piece: pieces.Piece) -> pieces.Piece:
+        """Filter a piece of an image."""
+        import tifffile
+
+        precision = self.solver.precision or BITS
+        with tifffile.TiffFile(job.path) as file, console.held() as notes:
+            rows = pieces.opened(file, job.path, piece, f"float{precision}")
+            parts = [values for _, values in self.strips(rows, piece.rows)]
+            for part in parts:
+                _check_converged(part, self.solver, str(job.path))
+            pieces.write(piece, parts, rows.page.dtype)
+        return replace(piece, notes=tuple(notes))
+
+    def _is_large(self, job: batch.Job) -> bool:
+        return not self.solver.hard and large.is_large(job, self.limit)
 
     def tuned(self, values: np.ndarray, source: str) -> tuple[float, tuple[int, int]]:
         """The epsilon and the window for an image."""
@@ -152,8 +179,10 @@ class Filtering:
             values = _program(self, size)(values, epsilon)
         return values
 
-    def strips(self, rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
-        """A large image filtered strip by strip."""
+    def strips(
+        self, rows: large.Rows, only: range | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """A large image, or only some of its rows, filtered strip by strip."""
         from cli import runtime
 
         middle = max(rows.shape[0] // 2 - 256, 0)
@@ -161,7 +190,14 @@ class Filtering:
         settings = self.window.settings() | {"q": self.quantile, "border": self.border}
         settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
         settings |= {"memory": self.limit - large.OVERHEAD}
-        yield from runtime.strips_operator(self.solver, BITS)(rows, **settings)
+        filtered = runtime.strips_operator(self.solver, BITS)
+        if only is None:
+            yield from filtered(rows, **settings)
+            return
+        halo = size[0] // 2 * self.iterations
+        band = pieces.Band(rows, only, halo, wraps=self.border == "wrap")
+        for place, values in filtered(band, **settings):
+            yield place, band.inside(place, values)
 
 
 @lru_cache(maxsize=16)

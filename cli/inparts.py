@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from cli import chosen, console, results
 from cli.errors import CommandError, UsageError
@@ -14,14 +14,25 @@ from cli.options import Solver
 if TYPE_CHECKING:
     import numpy as np
 
-    from softsort_core import Solution, Statistics, Summary
+    from softsort_core import Curve, Solution, Statistics, Summary
 
 SIZE = 1 << 18  # values at a time
 FEW = 100  # values that may be too few to be summarised
 
-# From what was solved, the numbers of a part and how many rows were written before to
-# the results for the part.
-Parted: TypeAlias = "Callable[[Solution, np.ndarray, range], np.ndarray]"
+
+@dataclass(frozen=True)
+class Parted:
+    """An operator on numbers that are never together."""
+
+    # The function of softsort_core that solves it, from a summary and epsilon, and what
+    # else this is given.
+    solve: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    # From what was solved, the numbers of a part and how many rows were written before
+    # to the results for the part; None where what was solved are the results.
+    evaluate: Callable[[Any, np.ndarray, range], np.ndarray] | None = None
+    # What of these the command was asked for, as JSON can hold it.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check(solver: Solver) -> None:
@@ -38,15 +49,34 @@ def rows(
 ) -> Iterator[results.Rows]:
     """The table part by part, with its part of the results."""
     check(solver)
+    return evaluated(data, names, parted, _solved(data, parted, solver), 0)
+
+
+def few(data: chosen.Chosen, parted: Parted, solver: Solver) -> list[list[np.ndarray]]:
+    """The few results for each column, as one group."""
+    check(solver)
+    return of_columns(data, _solved(data, parted, solver))
+
+
+def of_columns(
+    data: chosen.Chosen, solved: Mapping[int, np.ndarray]
+) -> list[list[np.ndarray]]:
+    """The few results for each column, as one group: none for one without numbers."""
+    import numpy as np
+
+    return [[solved.get(column, np.zeros(0))] for column in data.columns]
+
+
+def _solved(data: chosen.Chosen, parted: Parted, solver: Solver) -> dict[int, Any]:
     console.note(
         f"note: {data.height:,} rows are more than --max-memory allows to keep: the "
         "file is read in several passes"
     )
     statistics = described(found for _, found, _ in data.reread())
-    summaries = summarised(data, statistics, solver.epsilon)
-    names_of = dict(zip(data.columns, data.names(), strict=True))
-    solutions = solved(summaries, names_of, solver)
-    return evaluated(data, names, parted, solutions, 0)
+    pieces = (found for _, found, _ in data.reread())
+    summaries = summarised(pieces, statistics, solver.epsilon)
+    names = dict(zip(data.columns, data.names(), strict=True))
+    return solved(summaries, names, parted, solver)
 
 
 def described(pieces: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
@@ -62,13 +92,15 @@ def described(pieces: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistic
 
 
 def summarised(
-    data: chosen.Chosen, statistics: Mapping[int, Statistics], epsilon: float
+    pieces: Iterable[Mapping[int, np.ndarray]],
+    statistics: Mapping[int, Statistics],
+    epsilon: float,
 ) -> dict[int, Summary]:
     """The summary of each column that has numbers, by statistics of the whole."""
     import softsort_core as soft
 
     found: dict[int, Summary] = {}
-    for column, values, there in _chunks(each for _, each, _ in data.reread()):
+    for column, values, there in _chunks(pieces):
         weights = _weights(values, there)
         some = soft.summarise(values, statistics[column], weights, epsilon=epsilon)
         known = found.get(column)
@@ -77,55 +109,82 @@ def summarised(
 
 
 def solved(
-    summaries: Mapping[int, Summary], names: Mapping[int, str], solver: Solver
-) -> dict[int, Solution]:
+    summaries: Mapping[int, Summary],
+    names: Mapping[int, str],
+    parted: Parted,
+    solver: Solver,
+) -> dict[int, Any]:
     """What is solved for each column that has numbers."""
-    import softsort_core as soft
-
     found = {}
     for column, summary in summaries.items():
-        solution = soft.solve(summary, epsilon=solver.epsilon)
-        if not max(solution.rank_error, solution.value_error) <= solution.tolerance:
-            count = solution.statistics.count
-            remedy = "choose a larger --epsilon"
-            if count < FEW:
-                remedy = (
-                    f"its {count} values are too few for this: leave out --max-memory, "
-                    "--out-dir and --cluster"
-                )
-            raise CommandError(
-                f"column {names[column]!r}: the solver did not converge at epsilon "
-                f"{solver.epsilon:g}; {remedy}"
-            )
-        found[column] = solution
+        try:
+            found[column] = _solution(summary, parted, solver)
+        except (CommandError, ValueError) as error:
+            raise CommandError(f"column {names[column]!r}: {error}") from error
     return found
 
 
-def encoded(solutions: Mapping[int, Solution]) -> dict[str, Any]:
+def _solution(summary: Summary, parted: Parted, solver: Solver) -> Any:
+    """What is solved, if it is certain."""
+    import numpy as np
+
+    import softsort_core as soft
+
+    solve = getattr(soft, parted.solve)
+    solution = solve(summary, epsilon=solver.epsilon, **parted.settings)
+    if parted.evaluate is None:
+        solution = np.asarray(solution)
+        certain = not np.isnan(solution).any()
+    else:
+        certain = solution.error <= solution.tolerance
+    if not certain:
+        count = summary.statistics.count
+        remedy = "choose a larger --epsilon"
+        if count < FEW:
+            remedy = (
+                f"its {count} values are too few for this: leave out --max-memory, "
+                "--out-dir and --cluster"
+            )
+        raise CommandError(
+            f"the solver did not converge at epsilon {solver.epsilon:g}; {remedy}"
+        )
+    return solution
+
+
+def together(values: np.ndarray, parted: Parted, solver: Solver) -> np.ndarray:
+    """The results for values that are together after all."""
+    assert parted.evaluate is not None
+    pieces = [{0: values}]
+    statistics = described(pieces)
+    (summary,) = summarised(pieces, statistics, solver.epsilon).values()
+    solution = _solution(summary, parted, solver)
+    return parted.evaluate(solution, values, range(len(values)))
+
+
+def encoded(solutions: Mapping[int, Solution | Curve]) -> dict[str, Any]:
     """Solutions as what JSON can hold, and any process can read in its precision."""
     return {
-        str(column): solution._asdict()
-        | {
-            "statistics": asdict(solution.statistics),
-            "rank_series": _text(solution.rank_series),
-            "value_series": _text(solution.value_series),
+        str(column): {
+            name: _text(value) if hasattr(value, "shape") else value
+            for name, value in solution._asdict().items()
         }
+        | {"statistics": asdict(solution.statistics), "kind": type(solution).__name__}
         for column, solution in solutions.items()
     }
 
 
-def decoded(texts: Mapping[str, Mapping[str, Any]]) -> dict[int, Solution]:
+def decoded(texts: Mapping[str, Mapping[str, Any]]) -> dict[int, Solution | Curve]:
     """Solutions from what JSON holds."""
     import softsort_core as soft
 
     return {
-        int(column): soft.Solution(
+        int(column): getattr(soft, text["kind"])(
             **{
-                **text,
-                "statistics": soft.Statistics(**text["statistics"]),
-                "rank_series": _array(text["rank_series"]),
-                "value_series": _array(text["value_series"]),
+                name: _array(value) if isinstance(value, list) else value
+                for name, value in text.items()
+                if name != "kind"
             }
+            | {"statistics": soft.Statistics(**text["statistics"])}
         )
         for column, text in texts.items()
     }
@@ -150,7 +209,7 @@ def evaluated(
     data: chosen.Chosen,
     names: Sequence[str],
     parted: Parted,
-    solutions: Mapping[int, Solution],
+    solutions: Mapping[int, Any],
     before: int,
 ) -> Iterator[results.Rows]:
     """The table part by part, with its part of the results.
@@ -159,6 +218,7 @@ def evaluated(
     """
     import numpy as np
 
+    assert parted.evaluate is not None
     for part, values, kept in data.reread():
         count = part.height if kept is None else int(kept.sum())
         places = range(before, before + count)
@@ -168,7 +228,7 @@ def evaluated(
             if column not in solutions:
                 found[name] = np.full(part.height, np.nan)
                 continue
-            result = parted(solutions[column], values[column], places)
+            result = parted.evaluate(solutions[column], values[column], places)
             if len(result) < part.height:  # results for the first rows that are kept
                 filled = np.full(part.height, np.nan)
                 room = np.arange(part.height) if kept is None else np.flatnonzero(kept)
@@ -217,6 +277,12 @@ def ranks(
     """The ranks of some of the values, from `start`, whatever their places."""
     del places
     return elementwise(solution.ranks, values) + start
+
+
+def along(curve: Curve, values: np.ndarray, places: range) -> np.ndarray:
+    """What a curve makes of some of the values, whatever their places."""
+    del places
+    return elementwise(curve, values)
 
 
 def sorted_values(solution: Solution, values: np.ndarray, places: range) -> np.ndarray:

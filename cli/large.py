@@ -23,7 +23,7 @@ CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIF
 ONE_AT_A_TIME = threading.Lock()
 
 
-# From rows of an image to its filtered strips, and where they are.
+# From rows of an image to its filtered strips, numbers or pixels, and where they are.
 Filtered: TypeAlias = "Callable[[Rows], Iterator[tuple[slice, np.ndarray]]]"
 
 
@@ -167,7 +167,8 @@ def _tiles(
     rest: np.ndarray | None = None
     for _, values in strips:
         check(values)
-        pixels = images.to_pixels(values, dtype)
+        is_pixels = values.dtype == dtype
+        pixels = values if is_pixels else images.to_pixels(values, dtype)
         rest = pixels if rest is None else np.concatenate([rest, pixels])
         ready = len(rest) // down * down
         yield from _cut(rest[:ready], down, across)

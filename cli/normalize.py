@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cli.errors import UsageError
-from cli.options import Appending, Reading, Solver, Table, command, option
+from cli.options import PartsWriting, Reading, Solver, Tables, command, option
 
 if TYPE_CHECKING:
     import numpy as np
 
 
+MANY = 2000  # targets that would take long
+
+
 @command
 def normalize(
-    file: Table = None,
+    tables: Tables = None,
     *,
     to: Annotated[
         str,
@@ -28,7 +33,7 @@ def normalize(
     ] = "normal",
     solver: Solver,
     reading: Reading,
-    writing: Appending,
+    writing: PartsWriting,
 ) -> None:
     """Give each column another distribution, in the same order.
 
@@ -37,14 +42,27 @@ def normalize(
     Examples:
       softsort normalize prices.csv --to uniform
       softsort normalize today.csv -c price --to yesterday.csv:price
+      softsort normalize 'part-*.parquet' -c price --out-dir normalized
     """
-    from cli import columnwise, runtime
+    from cli import columnwise, inparts, parted, runtime
 
-    operator = runtime.operator("quantile_normalization", solver, columnwise.BITS)
     reference = None if to in ("normal", "uniform") else _reference(to, reading)
+    whole = inparts.Parted(
+        "solve_quantile_normalization",
+        {"targets": _function(to) if reference is None else reference},
+        inparts.along,
+        {"to": to, "reference": _digest(reference)},
+    )
+    if parted.wanted(tables, solver, writing.out_dir):
+        parted.append(tables, "normalized", whole, solver, reading, writing)
+        return
+    operator = runtime.operator("quantile_normalization", solver, columnwise.BITS)
 
     def compute(values):
         targets = _distribution(to, len(values)) if reference is None else reference
+        # The operator takes every target as it is.
+        if len(targets) > MANY and not solver.hard and solver.squash != "none":
+            return inparts.together(values, whole, solver)
         return operator(values, targets)
 
     def padded(row):
@@ -57,9 +75,9 @@ def normalize(
         return soft(row.values, targets, row.weights, **given)
 
     columnwise.append(
-        file,
+        parted.only(tables),
         "normalized",
-        columnwise.Operator(compute, None if solver.hard else padded),
+        columnwise.Operator(compute, None if solver.hard else padded, parted=whole),
         solver,
         reading,
         writing,
@@ -69,10 +87,30 @@ def normalize(
 def _distribution(name: str, size: int) -> np.ndarray:
     """The middles of `size` equal shares of a distribution, ascending."""
     import numpy as np
+
+    return _function(name)((np.arange(size) + 0.5) / size)
+
+
+def _function(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The values of a distribution by the shares below them."""
+    return _normal if name == "normal" else _uniform
+
+
+def _normal(shares: np.ndarray) -> np.ndarray:
     from scipy.special import ndtri
 
-    shares = (np.arange(size) + 0.5) / size
-    return ndtri(shares) if name == "normal" else shares
+    return ndtri(shares)
+
+
+def _uniform(shares: np.ndarray) -> np.ndarray:
+    return shares
+
+
+def _digest(reference: np.ndarray | None) -> str | None:
+    """What tells a reference from others."""
+    if reference is None:
+        return None
+    return hashlib.sha256(reference.tobytes()).hexdigest()[:16]
 
 
 def _shares(name: str, width: int, size: Any) -> Any:

@@ -73,7 +73,7 @@ Tables = Annotated[
         metavar="FILES",
         help="CSV, TSV, PSV, NDJSON, Parquet or Arrow, and .gz and .zst of them; - or "
         "nothing for standard input. Several, or a quoted pattern, are parts of one "
-        "table: give --out-dir.",
+        "table.",
     ),
 ]
 Plot = Annotated[
@@ -296,8 +296,8 @@ class Reading:
             metavar="SIZE",
             callback=_size,
             show_default="no limit",
-            help="What the numbers may take, as in 256MiB. Beyond it, rank and sort "
-            "read the file more often instead.",
+            help="What the numbers may take, as in 256MiB. Beyond it, the file is read "
+            "more often instead, if the command can.",
         ),
     ] = None
 

@@ -2,7 +2,7 @@
 
 Three passes, as in `cli.inparts`: each part is surveyed, then summarised given the
 statistics of the whole; the merged summaries are solved once; and each part is
-evaluated and written.
+evaluated and written, unless the results are few.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from cli import (
     tables,
 )
 from cli.errors import CommandError, UsageError
-from cli.options import PartsWriting, Reading, Solver
+from cli.options import PartsWriting, Reading, Solver, TableWriting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +42,11 @@ APART = {"cluster", "device", "max_memory", "output", "force", "dry_run", "out_d
 
 @dataclass(frozen=True)
 class Part:
-    """A file that holds a part of a table, and the one that is written."""
+    """A file that holds a part of a table, and the one that is made of it."""
 
     path: Path
-    output: Path
     stamp: tuple[int, int]  # size and time of change
+    output: Path = Path()  # if one is written
 
     @property
     def name(self) -> str:
@@ -80,11 +81,9 @@ class Survey:
 class Work:
     """What is done to each part; its methods are tasks."""
 
-    suffix: str
     parted: inparts.Parted
     solver: Solver
     reading: Reading
-    writing: PartsWriting
 
     def survey(self, part: Part, wanted: Sequence[int]) -> Survey:
         """Go over a part for the first time."""
@@ -113,29 +112,34 @@ class Work:
     ) -> dict[int, Summary]:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
-        return inparts.summarised(data, statistics, self.solver.epsilon)
+        pieces = (found for _, found, _ in data.reread())
+        return inparts.summarised(pieces, statistics, self.solver.epsilon)
 
     def solve(
         self, summaries: Mapping[int, Summary], names: Mapping[int, str]
-    ) -> dict[str, Any]:
-        """Solve for the whole: what JSON can hold of it."""
-        return inparts.encoded(inparts.solved(summaries, names, self.solver))
+    ) -> dict[Any, Any]:
+        """Solve for the whole: the few results, or what JSON can hold of the others."""
+        solutions = inparts.solved(summaries, names, self.parted, self.solver)
+        if self.parted.evaluate is None:
+            return solutions
+        return inparts.encoded(solutions)
 
     def evaluate(
         self,
         part: Part,
         wanted: Sequence[int],
+        names: Sequence[str],
         before: int,
         texts: Mapping[str, Any],
+        writing: PartsWriting,
     ) -> str | None:
         """Go over a part for the last time, and write it: its checksum."""
         data = self._chosen(part, wanted)
-        names = [f"{name}_{self.suffix}" for name in data.names()]
         solutions = inparts.decoded(texts)
         rows = inparts.evaluated(data, names, self.parted, solutions, before)
         form = part.form(self.reading)
         # Whether it may be replaced was asked at the start: a task can run twice.
-        writing = replace(self.writing, output=part.output, force=True)
+        writing = replace(writing, output=part.output, force=True)
         results.write_appended(data.table, rows, form, writing)
         return manifest.checksum(part.output)
 
@@ -147,10 +151,21 @@ class Work:
         return chosen.Chosen(table, list(wanted), {}, 0, on_invalid, {}, kept)
 
 
-def wanted(paths: Sequence[Path] | None, solver: Solver, writing: PartsWriting) -> bool:
+@dataclass(frozen=True)
+class Whole:
+    """What is known of a table after the first pass over its parts."""
+
+    data: chosen.Chosen  # the first part, by the name of all; without numbers
+    kept: list[int]  # rows that are in the output, of each part
+    statistics: dict[int, Statistics]
+
+
+def wanted(
+    paths: Sequence[Path] | None, solver: Solver, out_dir: Path | None = None
+) -> bool:
     """Whether a table is in parts, or its only part is for a cluster."""
     several = len(paths or []) > 1 or any(map(_is_pattern, paths or []))
-    return several or solver.cluster is not None or writing.out_dir is not None
+    return several or solver.cluster is not None or out_dir is not None
 
 
 def only(paths: Sequence[Path] | None) -> Path | None:
@@ -167,13 +182,11 @@ def append(
     writing: PartsWriting,
 ) -> None:
     """Append `{column}_{suffix}` to each part of a table."""
-    inparts.check(solver)
-    _check(reading)
-    work = Work(suffix, parted, solver, reading, writing)
-    parts = _parts(paths, work)
+    work = _work(parted, solver, reading)
+    parts = _outputs(_parts(paths, solver), work, writing)
     run = manifest.Manifest(
         parts[0].output.parent,
-        _settings(work),
+        _settings(work, suffix, writing),
         {part.name: list(part.stamp) for part in parts},
         whole=True,
     )
@@ -184,32 +197,75 @@ def append(
     for part in [] if fresh else parts:
         if old is None or part.name not in old.inputs:
             files.check_output(part.output, force=writing.force)
-    inputs = [part.path for part in parts]
     folder = None if writing.dry_run else run.folder
-    with cluster.engine(solver, columnwise.BITS, folder, inputs) as engine:
+    with _engine(work, folder, parts) as engine:
         if old is not None and not writing.dry_run:
             run.resume(old, engine)
         if run.solved is None:
-            run.solved = _solved(engine, parts, work)
-        if run.solved is not None:
-            _evaluate(engine, parts, work, run)
+            whole = _surveyed(engine, parts, work)
+            data = whole.data
+            names = columnwise.result_names(data, data.names(), suffix, writing)
+            if writing.dry_run:
+                columnwise.say_plan(data, names, writing)
+                return
+            run.solved = {
+                "columns": data.columns,
+                "names": names,
+                "kept": whole.kept,
+                "solutions": _solved(engine, parts, work, whole),
+            }
+        _evaluate(engine, parts, work, run, writing)
 
 
-def _check(reading: Reading) -> None:
+def few(
+    paths: Sequence[Path] | None,
+    parted: inparts.Parted,
+    solver: Solver,
+    reading: Reading,
+    writing: TableWriting,
+    named: columnwise.Named,
+) -> columnwise.Few | None:
+    """The few results for each column, as `columnwise.few`."""
+    work = _work(parted, solver, reading)
+    parts = _parts(paths, solver)
+    form = columnwise.check(parts[0].path, reading, writing)
+    with _engine(work, None, parts) as engine:
+        whole = _surveyed(engine, parts, work)
+        data = whole.data
+        names = named(data)
+        if writing.dry_run:
+            columnwise.say_plan(data, names, writing)
+            return None
+        solved = _solved(engine, parts, work, whole)
+    return columnwise.Few(data, form, names, inparts.of_columns(data, solved))
+
+
+def _work(parted: inparts.Parted, solver: Solver, reading: Reading) -> Work:
+    inparts.check(solver)
     if reading.by:
         raise UsageError(
             "--by needs all rows together: leave it out, or --out-dir and --cluster"
         )
     if reading.on_invalid == "skip" and not reading.columns:
         raise UsageError("--on-invalid skip, of a table in parts: choose columns by -c")
+    return Work(parted, solver, reading)
 
 
-def _parts(paths: Sequence[Path] | None, work: Work) -> list[Part]:
+def _parts(paths: Sequence[Path] | None, solver: Solver) -> list[Part]:
     """The parts of a table by their names, which is the order of its rows."""
-    writing = work.writing
-    found = sorted(_found(paths), key=lambda path: path.name)
-    names = [path.name for path in found]
-    if writing.output is not None and (len(found) > 1 or writing.out_dir is not None):
+    parts = []
+    for path in sorted(_found(paths), key=lambda path: path.name):
+        size, modified = manifest.stamp(path)
+        # Workers are in other folders.
+        place = path if solver.cluster is None else path.absolute()
+        parts.append(Part(place, (size, modified)))
+    return parts
+
+
+def _outputs(parts: Sequence[Part], work: Work, writing: PartsWriting) -> list[Part]:
+    """The parts with the files that are made of them."""
+    names = [part.path.name for part in parts]
+    if writing.output is not None and (len(parts) > 1 or writing.out_dir is not None):
         raise UsageError("-o names one file: use --out-dir for several, not both")
     if writing.output is None and writing.out_dir is None:
         raise UsageError("a table in parts, or from a cluster: give --out-dir FOLDER")
@@ -218,18 +274,16 @@ def _parts(paths: Sequence[Path] | None, work: Work) -> list[Part]:
         raise UsageError(f"several parts would be written under one name, {twice}")
     if writing.out_dir is not None and not writing.dry_run:
         files.make_folder(writing.out_dir)
-    parts = []
-    for path in found:
-        size, modified = manifest.stamp(path)
-        output = writing.output or Path(writing.out_dir or "", path.name)
-        if work.solver.cluster is not None:  # whose workers are in other folders
-            path, output = path.absolute(), output.absolute()
-        if output.resolve() == path.resolve():
+    found = []
+    for part in parts:
+        output = writing.output or Path(writing.out_dir or "", part.path.name)
+        if work.solver.cluster is not None:
+            output = output.absolute()
+        if output.resolve() == part.path.resolve():
             raise UsageError(f"{output} is a part itself: name another --out-dir")
-        part = Part(path, output, (size, modified))
-        columnwise.check_spec(part.form(work.reading), writing)
-        parts.append(part)
-    return parts
+        found.append(replace(part, output=output))
+        columnwise.check_spec(found[-1].form(work.reading), writing)
+    return found
 
 
 def _found(paths: Sequence[Path] | None) -> Iterator[Path]:
@@ -252,19 +306,25 @@ def _is_pattern(path: Path) -> bool:
     return files.is_pattern(path) and not path.exists()
 
 
-def _settings(work: Work) -> dict[str, Any]:
+def _settings(work: Work, suffix: str, writing: PartsWriting) -> dict[str, Any]:
     """What the results depend on besides the parts."""
-    given = asdict(work.solver) | asdict(work.reading) | asdict(work.writing)
+    given = asdict(work.solver) | asdict(work.reading) | asdict(writing)
     options = {name: value for name, value in given.items() if name not in APART}
-    keywords = getattr(work.parted, "keywords", {})
-    return {"results": work.suffix, **keywords, **options}
+    return {"results": suffix, **work.parted.options, **options}
 
 
-def _solved(
-    engine: cluster.Engine, parts: Sequence[Part], work: Work
-) -> dict[str, Any] | None:
-    """The first two passes, and what is solved after them; None for a dry run."""
-    reading, writing = work.reading, work.writing
+def _engine(
+    work: Work, folder: Path | None, parts: Sequence[Part]
+) -> AbstractContextManager[cluster.Engine]:
+    inputs = [part.path for part in parts]
+    return cluster.engine(work.solver, columnwise.BITS, folder, inputs)
+
+
+def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whole:
+    """The first pass."""
+    import numpy as np
+
+    reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = columns.choose(reading.columns or [], table.names)
     candidates = chosen_columns or chosen.candidates_of(table, excluded)
@@ -292,29 +352,29 @@ def _solved(
             f"{table.source}: cells that are not a number: {cells}, "
             f"{chosen.FATES[reading.on_invalid]}"
         )
-    sources = {column: table.names[column] for column in candidates}
-    names = [f"{name}_{work.suffix}" for name in sources.values()]
-    results.check_names(table, list(sources.values()), names, writing.replace)
-    if writing.dry_run:
-        rows = sum(survey.height for survey in surveys)
-        console.note(
-            f"dry run: {table.source}: {rows:,} rows; would write {', '.join(names)} "
-            f"to {writing.output or writing.out_dir}"
-        )
-        return None
-    statistics = _merge(*(survey.statistics for survey in surveys))
-    statistics = {c: statistics[c] for c in candidates if c in statistics}
-    tasks = [engine.submit(work.summarise, part, statistics) for part in parts]
-    whole = cluster.merged(engine, _merge, tasks)
-    solutions = engine.submit(work.solve, whole, sources)
+    height = sum(survey.height for survey in surveys)
+    none = np.zeros(0, np.int64)
+    data = chosen.Chosen(
+        table, candidates, tallies, height, reading.on_invalid, {}, none
+    )
+    known = _merge(*(survey.statistics for survey in surveys))
+    statistics = {column: known[column] for column in candidates if column in known}
+    return Whole(data, [survey.kept for survey in surveys], statistics)
+
+
+def _solved(
+    engine: cluster.Engine, parts: Sequence[Part], work: Work, whole: Whole
+) -> dict[Any, Any]:
+    """The second pass, and what is solved after it."""
+    data = whole.data
+    names = dict(zip(data.columns, data.names(), strict=True))
+    tasks = [engine.submit(work.summarise, part, whole.statistics) for part in parts]
+    merged = cluster.merged(engine, _merge, tasks)
+    solutions = engine.submit(work.solve, merged, names)
     with console.progress("summarising", len(parts)) as step:
         for _ in engine.finished(tasks):
             step()
-    return {
-        "columns": candidates,
-        "kept": [survey.kept for survey in surveys],
-        "solutions": solutions.result(),
-    }
+    return solutions.result()
 
 
 def _table(parts: Sequence[Part], reading: Reading) -> Any:
@@ -354,10 +414,14 @@ def _same(value: Any) -> Any:
 
 
 def _evaluate(
-    engine: cluster.Engine, parts: Sequence[Part], work: Work, run: manifest.Manifest
+    engine: cluster.Engine,
+    parts: Sequence[Part],
+    work: Work,
+    run: manifest.Manifest,
+    writing: PartsWriting,
 ) -> None:
     """Write the parts that are not finished."""
-    keeps = work.writing.out_dir is not None
+    keeps = writing.out_dir is not None
     if keeps:
         run.begin()
     if run.entries:
@@ -368,10 +432,12 @@ def _evaluate(
     # As a result it goes to each worker once, and from worker to worker.
     solutions = engine.submit(_same, run.solved["solutions"])
     befores = itertools.accumulate(run.solved["kept"], initial=0)
-    wanted, tasks = run.solved["columns"], {}
+    given, tasks = (run.solved["columns"], run.solved["names"]), {}
     for part, before in zip(parts, befores, strict=False):
         if part.name not in run.entries:
-            task = engine.submit(work.evaluate, part, wanted, before, solutions)
+            task = engine.submit(
+                work.evaluate, part, *given, before, solutions, writing
+            )
             tasks[task] = part
 
     def done(part: Part, checksum: str) -> None:

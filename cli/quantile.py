@@ -1,23 +1,27 @@
 """`softsort quantile`."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cli.errors import UsageError
 from cli.options import (
     Reading,
     Solver,
-    Table,
+    Tables,
     TableWriting,
     TalkWithoutQ,
     command,
     option,
 )
 
+if TYPE_CHECKING:
+    from cli.columnwise import Few
+
 
 @partial(command, talk=TalkWithoutQ)
 def quantile(
-    file: Table = None,
+    tables: Tables = None,
     *,
     quantiles: Annotated[
         list[str],
@@ -36,22 +40,21 @@ def quantile(
 
     The result is a table with the columns column, q, value.
 
-    Example:
+    Examples:
       softsort quantile prices.csv -q 0.1,0.5,0.9 -c price
+      softsort quantile 'part-*.parquet' -q 0.5 -c price --cluster local:4
     """
     import numpy as np
-    import polars as pl
 
-    from cli import chosen, columnwise, results, runtime
+    from cli import columnwise, inparts, parted, runtime
 
-    columnwise.refuse_cluster(solver)
     levels = _levels(quantiles)
-    quantile = runtime.operator("quantile", solver, columnwise.BITS)
-    form = columnwise.check(file, reading, writing)
-    data = chosen.read(file, reading)
-    if writing.dry_run:
-        columnwise.say_plan(data, ["column", "q", "value"], writing)
+    whole = inparts.Parted("solve_quantile", {"q": levels})
+    given = solver, reading, writing, _names
+    if parted.wanted(tables, solver):
+        _write(parted.few(tables, whole, *given), levels, writing)
         return
+    quantile = runtime.operator("quantile", solver, columnwise.BITS)
 
     def padded(row):
         import jax.numpy as jnp
@@ -66,11 +69,26 @@ def quantile(
         lambda values: quantile(values, q=levels),
         None if solver.hard else padded,
         count=lambda _: len(levels),
+        parted=whole,
     )
-    found = []
-    for result in columnwise.computed(data, operator, solver):
-        none = np.full(len(levels), np.nan)
-        found.append([each if len(each) else none for each in result.values])
+    few = columnwise.few(parted.only(tables), operator, *given)
+    _write(few, levels, writing)
+
+
+def _names(_: Any) -> list[str]:
+    return ["column", "q", "value"]
+
+
+def _write(few: "Few | None", levels: Sequence[float], writing: TableWriting) -> None:
+    import numpy as np
+    import polars as pl
+
+    from cli import columnwise, results
+
+    if few is None:
+        return
+    data, none = few.data, np.full(len(levels), np.nan)
+    found = [[each if len(each) else none for each in column] for column in few.values]
     count = len(found[0])
     keys = columnwise.key_columns(data, len(levels) * len(found))
     # For each group every column, for each column every level.
@@ -81,7 +99,7 @@ def quantile(
         "q": np.tile(levels, len(found) * count),
         "value": np.concatenate(values),
     }
-    results.write_table(data.table, table, form, writing)
+    results.write_table(data.table, table, few.form, writing)
 
 
 def _levels(choices: list[str]) -> tuple[float, ...]:

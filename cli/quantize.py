@@ -2,19 +2,19 @@
 
 from typing import Annotated
 
-from cli.options import Appending, Reading, Solver, Table, command, option
+from cli.options import PartsWriting, Reading, Solver, Tables, command, option
 
 
 @command
 def quantize(
-    file: Table = None,
+    tables: Tables = None,
     *,
     levels: Annotated[
         int, option("--levels", min=1, help="How many different values to draw to.")
     ] = 10,
     solver: Solver,
     reading: Reading,
-    writing: Appending,
+    writing: PartsWriting,
 ) -> None:
     """Draw the values of each column to a few levels.
 
@@ -23,8 +23,13 @@ def quantize(
     Example:
       softsort quantize prices.csv --levels 4 -c price
     """
-    from cli import columnwise, runtime
+    from cli import columnwise, inparts, parted, runtime
 
+    settings, options = {"num_levels": levels}, {"levels": levels}
+    whole = inparts.Parted("solve_quantize", settings, inparts.along, options)
+    if parted.wanted(tables, solver, writing.out_dir):
+        parted.append(tables, "quantized", whole, solver, reading, writing)
+        return
     quantize = runtime.operator("quantize", solver, columnwise.BITS)
 
     def padded(row):
@@ -34,5 +39,7 @@ def quantize(
     operator = columnwise.Operator(
         lambda values: quantize(values, num_levels=levels),
         None if solver.hard else padded,
+        parted=whole,
     )
+    file = parted.only(tables)
     columnwise.append(file, "quantized", operator, solver, reading, writing)

@@ -36,16 +36,14 @@ def rank(
       softsort rank 'part-*.parquet' -c price --out-dir ranked --cluster local:4
     """
     from dataclasses import replace
-    from functools import partial
 
-    from cli import columnwise, hard, inparts, parted, plots
+    from cli import columnwise, hard, parted, plots
     from cli import explain as explaining
 
-    if parted.wanted(tables, solver, writing):
+    if parted.wanted(tables, solver, writing.out_dir):
         if explain or plot is not None:
             raise UsageError("--explain and --plot are for one table, in this process")
-        ranks = partial(inparts.ranks, start=start)
-        parted.append(tables, "rank", ranks, solver, reading, writing)
+        parted.append(tables, "rank", _in_parts(start), solver, reading, writing)
         return
     plots.check(plot, force=writing.force)
     if plot is not None and reading.by:
@@ -73,10 +71,17 @@ def rank(
     columnwise.append(file, "rank", operator, solver, reading, writing, look=watch)
 
 
-def _operator(solver: Solver, start: int) -> Any:
+def _in_parts(start: int) -> Any:
     from functools import partial
 
-    from cli import columnwise, inparts, runtime
+    from cli import inparts
+
+    ranks = partial(inparts.ranks, start=start)
+    return inparts.Parted("solve", evaluate=ranks, options={"start": start})
+
+
+def _operator(solver: Solver, start: int) -> Any:
+    from cli import columnwise, runtime
 
     ranks = runtime.operator("ranks", solver, columnwise.BITS)
 
@@ -88,5 +93,5 @@ def _operator(solver: Solver, start: int) -> Any:
     return columnwise.Operator(
         lambda values: ranks(values) + start,
         None if solver.hard else padded,
-        parted=partial(inparts.ranks, start=start),
+        parted=_in_parts(start),
     )

@@ -59,14 +59,23 @@ def sort(
         raise UsageError("--by-column sorts all rows: leave out --targets")
     if by_column is not None and plot is not None:
         raise UsageError("--plot draws single columns: leave out --by-column")
-    if parted.wanted(tables, solver, writing):
-        if by_column is not None or targets is not None or plot is not None:
+    named = columnwise.suffixed("sorted")
+    whole = inparts.Parted("solve", evaluate=inparts.sorted_values)
+    if targets is not None:
+        whole = inparts.Parted("solve_sort", {"num_targets": targets})
+        if writing.out_dir is not None:
+            raise UsageError("--targets makes a table of its own: -o, not --out-dir")
+    if parted.wanted(tables, solver, writing.out_dir):
+        if by_column is not None or plot is not None:
             raise UsageError(
-                "--by-column, --targets and --plot are for one table, in this process: "
-                "leave them out, or --out-dir and --cluster"
+                "--by-column and --plot are for one table, in this process: leave them "
+                "out, or --out-dir and --cluster"
             )
-        sorted_values = inparts.sorted_values
-        parted.append(tables, "sorted", sorted_values, solver, reading, writing)
+        if targets is None:
+            parted.append(tables, "sorted", whole, solver, reading, writing)
+        else:
+            found = parted.few(tables, whole, solver, reading, writing, named)
+            columnwise.write_few(found, writing)
         return
     file = parted.only(tables)
     if by_column is not None:
@@ -93,7 +102,7 @@ def sort(
 
     if targets is None:
         operator = columnwise.Operator(
-            sort, None if solver.hard else padded, parted=inparts.sorted_values
+            sort, None if solver.hard else padded, parted=whole
         )
         columnwise.append(
             file,
@@ -116,9 +125,10 @@ def sort(
         return soft(row.values, num_targets=targets, **given)
 
     operator = columnwise.Operator(
-        few, None if solver.hard else few_padded, lambda _: targets
+        few, None if solver.hard else few_padded, lambda _: targets, parted=whole
     )
-    columnwise.summarise(file, "sorted", operator, solver, reading, writing)
+    found = columnwise.few(file, operator, solver, reading, writing, named)
+    columnwise.write_few(found, writing)
 
 
 def _by_column(

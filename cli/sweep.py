@@ -51,7 +51,11 @@ def sweep(
         raise UsageError(
             "sweep is about soft results of whole columns: leave out --hard and --by"
         )
-    columnwise.refuse_cluster(solver)
+    if solver.cluster is not None:
+        raise UsageError(
+            "--cluster: sweep needs all numbers together; leave it out, and "
+            "SOFTSORT_CLUSTER"
+        )
     levels = _levels(epsilons)
     form = columnwise.check(file, reading, writing)
     plots.check(plot, force=writing.force)

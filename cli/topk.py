@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from cli.errors import CommandError
-from cli.options import Appending, Reading, Solver, Table, command, option
+from cli.errors import CommandError, UsageError
+from cli.options import PartsWriting, Reading, Solver, Tables, command, option
 
 
 @command
 def topk(
-    file: Table = None,
+    tables: Tables = None,
     *,
     k: Annotated[int, option("-k", min=1, help="How many of the largest values.")],
     mask: Annotated[
@@ -16,7 +16,7 @@ def topk(
     ] = False,
     solver: Solver,
     reading: Reading,
-    writing: Appending,
+    writing: PartsWriting,
 ) -> None:
     """Write the K largest soft values of each column.
 
@@ -30,8 +30,24 @@ def topk(
     """
     import numpy as np
 
-    from cli import columnwise, groups, runtime
+    from cli import columnwise, groups, inparts, parted, runtime
 
+    whole, named = inparts.Parted("solve_topk", {"k": k}), columnwise.suffixed("topk")
+    if mask:
+        options = {"k": k}
+        whole = inparts.Parted("solve_topk_mask", options, inparts.along, options)
+    elif writing.out_dir is not None:
+        raise UsageError(
+            "--out-dir is for --mask: the K largest are a table of its own"
+        )
+    if parted.wanted(tables, solver, writing.out_dir):
+        if mask:
+            parted.append(tables, "topk", whole, solver, reading, writing)
+        else:
+            found = parted.few(tables, whole, solver, reading, writing, named)
+            columnwise.write_few(found, writing, from_last=True)
+        return
+    file = parted.only(tables)
     operator = runtime.operator(
         "topk_mask" if mask else "sort", solver, columnwise.BITS
     )
@@ -40,7 +56,7 @@ def topk(
         if k > len(values) and not reading.by:
             raise CommandError(f"-k {k} is more than its {len(values)} values")
         most = min(k, len(values))
-        return operator(values, k=most) if mask else operator(values, topk=most)[::-1]
+        return operator(values, k=most) if mask else operator(values, topk=most)
 
     def padded(row):
         import jax.numpy as jnp
@@ -57,13 +73,16 @@ def topk(
         soft = runtime.traced("quantile_normalization", solver)
         targets = jnp.ones(k + 1).at[0].set(row.size - k)
         values, epsilon = row.values, row.epsilon
-        return groups.sorted_values(soft, row, targets, values, epsilon)[:0:-1]
+        return groups.sorted_values(soft, row, targets, values, epsilon)[1:]
 
     if mask:
-        of_mask = columnwise.Operator(compute, None if solver.hard else padded)
+        of_mask = columnwise.Operator(
+            compute, None if solver.hard else padded, parted=whole
+        )
         columnwise.append(file, "topk", of_mask, solver, reading, writing)
         return
     of_values = columnwise.Operator(
-        compute, None if solver.hard else largest, lambda _: k, fewest=k + 1
+        compute, None if solver.hard else largest, lambda _: k, k + 1, whole
     )
-    columnwise.summarise(file, "topk", of_values, solver, reading, writing)
+    found = columnwise.few(file, of_values, solver, reading, writing, named)
+    columnwise.write_few(found, writing, from_last=True)

@@ -151,7 +151,13 @@ def train(
     runtime.start(Device(device=place.device), "32")
     data = runs.read_data(choices["data"])
     settings = _settings(choices, data, folder, resumed=resume is not None)
-    history = {loss: _train(folder, loss, settings, data) for loss in settings.losses()}
+    try:
+        history = {
+            loss: _train(folder, loss, settings, data) for loss in settings.losses()
+        }
+    except KeyboardInterrupt:
+        console.note(f"interrupted: softsort train --resume {folder} goes on")
+        raise
     _report(folder, history)
 
 

@@ -1,7 +1,7 @@
 """What wrong labels do to the soft 0/1 loss and to cross-entropy: `robustness.md`.
 
 Run as `python docs/robustness.py`, with the extra `learn` installed. The table goes to
-standard output; thirty runs of half a minute each are reported as they end.
+standard output; thirty runs are reported as they end.
 """
 
 import sys

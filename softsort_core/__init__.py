@@ -21,8 +21,18 @@ from softsort_core._summaries import (
     solve,
     summarise,
 )
+from softsort_core._whole import (
+    Curve,
+    solve_quantile,
+    solve_quantile_normalization,
+    solve_quantize,
+    solve_sort,
+    solve_topk,
+    solve_topk_mask,
+)
 
 __all__ = [
+    "Curve",
     "Report",
     "SoftSortError",
     "Solution",
@@ -37,7 +47,13 @@ __all__ = [
     "quantize",
     "ranks",
     "solve",
+    "solve_quantile",
+    "solve_quantile_normalization",
+    "solve_quantize",
     "solve_report",
+    "solve_sort",
+    "solve_topk",
+    "solve_topk_mask",
     "sort",
     "sort_with",
     "summarise",

@@ -274,7 +274,7 @@ def quantile(
     levels = as_levels(q)
     # Equal levels share one target, where they can be told.
     distinct = np.unique(levels) if is_concrete(levels) else jnp.sort(levels)
-    b = _quantile_weights(distinct, weight, n)
+    b = quantile_weights(distinct, weight, n)
     return _over_plans(
         _read_quantiles,
         inputs,
@@ -679,7 +679,7 @@ def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarra
 
 
 @functools.partial(jax.jit, static_argnames="n")
-def _quantile_weights(
+def quantile_weights(
     levels: Array | np.ndarray, weight: float | Array | None, n: int
 ) -> Array:
     """Return weights of 2 k + 1 targets: filler, level, filler, ..., level, filler."""

@@ -25,12 +25,13 @@ from softsort_core._arguments import (
 from softsort_core._chebyshev import Cells
 from softsort_core._compressed import (
     TOLERANCE,
+    NodePlan,
     evaluate_even,
     node_plan,
     resolution_for,
 )
 from softsort_core._errors import SoftSortError
-from softsort_core._panels import EvenTargets, ManyInputs
+from softsort_core._panels import EvenTargets, FewPoints, ManyInputs
 from softsort_core._rounding import clipped, increasing
 from softsort_core._squash import Standardisation, refined, standardisation
 
@@ -105,6 +106,11 @@ class Solution(NamedTuple):
     value_error: float
     tolerance: float
 
+    @property
+    def error(self) -> float:
+        """The larger of both errors."""
+        return max(self.rank_error, self.value_error)
+
     def ranks(self, values: Values) -> Float[Array, " n"]:
         """Return the soft ranks, in [0, count - 1], of some of the values.
 
@@ -116,7 +122,7 @@ class Solution(NamedTuple):
             return jnp.full(x.shape, jnp.nan, dtype)
         placing = self.statistics.standardisation(x.dtype)
         series = self.rank_series.astype(x.dtype)
-        shares = _evaluated(x.reshape(-1), placing, series).reshape(x.shape)
+        shares = evaluated(x.reshape(-1), placing, series).reshape(x.shape)
         return (highest * shares).astype(dtype)
 
     def sorted_values(self, start: int, stop: int) -> Float[Array, " k"]:
@@ -267,35 +273,46 @@ def solve(
     Raises:
         SoftSortError: an epsilon that the summary is too coarse for.
     """
-    resolution = resolution_for(as_epsilon(epsilon))
+    statistics = summary.statistics
+    targets = EvenTargets(max(statistics.count, 2))
+    plan, weighted = plan_of_whole(summary, targets, epsilon)
+    rank_series, rank_error = plan.at_inputs(plan.targets)
+    value_series, value_error = plan.at_targets(weighted)
+    if statistics.count == 1:
+        rank_series = jnp.zeros_like(rank_series)
+    return Solution(
+        statistics,
+        rank_series,
+        value_series,
+        float(rank_error),
+        float(value_error),
+        as_tolerance(tolerance),
+    )
+
+
+def plan_of_whole(
+    summary: Summary, targets: EvenTargets | FewPoints, epsilon: float
+) -> tuple[NodePlan, ManyInputs]:
+    """Return the plan between all values and targets, and what these draw from.
+
+    That is the values, in units of their range about its middle, times weights.
+    """
+    is_even = isinstance(targets, EvenTargets)
+    resolution = resolution_for(as_epsilon(epsilon), is_even=is_even)
     cells, _ = summary.moments.shape
     if cells < resolution.cells:
         raise SoftSortError(
             f"the summary is too coarse for epsilon {epsilon}: summarise for it"
         )
-    statistics = summary.statistics
-    dtype = jnp.result_type(float)
-    moments = jnp.asarray(summary.moments / statistics.weight, dtype)
-    weighted = jnp.asarray(summary.value_moments / statistics.weight, dtype)
-    series = _solved(
-        moments,
-        weighted,
-        jnp.asarray(epsilon, dtype),
-        max(statistics.count, 2),
-        resolution._replace(cells=cells),
+    dtype, weight = jnp.result_type(float), summary.statistics.weight
+    half = jnp.full((), 0.5, dtype)
+    inputs, weighted = (
+        ManyInputs(jnp.asarray(moments / weight, dtype), half, half)
+        for moments in (summary.moments, summary.value_moments)
     )
-    rank_series, value_series, *errors = series
-    if statistics.count == 1:
-        rank_series = jnp.zeros_like(rank_series)
-    rank_error, value_error = map(float, errors)
-    return Solution(
-        statistics,
-        rank_series,
-        value_series,
-        rank_error,
-        value_error,
-        as_tolerance(tolerance),
-    )
+    resolution = resolution._replace(cells=cells)
+    plan = node_plan(inputs, targets, jnp.asarray(epsilon, dtype), resolution)
+    return plan, weighted
 
 
 @jax.jit
@@ -315,17 +332,9 @@ def _moments(
 
 
 @jax.jit
-def _evaluated(x: Array, placing: Standardisation, series: Array) -> Array:
+def evaluated(x: Array, placing: Standardisation, series: Array) -> Array:
+    """Return a series in cells, of what is from 0 to 1, at some of the values."""
     return clipped(chebyshev.evaluate(x, placing, series, True), 0.0, 1.0)
-
-
-def _solved(moments, weighted, epsilon, m, resolution):
-    half = jnp.full((), 0.5, moments.dtype)
-    inputs = ManyInputs(moments, half, half)
-    plan = node_plan(inputs, EvenTargets(m), epsilon, resolution)
-    rank_series, rank_error = plan.at_inputs(plan.targets)
-    value_series, value_error = plan.at_targets(inputs._replace(moments=weighted))
-    return rank_series, value_series, rank_error, value_error
 
 
 def _as_masses(weights: Values | None, shape: tuple[int, ...]) -> Array | None:

@@ -12,10 +12,11 @@ import distributed
 import numpy as np
 import polars as pl
 import pytest
+import tifffile
 from distributed import LocalCluster, WorkerPlugin
 from PIL import Image
 
-from cli import cluster, manifest
+from cli import cluster, large, manifest, normalize, pieces
 
 pytest_plugins = ["tests.tabular"]
 
@@ -69,12 +70,12 @@ def read(path):
     return pl.read_csv(path, infer_schema=False).cast(pl.Float64)
 
 
-def close(got, want, names):
-    """Equal to 1e-12 of the range."""
+def close(got, want, names, tolerance=1e-12):
+    """Equal to so much of the range."""
     for name in names:
         assert got[name].is_null().equals(want[name].is_null())
         span = want[name].max() - want[name].min()
-        assert (got[name] - want[name]).abs().max() <= 1e-12 * span
+        assert (got[name] - want[name]).abs().max() <= tolerance * span
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -95,6 +96,84 @@ def test_parts_are_one_table_wherever_they_are_worked_on(
     cut(table, folder, [0, 333, 334, 335, 336, 1000])
     assert softsort(*arguments, "part-*.csv", "--out-dir", "else")[0] == 0
     close(together(folder / "else"), together(folder / "there"), whole.columns[3:])
+
+
+APPENDED = [
+    (["topk", "-k", "30", "--mask"], "topk"),
+    (["quantize", "--levels", "4"], "quantized"),
+    (["normalize"], "normalized"),
+]
+
+
+@pytest.mark.parametrize(("command", "suffix"), APPENDED)
+def test_every_command_takes_parts(softsort, folder, table, command, suffix):
+    arguments = [*command, "-c", "y", "--quiet"]
+    assert softsort(*arguments, "whole.csv", "-o", "one.csv")[0] == 0
+    assert softsort(*arguments, "part-*.csv", "--out-dir", "here") == (0, b"", "")
+    names = [f"y_{suffix}"]
+    got, want = together(folder / "here"), read("one.csv")
+    assert got.columns == want.columns
+    # One is solved with all values, the other with their summary.
+    close(got, want, names, 1e-9)
+    cut(table, folder, [0, 333, 334, 335, 336, 1000])
+    assert softsort(*arguments, "part-*.csv", "--out-dir", "else")[0] == 0
+    close(together(folder / "else"), got, names)
+    # A file that memory does not hold is a table in parts.
+    memory = ["--max-memory", "1kB"]
+    assert softsort(*arguments, "whole.csv", "-o", "two.csv", *memory)[0] == 0
+    close(read("two.csv"), got, names)
+
+
+FEW = [
+    ["quantile", "-q", "0.9,0.1"],
+    ["topk", "-k", "3"],
+    ["sort", "--targets", "5"],
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("command", FEW)
+def test_few_results_of_parts_are_one_table(softsort, folder, table, address, command):
+    arguments = [*command, "-c", "y", "--quiet"]
+    tables = []
+    for place, given in enumerate(
+        (["whole.csv"], ["part-*.csv"], ["whole.csv", "--max-memory", "1kB"])
+    ):
+        output = f"{place}.csv"
+        assert softsort(*arguments, *given, "-o", output) == (0, b"", "")
+        tables.append(pl.read_csv(output))
+    one, parts, passes = tables
+    assert parts.columns == one.columns
+    numbers = one.select(pl.col(pl.Float64)).columns
+    close(parts, one, numbers, 1e-9)
+    close(passes, parts, numbers)
+    if command[0] == "quantile":
+        code, out, err = softsort(*arguments, "part-*.csv", "--cluster", address)
+        assert (code, err) == (0, "")
+        close(pl.read_csv(out), parts, numbers)
+
+
+def test_too_many_values_to_take_as_many_targets(softsort, table, monkeypatch):
+    arguments = ["normalize", "whole.csv", "-c", "y", "--quiet"]
+    expected = softsort(*arguments)[1]
+    monkeypatch.setattr(normalize, "MANY", 100)
+    assert softsort(*arguments)[1] != expected
+    close(read(softsort(*arguments)[1]), read(expected), ["y_normalized"], 1e-9)
+
+
+def test_another_reference_starts_over(softsort, folder, table):
+    arguments = ["normalize", "-c", "y", "--to", "whole.csv:x"]
+    assert softsort(*arguments, "whole.csv", "-o", "one.csv")[0] == 0
+    arguments += ["part-*.csv", "--out-dir", "out"]
+    assert softsort(*arguments)[0] == 0
+    before = together(folder / "out")
+    close(before, read("one.csv"), ["y_normalized"], 1e-9)
+    assert "5 of 5 parts are finished" in softsort(*arguments)[2]
+    table.with_columns(pl.col("x") * 2).write_csv("whole.csv")
+    code, _, err = softsort(*arguments)
+    assert (code, "starting over" in err) == (0, True), err
+    twice = pl.col("y_normalized") * 2
+    close(together(folder / "out"), before.with_columns(twice), ["y_normalized"], 1e-9)
 
 
 class Deadly(WorkerPlugin):
@@ -230,6 +309,27 @@ def test_images_on_workers(softsort, folder, address):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("border", ["reflect", "wrap"])
+def test_large_images_are_done_in_pieces(
+    softsort, folder, address, monkeypatch, border
+):
+    rng = np.random.default_rng(0)
+    pages = rng.integers(0, 255, (2, 90, 64), dtype=np.uint8)
+    tifffile.imwrite("a.tif", pages, photometric="minisblack")
+    options = ["a.tif", "--size", "5", "--iterations", "2", "--border", border]
+    assert softsort("denoise", *options, "-o", "whole.tif") == (0, b"", "")
+    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    monkeypatch.setattr(pieces, "VALUES", 64 * 20)
+    code, _, err = softsort("denoise", *options, "-o", "b.tif", "--cluster", address)
+    assert (code, err) == (0, "")
+    np.testing.assert_array_equal(
+        tifffile.imread("b.tif"), tifffile.imread("whole.tif")
+    )
+    names = ["a.tif", "b.tif", "whole.tif"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_cannot_be_used_is_told_at_once(
     softsort, folder, table, address, monkeypatch
 ):
@@ -282,12 +382,13 @@ def test_processes_on_this_machine(softsort, folder, table):
         (["rank", "part-*.csv", "--by", "id", "--out-dir", "o"], "--by"),
         (["rank", "part-*.csv", "--explain", "--out-dir", "o"], "--explain"),
         (["sort", "part-*.csv", "--targets", "3", "--out-dir", "o"], "--targets"),
+        (["sort", "part-*.csv", "--by-column", "x", "--out-dir", "o"], "--by-column"),
+        (["topk", "part-*.csv", "-k", "3", "--out-dir", "o"], "--mask"),
+        (["topk", "part-*.csv", "-k", "3", "--mask"], "give --out-dir"),
+        (["quantile", "part-*.csv", "-q", "0.5", "--by", "id"], "--by"),
+        (["sweep", "part-*.csv"], "no table in many parts"),
         (["rank", "part-*.csv", "--on-invalid", "skip", "--out-dir", "o"], "by -c"),
         (["rank", "--out-dir", "o"], "standard input is no part"),
-        (["quantile", "part-*.csv", "-q", "0.5"], "only rank and sort"),
-        (["quantile", "whole.csv", "-q", "0.5", "--cluster", "local"], "--cluster"),
-        (["topk", "whole.csv", "-k", "1", "--cluster", "local"], "--cluster"),
-        (["normalize", "whole.csv", "--cluster", "local"], "--cluster"),
         (["sweep", "whole.csv", "--cluster", "local"], "--cluster"),
     ],
 )

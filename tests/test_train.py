@@ -122,8 +122,9 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         write(path, content)
 
     monkeypatch.setattr(runs, "write", interrupted)
-    code, out, _ = softsort("train", *CROSS, "--out", "part")
+    code, out, err = softsort("train", *CROSS, "--out", "part")
     assert (code, out) == (130, "")
+    assert err == "softsort: interrupted: softsort train --resume part goes on\n"
     assert len(written) == saves + 1  # the settings and checkpoints, one a step
     monkeypatch.setattr(runs, "write", write)
     code, resumed, err = softsort("train", "--resume", "part")

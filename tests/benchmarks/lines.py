@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from tests.benchmarks.cluster import CLUSTERS, Images, Moved
 from tests.benchmarks.commands import COMMANDS, Commands
 from tests.benchmarks.contestants import (
     ARGSORT,
@@ -18,6 +19,14 @@ from tests.benchmarks.contestants import (
     Contestant,
     SkippedError,
     normal,
+)
+from tests.benchmarks.learning import (
+    CLASSES,
+    CROSS_STEP,
+    LOSS,
+    OTT_LOSS,
+    OTT_STEP,
+    STEP,
 )
 from tests.benchmarks.memory import available_memory, measured_peak
 from tests.benchmarks.report import Row
@@ -108,7 +117,10 @@ def _require(memory: int) -> None:
         )
 
 
-Line: TypeAlias = Race | Peak | Commands
+Line: TypeAlias = Race | Peak | Commands | Images | Moved
+
+# Images of the size of scikit-learn's digits, and of MNIST's.
+_DIGITS, _MNIST = (1_000, 8, 8), (1_000, 28, 28)
 
 LINES: tuple[Line, ...] = (
     Race(RANKS, ARGSORT, (2**20,), bar=0.8),
@@ -125,5 +137,12 @@ LINES: tuple[Line, ...] = (
     Race(GRADIENT, RANKS, (2**20,), bar=4),
     Race(RANKS, RANKS, (2**24,), bar=16, their_shape=(2**20,)),
     Peak(10**8, bar=3),
+    Race(STEP, CROSS_STEP, _DIGITS, bar=1.15),
+    Race(STEP, CROSS_STEP, _MNIST, bar=1.15),
+    Race(LOSS, OTT_LOSS, (1_000, CLASSES), bar=0.1),
+    # The network alone is more than a tenth of these.
+    Race(STEP, OTT_STEP, _DIGITS, bar=0.1),
+    Race(STEP, OTT_STEP, _MNIST, bar=0.1),
     *COMMANDS,
+    *CLUSTERS,
 )

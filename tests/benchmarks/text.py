@@ -7,8 +7,12 @@ def shape_text(shape: tuple[int, ...]) -> str:
     match shape:
         case (n,):
             return f"n = {count_text(n)}"
+        case (rows, columns):
+            return f"{count_text(rows)} rows of {count_text(columns)}"
+        case (images, *sides):
+            return f"{count_text(images)} images of {'x'.join(map(str, sides))}"
         case _:
-            return f"{count_text(shape[0])} rows of {count_text(shape[1])}"
+            return "one value"
 
 
 def count_text(n: int) -> str:
