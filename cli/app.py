@@ -141,6 +141,9 @@ def main() -> NoReturn:
     # Imports and tracing make many objects that stay: looking through them for
     # garbage all the time would cost a tenth of a short command.
     gc.set_threshold(100_000)
+    # Threads that read or write the next piece of a file work outside the interpreter
+    # for the most part: they need not wait long to get into it between.
+    sys.setswitchinterval(5e-4)
     code = run()
     try:
         sys.stdout.flush()

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cli import chosen, console, files, formats, groups, inparts, numbers, results
+from cli import (
+    chosen,
+    console,
+    files,
+    formats,
+    groups,
+    inparts,
+    numbers,
+    results,
+    runtime,
+)
 from cli.errors import CommandError, UsageError
 from cli.options import Appending, Reading, Solver, TableWriting
 
@@ -155,6 +165,7 @@ def rowwise(
     """The results for values, or rows of values, one a row of the table."""
     import numpy as np
 
+    runtime.ready()
     absent = np.count_nonzero(np.isnan(values.reshape(data.height, -1)), axis=1)
     there = np.equal(absent, 0)
     present, sizes = _present(data, there)

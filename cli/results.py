@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-from cli import delimited, files, ndjson, numbers, packing, tables
+from cli import ahead, delimited, files, ndjson, numbers, packing, tables
 from cli.chosen import Kept
 from cli.errors import CommandError
 from cli.formats import Form, quote
@@ -76,12 +76,16 @@ def _appended(
 ) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
     append = ndjson.append if form.kind == "ndjson" else delimited.append
-    for part, results, kept in rows:
+
+    def text(row: Rows) -> bytes:
+        part, results, kept = row
         cells = {
             name: numbers.as_cells(values, spec, form.delimiter)
             for name, values in results.items()
         }
-        yield append(part, cells, kept)  # pyright: ignore[reportArgumentType]
+        return append(part, cells, kept)  # pyright: ignore[reportArgumentType]
+
+    yield from ahead.each(text, rows)
 
 
 def _converted(

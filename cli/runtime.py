@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 
 shared = False  # whether this process works for any command that asks it to
+_begun: Future[None] | None = None  # the start of jax on another thread
 
 
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -33,10 +36,15 @@ def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarr
         from cli import hard
 
         return getattr(hard, function)
-    start(solver, bits)
-    import softsort_core
+    begin(solver, bits)
 
-    return with_options(getattr(softsort_core, function), solver)
+    def soft(*arrays: np.ndarray, **settings: Any) -> Any:
+        ready()
+        import softsort_core
+
+        return getattr(softsort_core, function)(*arrays, **settings)
+
+    return with_options(soft, solver)
 
 
 def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -83,6 +91,28 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
 
     squashing = None if solver.squash == "sigmoid" else lambda values: values
     return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
+
+
+def begin(where: Device, bits: str) -> None:
+    """Start jax while this thread reads what is to be computed with; see `ready`."""
+    global _begun
+    if "jax" in sys.modules:
+        start(where, bits)
+        return
+
+    def load() -> None:
+        start(where, bits)
+        import softsort_core  # noqa: F401
+
+    thread = ThreadPoolExecutor(1)
+    _begun = thread.submit(load)
+    thread.shutdown(wait=False)
+
+
+def ready() -> None:
+    """Wait for what `begin` has begun, and fail if it failed."""
+    if _begun is not None:
+        _begun.result()
 
 
 def start(where: Device, bits: str) -> None:
