@@ -12,6 +12,7 @@ from cli import (
     console,
     files,
     formats,
+    frames,
     groups,
     inparts,
     numbers,
@@ -69,6 +70,7 @@ def append(
     if not data.fits:
         assert operator.parted is not None
         rows = inparts.rows(data, names, operator.parted, solver)
+        results.write_appended(data.table, rows, form, writing)
     else:
         found = []
         for name, result in zip(
@@ -77,8 +79,7 @@ def append(
             if look is not None:
                 look(data, name, result)
             found.append(spread(data, result, from_top))
-        rows = parts(data, dict(zip(names, found, strict=True)))
-    results.write_appended(data.table, rows, form, writing)
+        write(data, dict(zip(names, found, strict=True)), form, writing)
 
 
 def refuse_cluster(solver: Solver) -> None:
@@ -242,7 +243,20 @@ def settle(found: list[np.ndarray], source: str, solver: Solver) -> None:
         )
 
 
-def parts(
+def write(
+    data: chosen.Chosen,
+    columns: dict[str, np.ndarray],
+    form: formats.Form,
+    writing: TableWriting,
+) -> None:
+    """Write the table with whole columns of results."""
+    if form.is_binary and isinstance(data.table, frames.Frames):
+        results.write_beside(data.table, columns, data.kept(), form, writing)
+    else:
+        results.write_appended(data.table, _parts(data, columns), form, writing)
+
+
+def _parts(
     data: chosen.Chosen, columns: dict[str, np.ndarray]
 ) -> Iterator[results.Rows]:
     """The table part by part, with its part of the results."""

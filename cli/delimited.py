@@ -159,9 +159,7 @@ class Delimited:
             yield data, before
             before += count_lines(data)
 
-    def _parse(
-        self, data: bytes, before: int, names: list[str] | None = None
-    ) -> Block:
+    def _parse(self, data: bytes, before: int, names: list[str] | None = None) -> Block:
         return parse(
             data,
             self.source,

@@ -137,6 +137,9 @@ def start(where: Device, bits: str) -> None:
         # each command is a new process.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        import softsort_core
+
+        softsort_core.keep_compiled(cache)
     kind = None if where.device == "auto" else where.device
     try:
         devices = jax.devices(kind)

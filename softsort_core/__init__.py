@@ -1,6 +1,7 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
 from softsort_core._errors import SoftSortError
+from softsort_core._kept import keep_compiled
 from softsort_core._multivariate import TransportMaps, multivariate_cdf_quantile_maps
 from softsort_core._operators import (
     quantile,
@@ -30,6 +31,7 @@ __all__ = [
     "Summary",
     "TransportMaps",
     "describe",
+    "keep_compiled",
     "merge",
     "multivariate_cdf_quantile_maps",
     "quantile",
