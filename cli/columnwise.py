@@ -232,9 +232,9 @@ def settle(found: list[np.ndarray], source: str, solver: Solver) -> None:
     """Refuse a result that is not a number: the solver did not converge."""
     import numpy as np
 
-    bad = sum(int((~np.isfinite(each)).sum()) for each in found)
+    together = np.concatenate([each.reshape(-1) for each in found])
+    bad, total = int((~np.isfinite(together)).sum()), together.size
     if bad:
-        total = sum(each.size for each in found)
         remedy = "choose a larger --epsilon"
         remedy += " or --precision 64" if solver.precision == "32" else ""
         raise CommandError(

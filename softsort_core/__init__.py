@@ -1,6 +1,7 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
 from softsort_core._errors import SoftSortError
+from softsort_core._kept import jit as kept_jit
 from softsort_core._kept import keep_compiled
 from softsort_core._multivariate import TransportMaps, multivariate_cdf_quantile_maps
 from softsort_core._operators import (
@@ -32,6 +33,7 @@ __all__ = [
     "TransportMaps",
     "describe",
     "keep_compiled",
+    "kept_jit",
     "merge",
     "multivariate_cdf_quantile_maps",
     "quantile",

@@ -53,15 +53,25 @@ def jit(
     function: Callable[..., Any] | None = None,
     *,
     static_argnames: str | Iterable[str] = (),
+    name: str | None = None,
 ) -> Any:
-    """Compile a function as `jax.jit` does, or take what is kept of it."""
+    """Compile a function as `jax.jit` does, or take what `keep_compiled` keeps of it.
+
+    Args:
+        function: whose result depends on its arguments and on the sources in the folder
+            of its own, and here, alone.
+        static_argnames: as for `jax.jit`.
+        name: what tells the function from all others in that folder; by default it is
+            where it is defined, so that it must not be made by a function.
+    """
     if function is None:
-        return functools.partial(jit, static_argnames=static_argnames)
+        return functools.partial(jit, static_argnames=static_argnames, name=name)
     if isinstance(static_argnames, str):
         static_argnames = (static_argnames,)
     static = frozenset(static_argnames)
     compiled = jax.jit(function, static_argnames=tuple(static))
-    name = f"{function.__module__}.{function.__qualname__}"
+    name = name or f"{function.__module__}.{function.__qualname__}"
+    folder = Path(inspect.getfile(inspect.unwrap(function))).parent
     positions = [
         key if each.kind is each.POSITIONAL_OR_KEYWORD else None
         for key, each in inspect.signature(function).parameters.items()
@@ -75,7 +85,7 @@ def jit(
         fixed = {key: each for key, each in [*placed, *kwargs.items()] if key in static}
         given = [each for key, each in placed if key not in static]
         named = {key: each for key, each in kwargs.items() if key not in static}
-        key = _key(name, fixed, (given, named))
+        key = _key(folder, name, fixed, (given, named))
         program = _programs.get(key)
         if program is None:
             program = _load(key) or _compile(key, compiled.lower(*args, **kwargs))
@@ -85,7 +95,7 @@ def jit(
     return call
 
 
-def _key(name: str, fixed: dict[str, Any], given: Any) -> str:
+def _key(folder: Path, name: str, fixed: dict[str, Any], given: Any) -> str:
     leaves, structure = jax.tree.flatten(given)
     default = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     device = default or jax.devices()[0]
@@ -98,7 +108,7 @@ def _key(name: str, fixed: dict[str, Any], given: Any) -> str:
         os.environ.get("XLA_FLAGS"),
         device.device_kind,
         device.id,
-        _sources(),
+        _sources(folder),
     )
     return hashlib.sha256(repr(what).encode()).hexdigest()
 
@@ -114,11 +124,12 @@ def _is_weak(leaf: Any) -> bool:
 
 
 @functools.cache
-def _sources() -> str:
-    """What programs are made from: these sources, and JAX."""
+def _sources(folder: Path) -> str:
+    """What programs are made from: sources in a folder and in this one, and JAX."""
     found = hashlib.sha256(f"{jax.__version__} {jaxlib_version}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        found.update(path.read_bytes())
+    for each in sorted({folder, Path(__file__).parent}):
+        for path in sorted(each.glob("*.py")):
+            found.update(path.read_bytes())
     return found.hexdigest()
 
 

@@ -59,7 +59,7 @@ def test_what_it_depends_on_tells_programs_apart(folder):
 def test_other_sources_are_compiled_anew(folder, monkeypatch):
     function, _ = counted()
     for sources in ("old", "new", "new"):
-        monkeypatch.setattr(kept, "_sources", lambda sources=sources: sources)
+        monkeypatch.setattr(kept, "_sources", lambda _, sources=sources: sources)
         later(folder)
         function({"x": 1.0}, power=2)
     assert len(list(folder.iterdir())) == 2
