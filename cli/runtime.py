@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,10 +117,6 @@ def ready() -> None:
 def start(where: Device, bits: str) -> None:
     """Import jax with the device and the precision that the options ask for."""
     console.silence_libraries()
-    if not console.verbose:
-        # What jax and XLA say about devices that are not there is not for the user.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        logging.getLogger("jax").setLevel(logging.ERROR)
     if where.device == "cpu" and not shared:
         os.environ["JAX_PLATFORMS"] = "cpu"
     # The many small systems of a batch are solved one after another: threads that wait
@@ -129,6 +124,10 @@ def start(where: Device, bits: str) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
+    if not console.verbose:
+        # What jax and XLA say about devices that are not there is not for the user, nor
+        # that a processor lacks `prefer-no-scatter`, which is no ability of any.
+        jax.config.update("jax_logging_level", "CRITICAL")
     jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
     cache = cache_folder()
     if cache is not None:
@@ -212,7 +211,8 @@ def cache_folder() -> Path | None:
 
     from platformdirs import user_cache_path
 
-    folder = user_cache_path("softsort") / f"jaxlib-{version('jaxlib')}"
+    name = f"jaxlib-{version('jaxlib')}-{_processor()}"
+    folder = user_cache_path("softsort") / name
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
@@ -220,3 +220,20 @@ def cache_folder() -> Path | None:
         return None
     own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
     return folder if own and not status.st_mode & 0o022 else None
+
+
+def _processor() -> str:
+    """Return a name for what this processor can do.
+
+    Compiled functions use all of it, and a home may be shared by several machines.
+    """
+    import hashlib
+    import platform
+
+    abilities = [platform.machine(), platform.processor()]
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        # `flags`, or `Features` on Arm, of the first core stand for those of all.
+        named = (line for line in lines if line.lower().startswith(("flags", "feat")))
+        abilities.append(next(named, ""))
+    return hashlib.sha256("\n".join(abilities).encode()).hexdigest()[:12]
