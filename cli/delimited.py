@@ -187,6 +187,11 @@ def open_delimited(
         if names is not None and block.height:
             return Delimited(given, form, headers, comment, names)
         remarks |= bool((block.lines != "").any())
+    if names is not None and "\r" in "".join(names):
+        raise CommandError(
+            f"{source} has a single line: carriage returns alone do not end any; "
+            "convert it, as in tr '\\r' '\\n'"
+        )
     if names is not None:
         raise CommandError(f"{source} has a header but no rows")
     if remarks:

@@ -222,6 +222,7 @@ def test_names_and_cells_that_need_quotes_get_them():
         (BOM, "x.csv is empty"),
         (b"#\n#\n", "nothing but comments"),
         (b"a,b\n", "has a header but no rows"),
+        (b"a,b\r1,2\r3,4\r", "carriage returns alone do not end any"),
         (b"a,b\n1,2\n3\n", "line 3: 1 instead of 2 cells as in the header"),
         (b'a,b\n"1\n\n",2\n\n3,4,5\n', "line 6: 3 instead of 2 cells"),
         (b'a,b\n1,"2\n3,4\n', "line 2: a quoted cell is never closed"),
