@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import console
+from cli import ahead, console
 from cli.errors import CommandError
 from cli.options import Device, Solver
 
@@ -111,7 +111,7 @@ def begin(where: Device, bits: str) -> None:
 def ready() -> None:
     """Wait for what `begin` has begun, and fail if it failed."""
     if _begun is not None:
-        _begun.result()
+        ahead.awaited(_begun)
 
 
 def start(where: Device, bits: str) -> None:
