@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from cli import ahead, columns, console, inputs, numbers, tables
+from cli import ahead, columns, console, inputs, numbers, runtime, tables
 from cli.errors import CommandError
 from cli.groups import Groups, Keys
 from cli.options import Reading
@@ -186,6 +186,8 @@ def _pass(table: tables.Table, used: Sequence[int], keys: Keys, allowed: float) 
     )
     needed = list(dict.fromkeys([*used, *keys.columns]))
     blocks = -(-table.input.size() // inputs.BLOCK)
+    if blocks > 1:
+        runtime.expect_many()
     with console.progress("reading", blocks) as step:
         parts = table.parts(needed)
         for part, found in ahead.each(lambda part: (part, parse(part, used)), parts):

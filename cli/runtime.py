@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 shared = False  # whether this process works for any command that asks it to
-_begun: Future[None] | None = None  # the start of jax on another thread
+_thread: ThreadPoolExecutor | None = None  # that jax is started on
+_begun: Future[None] | None = None  # this start
 
 
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -94,7 +95,7 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
 
 def begin(where: Device, bits: str) -> None:
     """Start jax while this thread reads what is to be computed with; see `ready`."""
-    global _begun
+    global _begun, _thread
     if "jax" in sys.modules:
         start(where, bits)
         return
@@ -103,9 +104,22 @@ def begin(where: Device, bits: str) -> None:
         start(where, bits)
         import softsort_core  # noqa: F401
 
-    thread = ThreadPoolExecutor(1)
-    _begun = thread.submit(load)
-    thread.shutdown(wait=False)
+    _thread = ThreadPoolExecutor(1)
+    _begun = _thread.submit(load)
+
+
+def expect_many() -> None:
+    """Load after jax, on the same thread, what only many values need.
+
+    Whoever needs it before it is there waits for it.
+    """
+
+    def load() -> None:
+        # By way of it jax calls LAPACK.
+        import scipy.linalg  # noqa: F401
+
+    if _thread is not None:
+        _thread.submit(load)
 
 
 def ready() -> None:
