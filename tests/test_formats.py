@@ -233,3 +233,26 @@ def test_names_that_are_patterns_elsewhere(softsort, folder, kind):
     code, out, _ = softsort("sort", "--hard", f"t.{kind}", "--format", "csv")
     assert code == 0
     assert out.splitlines()[0] == b"*,^a$,a,*_sorted,^a$_sorted"
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_numbers_of_ndjson_that_json_does_not_have(softsort, start):
+    lines = [
+        '{"x": NaN, "y": {"a": [1.50, null]}}',
+        '{"x": 123456789012345678901234567890}',
+        '{"x": 1e-400, "y": "NaN"}',
+        '{"x": "7"}',
+        '{"x": null}',
+    ]
+    given = (start + "\n".join(lines)).encode()
+    arguments = ["rank", "--hard", "--format", "ndjson", "-c", "x"]
+    code, out, err = softsort(*arguments, stdin=given)
+    assert (code, "2 in 'x'" in err) == (0, True)
+    ranks = ["null", "2.0", "0.0", "1.0", "null"]
+    expected = [
+        line[:-1] + f', "x_rank": {rank}}}'
+        for line, rank in zip(lines, ranks, strict=True)
+    ]
+    assert out.decode() == start + "\n".join(expected)
+    code, _, err = softsort(*arguments, stdin=b'{"x": 1}\n{"x": -Infinity}\n')
+    assert (code, "line 2: -Infinity is not a finite" in err) == (1, True)
