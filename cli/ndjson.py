@@ -69,11 +69,8 @@ class Block:
             is_text = value is None or isinstance(value, str)
             return value if is_text else json.dumps(value, separators=(",", ":"))
 
-        as_written: dict[str, Any] = {
-            "parse_float": str,
-            "parse_int": str,
-            "parse_constant": str,
-        }
+        options = "parse_float", "parse_int", "parse_constant"
+        as_written: dict[str, Any] = dict.fromkeys(options, str)
         rows = [json.loads(self.lines[row], **as_written) for row in self.rows]
         return [
             pl.Series([text(row.get(name)) for row in rows], dtype=pl.String)

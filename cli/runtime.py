@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 shared = False  # whether this process works for any command that asks it to
-_thread: ThreadPoolExecutor | None = None  # that jax is started on
-_begun: Future[None] | None = None  # this start
+_thread: concurrent.futures.ThreadPoolExecutor | None = None  # that jax is started on
+_begun: concurrent.futures.Future[None] | None = None  # this start
 
 
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -104,7 +104,7 @@ def begin(where: Device, bits: str) -> None:
         start(where, bits)
         import softsort_core  # noqa: F401
 
-    _thread = ThreadPoolExecutor(1)
+    _thread = concurrent.futures.ThreadPoolExecutor(1)
     _begun = _thread.submit(load)
 
 
