@@ -142,6 +142,7 @@ def survey(path: Path | None, reading: Reading, criterion: str | None = None) ->
     used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
     skipped = _judge(table, used, seen, reading.on_invalid)
     values = seen.columns(used, skipped)
+    runtime.ready()  # whoever has the numbers may compute with them
     return Chosen(
         table,
         candidates,

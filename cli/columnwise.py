@@ -17,7 +17,6 @@ from cli import (
     inparts,
     numbers,
     results,
-    runtime,
 )
 from cli.errors import CommandError, UsageError
 from cli.options import Appending, Reading, Solver, TableWriting
@@ -166,7 +165,6 @@ def rowwise(
     """The results for values, or rows of values, one a row of the table."""
     import numpy as np
 
-    runtime.ready()
     absent = np.count_nonzero(np.isnan(values.reshape(data.height, -1)), axis=1)
     there = np.equal(absent, 0)
     present, sizes = _present(data, there)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cli import chosen, console, results, runtime
+from cli import chosen, console, results
 from cli.errors import CommandError, UsageError
 from cli.options import Solver
 
@@ -38,7 +38,6 @@ def rows(
 ) -> Iterator[results.Rows]:
     """The table part by part, with its part of the results."""
     check(solver)
-    runtime.ready()
     console.note(
         f"note: {data.height:,} rows are more than --max-memory allows to keep: the "
         "file is read in several passes"
