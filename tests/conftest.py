@@ -3,6 +3,7 @@ import jax
 import jaxtyping
 import pytest
 
+import softsort_core
 from cli import app, console
 
 # The same examples in every run.
@@ -51,3 +52,4 @@ def on_images(tmp_path, tmp_path_factory, monkeypatch, capfd):
     yield run
     for name, value in before.items():
         jax.config.update(name, value)
+    softsort_core.keep_compiled(None)
