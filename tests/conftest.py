@@ -3,7 +3,6 @@ import jax
 import jaxtyping
 import pytest
 
-import softsort_core
 from cli import app, console
 
 # The same examples in every run.
@@ -52,4 +51,7 @@ def on_images(tmp_path, tmp_path_factory, monkeypatch, capfd):
     yield run
     for name, value in before.items():
         jax.config.update(name, value)
+    # Imported at the top, it would come before the types that are to be checked.
+    import softsort_core
+
     softsort_core.keep_compiled(None)
