@@ -15,6 +15,7 @@ import os
 import pickle
 import secrets
 import threading
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import zip_longest
@@ -142,7 +143,7 @@ def _load(key: str) -> Callable[..., Any] | None:
     from jax.experimental import serialize_executable
 
     try:
-        uses_lapack, *program = pickle.loads(_path(key).read_bytes())
+        uses_lapack, *program = pickle.loads(zlib.decompress(_path(key).read_bytes()))
         if uses_lapack:
             _load_lapack()
         return serialize_executable.deserialize_and_load(*program)
@@ -176,7 +177,7 @@ def _compile(key: str, lowered: Any) -> Callable[..., Any]:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_bytes(pickle.dumps(kept))
+        temporary.write_bytes(zlib.compress(pickle.dumps(kept), 1))
         temporary.replace(path)
     except OSError:
         # It works without.
