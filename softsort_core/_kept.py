@@ -86,18 +86,29 @@ def jit(
         fixed = {key: each for key, each in [*placed, *kwargs.items()] if key in static}
         given = [each for key, each in placed if key not in static]
         named = {key: each for key, each in kwargs.items() if key not in static}
-        key = _key(folder, name, fixed, (given, named))
+        leaves, structure = jax.tree.flatten((given, named))
+
+        # JAX has not met this function: what it has compiled of the other may have run,
+        # or be from its own cache, and cannot be serialised then.
+        def flat(*leaves: Any) -> Any:
+            given, named = jax.tree.unflatten(structure, leaves)
+            rest = iter(given)
+            again = [each if key in static else next(rest) for key, each in placed]
+            return function(*again, **{**kwargs, **named})
+
+        key = _key(folder, name, fixed, leaves, structure)
         program = _programs.get(key)
         if program is None:
-            program = _load(key) or _compile(key, compiled.lower(*args, **kwargs))
+            program = _load(key) or _compile(key, jax.jit(flat).lower(*leaves))
             _programs[key] = program
-        return program(*given, **named)
+        return program(*leaves)
 
     return call
 
 
-def _key(folder: Path, name: str, fixed: dict[str, Any], given: Any) -> str:
-    leaves, structure = jax.tree.flatten(given)
+def _key(
+    folder: Path, name: str, fixed: dict[str, Any], leaves: list[Any], structure: Any
+) -> str:
     default = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     device = default or jax.devices()[0]
     what = (
@@ -172,7 +183,12 @@ def _compile(key: str, lowered: Any) -> Callable[..., Any]:
         finally:
             jax.config.update("jax_enable_compilation_cache", used)
             compilation_cache.reset_cache()
-    kept = "lapack" in lowered.as_text(), *serialize_executable.serialize(program)
+    try:
+        serialized = serialize_executable.serialize(program)
+    except jax.errors.JaxRuntimeError:
+        # Not all can be, on every device.
+        return program
+    kept = "lapack" in lowered.as_text(), *serialized
     path = _path(key)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
