@@ -141,16 +141,25 @@ def main() -> NoReturn:
     # Imports and tracing make many objects that stay: looking through them for
     # garbage all the time would cost a tenth of a short command.
     gc.set_threshold(100_000)
-    code = run()
+    # Threads that read or write the next piece of a file work outside the interpreter
+    # for the most part: they need not wait long to get into it between.
+    sys.setswitchinterval(5e-4)
     try:
-        sys.stdout.flush()
+        code = run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError as error:
         files.discard_stdout()
         if not isinstance(error, BrokenPipeError):
             code = _fail(f"cannot write standard output: {error.strerror}")
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     # Taking the interpreter, jax and its threads down in order would cost a fifth of
-    # a short command; everything written is closed by now.
+    # a short command, and wait for what threads still do that nobody needs any more;
+    # everything written is closed by now.
     os._exit(code)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from cli import columns, console, inputs, numbers, tables
+from cli import ahead, columns, console, inputs, numbers, runtime, tables
 from cli.errors import CommandError
 from cli.groups import Groups, Keys
 from cli.options import Reading
@@ -142,6 +142,7 @@ def survey(path: Path | None, reading: Reading, criterion: str | None = None) ->
     used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
     skipped = _judge(table, used, seen, reading.on_invalid)
     values = seen.columns(used, skipped)
+    runtime.ready()  # whoever has the numbers may compute with them
     return Chosen(
         table,
         candidates,
@@ -186,13 +187,16 @@ def _pass(table: tables.Table, used: Sequence[int], keys: Keys, allowed: float) 
     )
     needed = list(dict.fromkeys([*used, *keys.columns]))
     blocks = -(-table.input.size() // inputs.BLOCK)
+    if blocks > 1:
+        runtime.expect_many()
     with console.progress("reading", blocks) as step:
-        for part in table.parts(needed):
-            for column, found in parse(part, used).items():
-                seen.tallies[column].add(part, column, found)
-                seen.invalid[column].append(found.invalid + seen.height)
+        parts = table.parts(needed)
+        for part, found in ahead.each(lambda part: (part, parse(part, used)), parts):
+            for column, some in found.items():
+                seen.tallies[column].add(part, column, some)
+                seen.invalid[column].append(some.invalid + seen.height)
                 if seen.parts is not None:
-                    seen.parts[column].append(found.values)
+                    seen.parts[column].append(some.values)
             keys.add(part)
             seen.height += part.height
             width = len(used) + bool(keys.columns)

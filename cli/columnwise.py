@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cli import chosen, console, files, formats, groups, inparts, numbers, results
+from cli import (
+    chosen,
+    console,
+    files,
+    formats,
+    frames,
+    groups,
+    inparts,
+    numbers,
+    results,
+)
 from cli.errors import CommandError, UsageError
 from cli.options import Appending, PartsWriting, Reading, Solver, TableWriting
 
@@ -58,6 +68,7 @@ def append(
     if not data.fits:
         assert operator.parted is not None
         rows = inparts.rows(data, names, operator.parted, solver)
+        results.write_appended(data.table, rows, form, writing)
     else:
         found = []
         for name, result in zip(
@@ -66,8 +77,7 @@ def append(
             if look is not None:
                 look(data, name, result)
             found.append(spread(data, result, from_top))
-        rows = parts(data, dict(zip(names, found, strict=True)))
-    results.write_appended(data.table, rows, form, writing)
+        write(data, dict(zip(names, found, strict=True)), form, writing)
 
 
 def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats.Form:
@@ -213,9 +223,9 @@ def settle(found: list[np.ndarray], source: str, solver: Solver) -> None:
     """Refuse a result that is not a number: the solver did not converge."""
     import numpy as np
 
-    bad = sum(int((~np.isfinite(each)).sum()) for each in found)
+    together = np.concatenate([each.reshape(-1) for each in found])
+    bad, total = int((~np.isfinite(together)).sum()), together.size
     if bad:
-        total = sum(each.size for each in found)
         remedy = "choose a larger --epsilon"
         remedy += " or --precision 64" if solver.precision == "32" else ""
         raise CommandError(
@@ -224,7 +234,20 @@ def settle(found: list[np.ndarray], source: str, solver: Solver) -> None:
         )
 
 
-def parts(
+def write(
+    data: chosen.Chosen,
+    columns: dict[str, np.ndarray],
+    form: formats.Form,
+    writing: TableWriting,
+) -> None:
+    """Write the table with whole columns of results."""
+    if form.is_binary and isinstance(data.table, frames.Frames):
+        results.write_beside(data.table, columns, data.kept(), form, writing)
+    else:
+        results.write_appended(data.table, _parts(data, columns), form, writing)
+
+
+def _parts(
     data: chosen.Chosen, columns: dict[str, np.ndarray]
 ) -> Iterator[results.Rows]:
     """The table part by part, with its part of the results."""

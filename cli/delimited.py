@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from cli import ahead
 from cli.errors import CommandError
 from cli.formats import Form, quote, unquote
 from cli.inputs import Input, read_blocks
-from cli.records import BOM, Masked, mask, whole
+from cli.records import BOM, Masked, count_lines, mask, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,8 @@ class Block:
     delimiter: str
     lines: pl.Series  # every line, without its line ending
     carriage: pl.Series | None  # for each line, the carriage return that ended it
-    header: int | None  # which line names the columns, if it is here
+    headers: bool  # whether the table has a line that names its columns
+    header: int | None  # which line that is, if it is here
     names: (
         list[str] | None
     )  # without a header: "1", "2", ...; None: nothing but remarks
@@ -72,6 +74,7 @@ class Block:
 
         if not columns or not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
+        self._check_widths()
         # Row after row to the end of the text is the common case: no copy is needed.
         direct = self.is_contiguous() and self.carriage is None
         skipped = int(self.rows[0]) if direct else 0
@@ -84,6 +87,25 @@ class Block:
         names = [str(column) for column in range(len(self.names))]
         frame = _split(text, names, self.delimiter, sorted(columns), skipped)
         return [frame[names[column]] for column in columns]
+
+    def _check_widths(self) -> None:
+        """Refuse rows that have more or fewer cells than there are names."""
+        assert self.names is not None
+        lines = self.lines
+        if self.height < len(lines):
+            first = int(self.rows[0])
+            is_tail = self.is_contiguous()
+            lines = lines.slice(first) if is_tail else lines.gather(self.rows)
+        found = lines.str.count_matches(self.delimiter, literal=True)
+        wrong = found != len(self.names) - 1
+        if wrong.any():
+            row = int(wrong.arg_true()[0])
+            than = "the header" if self.headers else "the first row"
+            raise CommandError(
+                f"{self.source}, line {self.line_number(row)}: {found[row] + 1} "
+                f"instead of {len(self.names)} cells as in {than}; correct the line, "
+                "or --delimiter"
+            )
 
     def said(self, columns: Sequence[int]) -> list[pl.Series]:
         """What the cells of each chosen column say; null if nothing."""
@@ -116,24 +138,37 @@ class Delimited:
 
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:  # noqa: ARG002
         """The table, some lines at a time, whatever columns are asked for."""
-        names, before = None, 0
-        stream = self.input.stream()
-        delimiter, comment = self.form.delimiter, self.comment
-        for data in read_blocks(
-            stream, self.source, lambda data: whole(data, delimiter, comment)
-        ):
-            block = parse(
-                data,
-                self.source,
-                delimiter=delimiter,
-                headers=self.headers,
-                comment=comment,
-                names=names,
-                before=before,
-            )
-            names = block.names
-            before += data.count(b"\n")
+        pieces = self._pieces()
+        names = None
+        for data, before in pieces:
+            block = self._parse(data, before)
             yield block
+            names = block.names
+            if names is not None:
+                break
+        yield from ahead.each(lambda piece: self._parse(*piece, names), pieces)
+
+    def _pieces(self) -> Iterator[tuple[bytes, int]]:
+        """Whole records, and how many lines came before them."""
+        delimiter, comment, before = self.form.delimiter, self.comment, 0
+        for data in read_blocks(
+            self.input.stream(),
+            self.source,
+            lambda data: whole(data, delimiter, comment),
+        ):
+            yield data, before
+            before += count_lines(data)
+
+    def _parse(self, data: bytes, before: int, names: list[str] | None = None) -> Block:
+        return parse(
+            data,
+            self.source,
+            delimiter=self.form.delimiter,
+            headers=self.headers,
+            comment=self.comment,
+            names=names,
+            before=before,
+        )
 
     def typed(self, block: Block) -> Mapping[str, pl.Series]:
         """The columns of a block for a format whose cells have types."""
@@ -152,6 +187,11 @@ def open_delimited(
         if names is not None and block.height:
             return Delimited(given, form, headers, comment, names)
         remarks |= bool((block.lines != "").any())
+    if names is not None and "\r" in "".join(names):
+        raise CommandError(
+            f"{source} has a single line: carriage returns alone do not end any; "
+            "convert it, as in tr '\\r' '\\n'"
+        )
     if names is not None:
         raise CommandError(f"{source} has a header but no rows")
     if remarks:
@@ -187,12 +227,9 @@ def parse(
             header, rows = int(rows[0]), rows[1:]
         else:
             names = [str(number + 1) for number in range(len(names))]
-    block = Block(
-        source, delimiter, lines, carriage, header, names, rows, masked, before
+    return Block(
+        source, delimiter, lines, carriage, headers, header, names, rows, masked, before
     )
-    if block.height:
-        _check_widths(block, headers)
-    return block
 
 
 def _lines(
@@ -248,25 +285,6 @@ def _not_utf8(data: bytes, source: str, before: int) -> str:
             "name what it is, as in --encoding windows-1252"
         )
     return f"{source} cannot be split into lines"
-
-
-def _check_widths(block: Block, headers: bool) -> None:
-    assert block.names is not None
-    lines = block.lines
-    if block.height < len(lines):
-        is_tail = block.is_contiguous()
-        lines = lines.slice(int(block.rows[0])) if is_tail else lines.gather(block.rows)
-    wrong = (
-        lines.str.count_matches(block.delimiter, literal=True) != len(block.names) - 1
-    )
-    if wrong.any():
-        row = int(wrong.arg_true()[0])
-        cells = lines[row].count(block.delimiter) + 1
-        than = "the header" if headers else "the first row"
-        raise CommandError(
-            f"{block.source}, line {block.line_number(row)}: {cells} instead of "
-            f"{len(block.names)} cells as in {than}; correct the line, or --delimiter"
-        )
 
 
 def append(

@@ -123,9 +123,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     # Its own name, because processes on several machines may write one file.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    stream = temporary.open("xb")
     try:
-        with stream:
+        with temporary.open("xb") as stream:
             yield stream
         if target.exists():
             shutil.copymode(target, temporary)

@@ -69,9 +69,13 @@ class Frames:
 
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Part]:
         """These columns of the table, or all, some rows at a time."""
+        from polars import selectors
+
         before, lazy = 0, self.lazy()
         if columns is not None:
-            lazy = lazy.select(self.names[column] for column in columns)
+            # Bare names may be patterns: `*` and `^...$`.
+            names = [self.names[column] for column in columns]
+            lazy = lazy.select(selectors.by_name(names))
         for frame in lazy.collect_batches(maintain_order=True, chunk_size=ROWS):
             yield Part(self.names, frame, before)
             before += frame.height

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cli import console
+from cli.options import Solver
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,28 +118,38 @@ def over(
     import jax.numpy as jnp
     import numpy as np
 
+    import softsort_core as soft
+
     def on_row(values: Any, size: Any, epsilon: Any) -> Any:
         width = values.shape[0]
         weights = (jnp.arange(width) < size).astype(values.dtype)
         spread = jnp.maximum(size - 1, 1) / max(width - 1, 1)
         return padded(Row(values, size, weights, epsilon, spread))
 
-    batch = jax.jit(jax.vmap(on_row, (0, 0, None)))
+    def on_rows(values: Any, sizes: Any, epsilon: Any) -> Any:
+        return jax.vmap(on_row, (0, 0, None))(values, sizes, epsilon)
+
+    name = _name(padded)
+    batch = jax.jit(on_rows) if name is None else soft.kept_jit(on_rows, name=name)
     sizes = np.array([len(group) for group in groups])
+    together = np.concatenate(groups) if len(groups) else np.zeros(0)
+    starts = np.cumsum(sizes) - sizes
     widths = 1 << np.ceil(np.log2(np.maximum(sizes, NARROWEST))).astype(int)
     with console.progress("groups", len(groups)) as step:
-        for width in np.unique(widths[sizes > 0]):
+        for width in np.unique(widths[sizes > 0]).tolist():
             places = np.flatnonzero((widths == width) & (sizes > 0))
-            while len(places):
-                height = _height(int(width), len(places))
-                some, places = places[:height], places[height:]
-                rows = [_row(groups[place], int(width)) for place in some]
-                rows += rows[:1] * (height - len(some))
-                counts = np.resize(sizes[some], height)
-                counts[len(some) :] = sizes[some[0]]
-                results = np.asarray(batch(np.stack(rows), counts, epsilon))
-                for place, result in zip(some, results, strict=False):
-                    yield int(place), result
+            # One height for all, for another would have to be compiled.
+            height = _height(width, len(places))
+            for some in np.split(places, range(height, len(places), height)):
+                filled = np.resize(some, height)
+                within = np.arange(width)
+                # What pads a group is its first value again: a number like the others,
+                # wherever they are.
+                within = np.where(within < sizes[filled, None], within, 0)
+                values = together[starts[filled, None] + within]
+                results = np.asarray(batch(values, sizes[filled], epsilon))
+                for place, result in zip(some.tolist(), results, strict=False):
+                    yield place, result
                     step()
 
 
@@ -150,12 +162,24 @@ def _height(width: int, count: int) -> int:
     return min(height, most)
 
 
-def _row(values: np.ndarray, width: int) -> np.ndarray:
-    import numpy as np
+def _name(padded: Padded) -> str | None:
+    """What tells this function from all others: its name and what it has from outside.
 
-    # The first value again: a number like the others, wherever they are.
-    filler = np.broadcast_to(values[:1], (width - len(values), *values.shape[1:]))
-    return np.concatenate([values, filler])
+    None if there is more to what it has than can be said.
+    """
+    known = [f"{padded.__module__}.{padded.__qualname__}"]
+    cells = padded.__closure__ or ()
+    for name, cell in zip(padded.__code__.co_freevars, cells, strict=True):
+        value = cell.cell_contents
+        if isinstance(value, Solver):
+            value = value.squash  # `runtime.traced` takes no more of it
+        if isinstance(value, ModuleType):
+            continue
+        parts = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(part, int | float | str | None) for part in parts):
+            return None
+        known.append(f"{name}={value!r}")
+    return " ".join(known)
 
 
 def sorted_values(

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from cli import files, packing
 from cli.errors import CommandError, UsageError
 
-BLOCK = 1 << 22  # bytes read at a time
+BLOCK = 1 << 21  # bytes read at a time
 
 
 @dataclass(frozen=True)

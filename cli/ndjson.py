@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.errors import CommandError
 from cli.formats import Form
@@ -39,7 +39,8 @@ class Block:
 
     def text(self) -> BytesIO:
         """The objects alone."""
-        return BytesIO(b"\n".join(self.lines[row] for row in self.rows))
+        text = b"\n".join(self.lines[row] for row in self.rows)
+        return BytesIO(text.removeprefix(BOM))
 
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
         """The values of chosen members as text, one a row; null for none."""
@@ -52,13 +53,29 @@ class Block:
         try:
             frame = pl.read_ndjson(self.text(), schema=schema)
         except pl.exceptions.PolarsError:
+            frame = None
+        if frame is None or frame.height != self.height:
             self._check_lines()
-            raise
-        if frame.height != self.height:
-            self._check_lines()
+            return self._spelled(names)
         return [frame[name] for name in names]
 
     said = cells
+
+    def _spelled(self, names: Sequence[str]) -> list[pl.Series]:
+        """The same where a number is written as polars reads none: NaN, a long one."""
+        import polars as pl
+
+        def text(value: Any) -> str | None:
+            is_text = value is None or isinstance(value, str)
+            return value if is_text else json.dumps(value, separators=(",", ":"))
+
+        options = "parse_float", "parse_int", "parse_constant"
+        as_written: dict[str, Any] = dict.fromkeys(options, str)
+        rows = [json.loads(self.lines[row], **as_written) for row in self.rows]
+        return [
+            pl.Series([text(row.get(name)) for row in rows], dtype=pl.String)
+            for name in names
+        ]
 
     def place(self, column: int, row: int) -> str:
         """Where a value is and what it is, for messages."""

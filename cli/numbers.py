@@ -32,6 +32,7 @@ def parse(cells: pl.Series) -> Numbers:
     import numpy as np
     import polars as pl
 
+    cells = cells.alias("cells")  # what it is called may be a pattern to polars
     if cells.dtype == pl.Null or not (
         cells.dtype.is_numeric() or cells.dtype == pl.String
     ):

@@ -31,7 +31,7 @@ class Masked:
     """A text whose every newline and delimiter is structure."""
 
     text: bytes
-    newline: str  # what stands for a newline inside quotes
+    newline: str  # what stands for a newline inside quotes, if there are quotes
     delimiter: str  # what stands for a delimiter inside quotes
     carriage: str  # what stands for a carriage return anywhere
     unused: str  # a character that does not occur at all
@@ -46,6 +46,14 @@ class Masked:
     def restore_text(self, masked: str) -> str:
         """The original characters of a part of the text."""
         return self.restore(masked.encode()).decode()
+
+
+def count_lines(data: bytes) -> int:
+    """How many lines end in a text."""
+    import numpy as np
+
+    # Lines are short: looking at every byte is faster than leaping to the next end.
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
 
 
 def whole(data: bytes, delimiter: str, comment: str | None) -> int:
@@ -76,28 +84,35 @@ def mask(
             f"{source} is not a text table (it holds zero bytes): expected CSV or the "
             "like in UTF-8; see --format and --encoding"
         )
-    free = list(islice((code for code in CONTROL if code not in data), 5))
-    free = [chr(code) for code in free if chr(code) != delimiter]
-    if len(free) < 4:
+    # Looking for each takes time: not for more than are needed.
+    unused = (
+        chr(code) for code in CONTROL if chr(code) != delimiter and code not in data
+    )
+    quotes, returns = b'"' in data, b"\r" in data
+    needed = 1 + 2 * quotes + returns
+    free = list(islice(unused, needed))
+    if len(free) < needed:
         raise CommandError(
             f"{source} is not a text table (it is full of control codes)"
         )
-    newline, cell, carriage, unused = free[:4]
+    nothing = free[0]
+    newline, cell = free[1:3] if quotes else (nothing, nothing)
+    carriage = free[-1] if returns else nothing
     originals = {}
-    if b'"' in data:
+    if quotes:
         bounds = _quoted(data, delimiter, comment)
         if len(bounds) % 2:
             line = before + data.count(b"\n", 0, int(bounds[-1])) + 1
             raise CommandError(f"{source}, line {line}: a quoted cell is never closed")
         data = _hide(data, bounds, {"\n": newline, delimiter: cell})
         originals = {newline: "\n", cell: delimiter}
-    if b"\r" in data:
+    if returns:
         data = data.replace(b"\r", carriage.encode())
         originals[carriage] = "\r"
     originals = {
         code: text for code, text in originals.items() if code.encode() in data
     }
-    return Masked(data, newline, cell, carriage, unused, originals)
+    return Masked(data, newline, cell, carriage, nothing, originals)
 
 
 def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:

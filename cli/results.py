@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-from cli import delimited, files, ndjson, numbers, packing, tables
+from cli import ahead, delimited, files, frames, ndjson, numbers, packing, tables
 from cli.chosen import Kept
 from cli.errors import CommandError
 from cli.formats import Form, quote
@@ -59,7 +59,7 @@ def write_appended(
     spec = writing.float_format
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            _sink(_typed(table, rows), form, stream)
+            _sink(_lazy(_typed(table, rows)), form, stream)
         else:
             as_it_came = form.kind == table.form.kind and (
                 form.delimiter == table.form.delimiter
@@ -76,12 +76,16 @@ def _appended(
 ) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
     append = ndjson.append if form.kind == "ndjson" else delimited.append
-    for part, results, kept in rows:
+
+    def text(row: Rows) -> bytes:
+        part, results, kept = row
         cells = {
             name: numbers.as_cells(values, spec, form.delimiter)
             for name, values in results.items()
         }
-        yield append(part, cells, kept)  # pyright: ignore[reportArgumentType]
+        return append(part, cells, kept)  # pyright: ignore[reportArgumentType]
+
+    yield from ahead.each(text, rows)
 
 
 def _converted(
@@ -121,8 +125,38 @@ def _typed(
             yield frame if kept is None else frame.filter(kept)
 
 
-def _sink(parts: Iterator[pl.DataFrame], form: Form, stream: BinaryIO) -> None:
+def write_beside(
+    table: frames.Frames,
+    columns: Mapping[str, np.ndarray],
+    kept: Kept,
+    form: Form,
+    writing: TableWriting,
+) -> None:
+    """Write a table of typed cells with whole columns of results beside its own.
+
+    Polars takes both in row groups, side by side, without a visit to this program.
+    """
     import polars as pl
+    from polars import selectors
+
+    new = {name: numbers.as_cells(each, None, "") for name, each in columns.items()}
+    replaced = [name for name in table.names if name in new]
+    old = table.lazy().drop(selectors.by_name(replaced))
+    order = list(dict.fromkeys([*table.names, *new]))
+    stays = "kept"
+    while stays in order:
+        stays += "_"
+    if kept is not None:
+        new[stays] = pl.Series(kept)
+    lazy = pl.concat([old, pl.LazyFrame(new)], how="horizontal")
+    lazy = lazy if kept is None else lazy.filter(stays)
+    with files.open_output(writing.output, force=writing.force) as stream:
+        _sink(lazy.select(selectors.by_name(order)), form, stream)
+        table.input.check_unchanged()
+
+
+def _lazy(parts: Iterator[pl.DataFrame]) -> pl.LazyFrame:
+    """The parts of a frame, taken one by one."""
     from polars.io.plugins import register_io_source
 
     first = next(parts)
@@ -131,7 +165,12 @@ def _sink(parts: Iterator[pl.DataFrame], form: Form, stream: BinaryIO) -> None:
         yield first
         yield from parts
 
-    lazy = register_io_source(source, schema=first.schema)
+    return register_io_source(source, schema=first.schema)
+
+
+def _sink(lazy: pl.LazyFrame, form: Form, stream: BinaryIO) -> None:
+    import polars as pl
+
     with tempfile.TemporaryFile() as spool:
         # Straight into a file; into a pipe by way of one, for polars needs to seek.
         name = getattr(stream, "name", None)
@@ -166,7 +205,7 @@ def write_table(
     }
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            _sink(iter([pl.DataFrame(cells)]), form, stream)
+            _sink(pl.LazyFrame(cells), form, stream)
             return
         buffer = BytesIO()
         if form.kind == "ndjson":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import console
+from cli import ahead, console
 from cli.errors import CommandError
 from cli.options import Device, Solver
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 
 shared = False  # whether this process works for any command that asks it to
+_thread: concurrent.futures.ThreadPoolExecutor | None = None  # that jax is started on
+_begun: concurrent.futures.Future[None] | None = None  # this start
 
 
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -32,10 +36,15 @@ def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarr
         from cli import hard
 
         return getattr(hard, function)
-    start(solver, bits)
-    import softsort_core
+    begin(solver, bits)
 
-    return with_options(getattr(softsort_core, function), solver)
+    def soft(*arrays: np.ndarray, **settings: Any) -> Any:
+        ready()
+        import softsort_core
+
+        return getattr(softsort_core, function)(*arrays, **settings)
+
+    return with_options(soft, solver)
 
 
 def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -84,6 +93,41 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
     return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
 
 
+def begin(where: Device, bits: str) -> None:
+    """Start jax while this thread reads what is to be computed with; see `ready`."""
+    global _begun, _thread
+    if "jax" in sys.modules:
+        start(where, bits)
+        return
+
+    def load() -> None:
+        start(where, bits)
+        import softsort_core  # noqa: F401
+
+    _thread = concurrent.futures.ThreadPoolExecutor(1)
+    _begun = _thread.submit(load)
+
+
+def expect_many() -> None:
+    """Load after jax, on the same thread, what only many values need.
+
+    Whoever needs it before it is there waits for it.
+    """
+
+    def load() -> None:
+        # By way of it jax calls LAPACK.
+        import scipy.linalg  # noqa: F401
+
+    if _thread is not None:
+        _thread.submit(load)
+
+
+def ready() -> None:
+    """Wait for what `begin` has begun, and fail if it failed."""
+    if _begun is not None:
+        ahead.awaited(_begun)
+
+
 def start(where: Device, bits: str) -> None:
     """Import jax with the device and the precision that the options ask for."""
     console.silence_libraries()
@@ -106,6 +150,9 @@ def start(where: Device, bits: str) -> None:
         # each command is a new process.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        import softsort_core
+
+        softsort_core.keep_compiled(cache)
     kind = None if where.device == "auto" else where.device
     try:
         devices = jax.devices(kind)

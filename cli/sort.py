@@ -140,7 +140,7 @@ def _by_column(
 ) -> None:
     import numpy as np
 
-    from cli import chosen, columnwise, groups, results, runtime
+    from cli import chosen, columnwise, groups, runtime
 
     sort_with = runtime.operator("sort_with", solver, columnwise.BITS)
     form = columnwise.check(file, reading, writing)
@@ -172,5 +172,4 @@ def _by_column(
         columnwise.spread(data, result.column(place), from_top=True)
         for place in range(len(names))
     ]
-    parts = columnwise.parts(data, dict(zip(names, filled, strict=True)))
-    results.write_appended(data.table, parts, form, writing)
+    columnwise.write(data, dict(zip(names, filled, strict=True)), form, writing)

@@ -1,6 +1,8 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
 from softsort_core._errors import SoftSortError
+from softsort_core._kept import jit as kept_jit
+from softsort_core._kept import keep_compiled
 from softsort_core._multivariate import TransportMaps, multivariate_cdf_quantile_maps
 from softsort_core._operators import (
     quantile,
@@ -40,6 +42,8 @@ __all__ = [
     "Summary",
     "TransportMaps",
     "describe",
+    "keep_compiled",
+    "kept_jit",
     "merge",
     "multivariate_cdf_quantile_maps",
     "quantile",

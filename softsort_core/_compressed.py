@@ -6,7 +6,6 @@ them, another evaluates the result. A single series is the quickest and is enoug
 smooth inputs at a moderate epsilon; moments of many cells are enough for all.
 """
 
-import functools
 import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
+from softsort_core import _kept as kept
 from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
@@ -176,7 +176,7 @@ class NodePlan:
         """The positions of the nodes of targets, for all three orders."""
         return jax.lax.convert_element_type(self.found.y, self.epsilon.dtype)
 
-    @jax.jit
+    @kept.jit
     def at_inputs(self, values: Array) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given an input.
 
@@ -206,7 +206,7 @@ class NodePlan:
         series, left_out = self.inputs.series(means, self._edges()[0])
         return series, self._total(error, left_out + _rounding(series))
 
-    @jax.jit
+    @kept.jit
     def at_targets(self, weighted: FewPoints | ManyInputs) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given a target.
 
@@ -245,7 +245,7 @@ class NodePlan:
         series, left_out = panels.cell_series(means, y_edges, positions, matters)
         return series, self._total(error, left_out + _rounding(series))
 
-    @jax.jit
+    @kept.jit
     def effort(self) -> tuple[Array, Array]:
         """Return the number of Newton steps, and how far they are from the solution.
 
@@ -370,14 +370,14 @@ class Scale(NamedTuple):
         return clipped(self.zero + self.range_ * means, self.low, self.high)
 
 
-@jax.jit
+@kept.jit
 def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Array, Array]:
     low, high = jnp.min(values), jnp.max(values)
     scale = Scale(low, high, jnp.zeros_like(low))
     return scale, *nodes.at_inputs(scale.scaled(values))
 
 
-@jax.jit
+@kept.jit
 def _evaluated(
     given: Given, means: Array, scale: Scale, error: Array, tolerance: Any
 ) -> Array:
@@ -387,7 +387,7 @@ def _evaluated(
     return scale.restored(means, error, tolerance)
 
 
-@jax.jit
+@kept.jit
 def _weighted(
     given: Given, inputs: FewPoints | ManyInputs, values: Array
 ) -> tuple[Scale, FewPoints | ManyInputs]:
@@ -402,7 +402,7 @@ def _weighted(
     return scale, given.summary(Cells(*inputs.moments.shape), values)
 
 
-@functools.partial(jax.jit, static_argnames="m")
+@kept.jit(static_argnames="m")
 def _evaluated_at_targets(
     series: Array, scale: Scale, error: Array, tolerance: Any, m: int
 ) -> Array:
@@ -441,7 +441,7 @@ def compressed_plan(
     return CompressedPlan(nodes, given, m, tolerance)
 
 
-@functools.partial(jax.jit, static_argnames="resolution")
+@kept.jit(static_argnames="resolution")
 def _represented(
     values: Array, weights: Array | None, squashed: Array | None, resolution: Resolution
 ) -> tuple[Standardisation, FewPoints | ManyInputs]:

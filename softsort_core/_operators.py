@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from softsort_core import _kept as kept
 from softsort_core._arguments import (
     Values,
     as_count,
@@ -496,7 +497,7 @@ def _read_quantiles(
     return _at_levels(_read_sorted(plan, values), distinct, levels)
 
 
-@jax.jit
+@kept.jit
 def _at_levels(values: Array, distinct: Array, levels: Array) -> Array:
     """Return the values of 2 k + 1 targets at levels, which may be traced."""
     quantiles = values[1::2][jnp.searchsorted(distinct, levels)]
@@ -661,12 +662,12 @@ def _read_plans(
     return result, _has_nan(result)
 
 
-_compiled_read_plans = jax.jit(
+_compiled_read_plans = kept.jit(
     _read_plans, static_argnames=("read", "m", "resolutions", "axes", "same_shape")
 )
 
 
-@jax.jit
+@kept.jit
 def _has_nan(values: Array) -> Array:
     return jnp.isnan(used_range(values.reshape(-1), None)[0])
 
@@ -678,7 +679,7 @@ def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarra
     return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
 
 
-@functools.partial(jax.jit, static_argnames="n")
+@kept.jit(static_argnames="n")
 def quantile_weights(
     levels: Array | np.ndarray, weight: float | Array | None, n: int
 ) -> Array:

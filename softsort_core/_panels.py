@@ -26,6 +26,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
+from softsort_core import _kept as kept
 from softsort_core._arguments import is_concrete
 from softsort_core._hard import hard_potentials
 from softsort_core._rounding import product
@@ -340,7 +341,7 @@ def _rules(m: int, resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
     return y / (m - 1), b / m
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@kept.jit(static_argnames="resolution")
 def _search(
     resolution: Resolution,
     inputs: FewPoints | ManyInputs,

@@ -1,13 +1,12 @@
 """The plan between a vector of inputs and its targets, at a given resolution."""
 
-import functools
 from typing import Any, TypeAlias
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from softsort_core import _kept as kept
 from softsort_core._compressed import CompressedPlan, compressed_plan
 from softsort_core._hard import hard_potentials
 from softsort_core._panels import EvenTargets, FewPoints, Resolution
@@ -50,7 +49,7 @@ def plan_of(
     return compressed_plan(*given, points, epsilon, tolerance, resolution)
 
 
-@functools.partial(jax.jit, static_argnames="m")
+@kept.jit(static_argnames="m")
 def _dense_plan(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,

@@ -196,3 +196,63 @@ def test_every_size_of_block_gives_the_same(softsort, folder, monkeypatch):
     for size in (1, 7, 100):
         monkeypatch.setattr(inputs, "BLOCK", size)
         assert softsort("rank", "--hard", "t.csv", "-c", "x") == expected
+
+
+@pytest.mark.parametrize("came", ["parquet", "arrow"])
+@pytest.mark.parametrize("goes", ["parquet", "arrow"])
+def test_results_beside_typed_cells(softsort, folder, came, goes):
+    frame = pl.DataFrame(
+        {
+            "x_rank": ["old"] * 4,
+            "x": ["3", "?", None, "1"],
+            "kept": [1, 2, 3, 4],
+            "*": [5, 6, 7, 8],
+            "^x$": [True, False, None, True],
+            "list": [[1], [], None, [2, 3]],
+        }
+    )
+    WRITERS[came](frame, folder / f"t.{came}")
+    code, _, err = softsort(
+        *["rank", "--hard", f"t.{came}", "-c", "x", "-o", f"o.{goes}"],
+        *["--replace", "--on-invalid", "skip"],
+    )
+    assert (code, err.count("\n")) == (0, 2)
+    found = READERS[goes]((folder / f"o.{goes}").read_bytes())
+    expected = frame.with_columns(x_rank=pl.Series([1.0, None, None, 0.0]))
+    assert found.equals(expected.filter(pl.col("kept") != 2))
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet", "arrow"])
+def test_names_that_are_patterns_elsewhere(softsort, folder, kind):
+    frame = pl.DataFrame({"*": [1.5, 2.0, 0.5], "^a$": [4, 3, 4], "a": ["u", "v", "u"]})
+    WRITERS[kind](frame, folder / f"t.{kind}")
+    arguments = ["rank", "--hard", f"t.{kind}", "--by", "^a$", "-c", "*"]
+    assert softsort(*arguments, "-o", f"o.{kind}")[0] == 0
+    found = READERS[kind]((folder / f"o.{kind}").read_bytes())
+    assert found.equals(frame.with_columns(pl.Series("*_rank", [1.0, 0.0, 0.0])))
+    code, out, _ = softsort("sort", "--hard", f"t.{kind}", "--format", "csv")
+    assert code == 0
+    assert out.splitlines()[0] == b"*,^a$,a,*_sorted,^a$_sorted"
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_numbers_of_ndjson_that_json_does_not_have(softsort, start):
+    lines = [
+        '{"x": NaN, "y": {"a": [1.50, null]}}',
+        '{"x": 123456789012345678901234567890}',
+        '{"x": 1e-400, "y": "NaN"}',
+        '{"x": "7"}',
+        '{"x": null}',
+    ]
+    given = (start + "\n".join(lines)).encode()
+    arguments = ["rank", "--hard", "--format", "ndjson", "-c", "x"]
+    code, out, err = softsort(*arguments, stdin=given)
+    assert (code, "2 in 'x'" in err) == (0, True)
+    ranks = ["null", "2.0", "0.0", "1.0", "null"]
+    expected = [
+        line[:-1] + f', "x_rank": {rank}}}'
+        for line, rank in zip(lines, ranks, strict=True)
+    ]
+    assert out.decode() == start + "\n".join(expected)
+    code, _, err = softsort(*arguments, stdin=b'{"x": 1}\n{"x": -Infinity}\n')
+    assert (code, "line 2: -Infinity is not a finite" in err) == (1, True)

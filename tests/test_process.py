@@ -131,6 +131,18 @@ def test_a_full_disk_is_one_line():
     )
 
 
+def test_a_closed_standard_output_is_one_line():
+    done = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "bash", *SOFTSORT, "rank", "--hard"],
+        input="x\n1\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "standard output is closed" in done.stderr
+
+
 def test_a_terminal_is_not_waited_for():
     ours, theirs = pty.openpty()
     done = run("rank", stdin=theirs, timeout=60)

@@ -28,6 +28,11 @@ def parse(data: bytes, delimiter=",", headers=True, comment=None) -> delimited.B
     return block
 
 
+def cells_of(data: bytes, **settings):
+    for block in opened(data, **settings).parts():
+        yield block.cells(range(len(block.names or [])))
+
+
 def appended(data: bytes, columns, delimiter=",", headers=True, comment=None) -> bytes:
     parts, start = [], 0
     for block in opened(data, delimiter, headers, comment).parts():
@@ -217,6 +222,7 @@ def test_names_and_cells_that_need_quotes_get_them():
         (BOM, "x.csv is empty"),
         (b"#\n#\n", "nothing but comments"),
         (b"a,b\n", "has a header but no rows"),
+        (b"a,b\r1,2\r3,4\r", "carriage returns alone do not end any"),
         (b"a,b\n1,2\n3\n", "line 3: 1 instead of 2 cells as in the header"),
         (b'a,b\n"1\n\n",2\n\n3,4,5\n', "line 6: 3 instead of 2 cells"),
         (b'a,b\n1,"2\n3,4\n', "line 2: a quoted cell is never closed"),
@@ -227,7 +233,7 @@ def test_names_and_cells_that_need_quotes_get_them():
 )
 def test_what_is_not_a_table_is_refused(data: bytes, message: str):
     with pytest.raises(CommandError, match=message):
-        list(opened(data, comment="#").parts())
+        list(cells_of(data, comment="#"))
 
 
 @pytest.mark.parametrize("delimiter", ["", ",,", "\n", '"', "é", "5", ".", "-", "e"])
