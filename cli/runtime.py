@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -88,10 +87,10 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
 def start(where: Device, bits: str) -> None:
     """Import jax with the device and the precision that the options ask for."""
     console.silence_libraries()
+    # What jax and XLA say about devices that are not there, and about processor features
+    # that are no such thing in what they find in the cache, is not for the user.
     if not console.verbose:
-        # What jax and XLA say about devices that are not there is not for the user.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        logging.getLogger("jax").setLevel(logging.ERROR)
     if where.device == "cpu" and not shared:
         os.environ["JAX_PLATFORMS"] = "cpu"
     # The many small systems of a batch are solved one after another: threads that wait
@@ -99,6 +98,8 @@ def start(where: Device, bits: str) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
+    if not console.verbose:
+        jax.config.update("jax_logging_level", "CRITICAL")
     jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
     cache = cache_folder()
     if cache is not None:
