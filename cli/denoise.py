@@ -272,7 +272,11 @@ def _filtered(
 def _check_converged(result: np.ndarray, solver: Solver, source: str) -> None:
     import numpy as np
 
-    bad = int((~np.isfinite(result)).sum())
+    from cli import images
+
+    bad = result.size - sum(
+        np.count_nonzero(np.isfinite(result[rows])) for rows in images.blocks(result)
+    )
     if bad:
         remedy = "" if solver.precision == "64" else " or --precision 64"
         raise CommandError(
