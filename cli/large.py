@@ -136,6 +136,7 @@ def copy(
                     f"{path} is larger than --max-memory and has EXIF: --strip leaves "
                     "it out, or give more memory"
                 )
+        tiff.note_copies(pages, str(path))
         most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
         with tifffile.TiffWriter(
             stream, bigtiff=file.is_bigtiff or most > CLASSIC, byteorder=file.byteorder

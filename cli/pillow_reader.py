@@ -6,14 +6,14 @@ import struct
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from cli import images, png
+from cli import console, images, png
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
-READ = ("PNG", "JPEG", "GIF", "WEBP")
+READ = ("PNG", "JPEG", "MPO", "GIF", "WEBP")
 MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
 EXIF_START = b"Exif\0\0"  # what JPEG, and some WebP, put before the EXIF itself
 WAY_OUT = "convert it first, as in `magick IN OUT.tif`"
@@ -38,9 +38,12 @@ def read(data: bytes, source: str) -> images.Picture:
 
 def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
     _check(image, source)
-    count = getattr(image, "n_frames", 1)
+    form, count = str(image.format), getattr(image, "n_frames", 1)
+    if form == "MPO" or (form == "JPEG" and "mp" in image.info):
+        # A preview, a map of brightness or depth, or another view, each a JPEG.
+        form, count = "JPEG", 1
+        console.note(f"note: {source} holds several pictures: only the first is kept")
     images.check_claim(source, image.width * image.height * count, len(data))
-    form = str(image.format)
     if form == "PNG" and png.header(data).depth == 16:
         if count > 1:
             raise CommandError(
@@ -65,11 +68,6 @@ def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
 
 def _check(image: PIL.Image.Image, source: str) -> None:
     """Refuse what Pillow would silently turn into something else."""
-    if image.format == "MPO":
-        raise CommandError(
-            f"{source} holds several pictures: take the first one out, as in "
-            "`magick IN[0] OUT.jpg`"
-        )
     if image.format not in READ:
         raise CommandError(
             f"{source} is a {image.format} file: PNG, JPEG, GIF, WebP and TIFF are "

@@ -81,8 +81,8 @@ def encode(pixels: np.ndarray) -> bytes:
 
     if max(pixels.shape) > LONGEST:
         raise ValueError(f"a side is longer than {LONGEST} pixels")
-    # What the Paeth filter leaves of photographs is noise and runs of zeros: looking for
-    # anything else takes three times as long, and gains nothing.
+    # What the Paeth filter leaves of photographs is noise and runs of zeros: to look
+    # for anything else takes three times as long, and gains nothing.
     kinds = imagecodecs.PNG
     coded = imagecodecs.png_encode(
         np.ascontiguousarray(pixels),

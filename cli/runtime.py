@@ -87,8 +87,8 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
 def start(where: Device, bits: str) -> None:
     """Import jax with the device and the precision that the options ask for."""
     console.silence_libraries()
-    # What jax and XLA say about devices that are not there, and about processor features
-    # that are no such thing in what they find in the cache, is not for the user.
+    # What jax and XLA say about devices that are not there, and about features of the
+    # processor that are no such thing in the cache, is not for the user.
     if not console.verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if where.device == "cpu" and not shared:

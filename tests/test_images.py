@@ -13,6 +13,7 @@ import PIL.ImageCms
 import PIL.PngImagePlugin
 import pytest
 import pyvips
+import skimage.data
 import tifffile
 
 from cli import images
@@ -71,6 +72,21 @@ def test_png_of_each_depth_and_mode(on_images, array):
     np.testing.assert_array_equal(vips("b.png").squeeze(), array)
 
 
+def test_png_of_photographs_is_no_larger_than_others_make_it(on_images):
+    photo = np.asarray(PIL.Image.open(skimage.data.data_dir + "/astronaut.png"))
+    save("a.png", photo, compress_level=6)
+    on_images(*SAME, "a.png", "-o", "b.png")
+    np.testing.assert_array_equal(vips("b.png"), photo)
+    assert Path("b.png").stat().st_size < 1.02 * Path("a.png").stat().st_size
+
+
+def test_png_with_a_side_longer_than_libpng_allows(on_images):
+    save("a.png", pixels(1, 10**6 + 1))
+    assert on_images(*SAME, "a.png", "-o", "b.png") == (0, "", "")
+    before, after = (PIL.Image.open(name).tobytes() for name in ("a.png", "b.png"))
+    assert after == before
+
+
 def test_png_of_one_bit(on_images):
     save("a.png", pixels(12, 13, dtype=bool))
     on_images(*SAME, "a.png", "-o", "b.png")
@@ -120,6 +136,31 @@ def test_jpeg_keeps_its_quantization(on_images, mode, subsampling):
         if before.get_typeof(field):
             assert after.get(field) == before.get(field)
     # Coded twice by the same tables, little changes.
+    assert np.abs(vips("b.jpg").astype(int) - vips("a.jpg")).max() <= 3
+
+
+@pytest.mark.parametrize("gain_map", [False, True])
+def test_the_first_picture_of_a_camera_that_writes_several(on_images, gain_map):
+    exif = PIL.Image.Exif()
+    exif[271] = "camera"
+    smooth = np.linspace(0, 255, 48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
+    first, preview = (PIL.Image.fromarray(each) for each in (smooth, smooth[::2]))
+    settings = {"save_all": True, "append_images": [preview], "exif": exif}
+    first.save("a.jpg", "MPO", quality=83, **settings)
+    if gain_map:
+        # Pillow opens it as a plain JPEG.
+        data, mark = Path("a.jpg").read_bytes(), b'x hdrgm:Version="1.0"'
+        segment = b"\xff\xe1" + (len(mark) + 2).to_bytes(2) + mark
+        Path("a.jpg").write_bytes(data[:2] + segment + data[2:])
+    assert PIL.Image.open("a.jpg").format == ("JPEG" if gain_map else "MPO")
+    code, _, err = on_images(*SAME, "a.jpg", "-o", "b.jpg")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "a.jpg holds several pictures: only the first is kept" in err
+    with PIL.Image.open("a.jpg") as before, PIL.Image.open("b.jpg") as after:
+        assert after.format == "JPEG"
+        assert after.quantization == before.quantization
+        assert after.getexif()[271] == "camera"
+        assert "mp" not in after.info
     assert np.abs(vips("b.jpg").astype(int) - vips("a.jpg")).max() <= 3
 
 
@@ -321,6 +362,20 @@ def test_stacks_of_microscopes_keep_their_description(on_images):
         assert file.series[0].axes == "CZYX"
         np.testing.assert_array_equal(file.asarray(), stack)
         assert xml.etree.ElementTree.fromstring(file.ome_metadata).tag.endswith("OME")
+
+
+def test_smaller_copies_in_a_tiff_are_left_out(on_images):
+    stack = pixels(3, 64, 48, dtype="uint16")
+    with tifffile.TiffWriter("a.ome.tif", ome=True) as file:
+        file.write(stack, subifds=1, metadata={"axes": "ZYX"})
+        file.write(stack[:, ::2, ::2], subfiletype=1)
+    code, _, err = on_images(*SAME, "a.ome.tif", "-o", "b.ome.tif")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "a.ome.tif: its smaller copies of pages are left out" in err
+    with tifffile.TiffFile("b.ome.tif") as file:
+        assert len(file.series[0].levels) == 1
+        assert file.series[0].axes == "ZYX"
+        np.testing.assert_array_equal(file.asarray(), stack)
 
 
 def described(name: str, **settings) -> None:
