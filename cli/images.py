@@ -119,7 +119,7 @@ def check_precision(picture: Picture, bits: str) -> None:
 
 def format_for(picture: Picture, path: Path | None) -> str:
     """The format of an output: by its extension, else that of the picture."""
-    if path is None or files.is_stream(path):
+    if path is None or files.is_stream(path) or files.is_device(path):
         return picture.format
     if path.suffix.lower() not in FORMATS:
         raise CommandError(
@@ -187,6 +187,14 @@ def encode(
     if form == "TIFF":
         return tiff.encode(picture, frames, metadata)
     return pillow_writer.encode(picture, frames, form, metadata, finest=finest)
+
+
+def not_kept(
+    picture: Picture, form: str, error: Exception, metadata: dict[str, Any]
+) -> CommandError:
+    """What there is to say when a format cannot hold a picture and its metadata."""
+    remedy = "; --strip leaves its metadata out" if metadata.keys() - TIMING else ""
+    return CommandError(f"{picture.source} cannot be kept as {form}: {error}{remedy}")
 
 
 def to_unit(pixels: np.ndarray, dtype: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from cli import batch, images, tiff, tiff_tags
+from cli import batch, files, images, tiff, tiff_tags
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -83,11 +83,7 @@ def is_large(job: batch.Job, limit: int) -> bool:
     import tifffile
 
     path, output = job.path, job.output
-    if (
-        not path.is_file()
-        or output is None
-        or (output.exists() and not output.is_file())
-    ):
+    if not path.is_file() or output is None or files.is_device(output):
         return False
     if images.FORMATS.get(output.suffix.lower()) != "TIFF":
         return False
@@ -136,12 +132,16 @@ def copy(
                     f"{path} is larger than --max-memory and has EXIF: --strip leaves "
                     "it out, or give more memory"
                 )
+        try:
+            tags = [tiff_tags.Tags() if strip else tiff_tags.of(p) for p in pages]
+        except Exception as error:  # as in `tiff.read`
+            raise CommandError(f"{path} is damaged: {error}") from error
         tiff.note_copies(pages, str(path))
         most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
         with tifffile.TiffWriter(
             stream, bigtiff=file.is_bigtiff or most > CLASSIC, byteorder=file.byteorder
         ) as output:
-            for page in pages:
+            for page, told in zip(pages, tags, strict=True):
                 tile = (page.tilelength, page.tilewidth) if page.is_tiled else TILE
                 layout = tiff.layout(page) | {"rowsperstrip": None, "tile": tile}
                 strips = filtered(Rows(page, str(path), f"float{precision}"))
@@ -151,7 +151,7 @@ def copy(
                     dtype=page.dtype,
                     buffersize=BUFFER,
                     **layout,
-                    **tiff.beside(tiff_tags.Tags() if strip else tiff_tags.of(page)),
+                    **tiff.beside(told),
                 )
 
 

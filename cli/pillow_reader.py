@@ -32,7 +32,9 @@ def read(data: bytes, source: str) -> images.Picture:
         raise CommandError(
             f"{source} is not an image: expected PNG, JPEG, GIF, WebP or TIFF"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
+    except (CommandError, MemoryError):
+        raise
+    except Exception as error:  # a broken file can break the reader anywhere
         raise CommandError(f"{source} is damaged: {error}") from error
 
 

@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from cli import images, png
-from cli.errors import CommandError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,9 +50,7 @@ def encode(
             settings |= {"transparency": NOTHING, "disposal": 2}
         return _saved([_few_colours(p) for p in plain], form, settings)
     except (OSError, ValueError, RuntimeError, struct.error) as error:
-        raise CommandError(
-            f"{picture.source} cannot be kept as {form}: {error}"
-        ) from error
+        raise images.not_kept(picture, form, error, metadata) from error
 
 
 def _image(frame: np.ndarray, *, alpha: bool) -> PIL.Image.Image:

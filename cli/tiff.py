@@ -208,6 +208,17 @@ def encode(
     picture: images.Picture, frames: list[np.ndarray], metadata: dict[str, Any]
 ) -> bytes:
     """A TIFF file of these frames, and of nothing about them not in `metadata`."""
+    try:
+        return _encode(picture, frames, metadata)
+    except (CommandError, MemoryError):
+        raise
+    except Exception as error:  # so can broken metadata the writer
+        raise images.not_kept(picture, "TIFF", error, metadata) from error
+
+
+def _encode(
+    picture: images.Picture, frames: list[np.ndarray], metadata: dict[str, Any]
+) -> bytes:
     import numpy as np
     import tifffile
 

@@ -419,6 +419,18 @@ def test_metadata_is_kept(on_images, before, after):
         assert image.info["exif"] == PIL.Image.open(f"b.{before}").info["exif"]
 
 
+@pytest.mark.parametrize("exif", [b"garbage", b"II*\0\x08\0\0\0\xff\xff" + b"\1" * 50])
+def test_metadata_that_is_damaged(on_images, exif):
+    save("a.jpg", pixels(12, 10, 3), exif=b"Exif\0\0" + exif)
+    assert on_images(*SAME, "a.jpg", "-o", "b.jpg")[0] == 0
+    assert PIL.Image.open("b.jpg").info["exif"] == b"Exif\0\0" + exif
+    code, _, err = on_images(*SAME, "a.jpg", "-o", "b.tif")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.jpg cannot be kept as TIFF" in err
+    assert "--strip leaves its metadata out" in err
+    assert on_images(*SAME, "a.jpg", "-o", "b.tif", "--strip")[0] == 0
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
 def test_strip_drops_it(on_images, name):
     described("a.jpg")
