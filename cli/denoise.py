@@ -129,14 +129,16 @@ class Filtering:
         else:
             _one(job, self.tuned, self.apply, self.solver, self.writing)
 
-    def tuned(self, values: np.ndarray, source: str) -> tuple[float, tuple[int, int]]:
+    def tuned(
+        self, values: Callable[[], np.ndarray], source: str
+    ) -> tuple[float, tuple[int, int]]:
         """The epsilon and the window for an image."""
         if self.solver.epsilon != AUTO:
             return self.solver.epsilon, self.window.size
         from filters import choose
 
         best = choose(
-            values,
+            values(),
             sizes=self.sizes or (self.window.size,),
             q=self.quantile,
             border=self.border,
@@ -158,7 +160,7 @@ class Filtering:
         from cli import runtime
 
         middle = max(rows.shape[0] // 2 - 256, 0)
-        epsilon, size = self.tuned(rows[middle : middle + 512], rows.source)
+        epsilon, size = self.tuned(lambda: rows[middle : middle + 512], rows.source)
         settings = self.window.settings() | {"q": self.quantile, "border": self.border}
         settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
         settings |= {"memory": self.limit - large.OVERHEAD}
@@ -187,7 +189,7 @@ def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray
 
 def _one(
     job: batch.Job,
-    tuned: Callable[[np.ndarray, str], tuple[float, tuple[int, int]]],
+    tuned: Callable[[Callable[[], np.ndarray], str], tuple[float, tuple[int, int]]],
     apply: Callable[[np.ndarray, float, tuple[int, int]], np.ndarray],
     solver: Solver,
     writing: BatchWriting,
@@ -198,8 +200,9 @@ def _one(
     form = images.format_for(picture, job.output)
     precision = solver.precision or BITS
     images.check_precision(picture, precision)
-    first = images.to_unit(picture.frames[0], f"float{precision}")
-    epsilon, size = tuned(first, picture.source)
+    epsilon, size = tuned(
+        lambda: images.to_unit(picture.frames[0], f"float{precision}"), picture.source
+    )
 
     def filtered(values: np.ndarray) -> np.ndarray:
         return apply(values, epsilon, size)

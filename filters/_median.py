@@ -161,18 +161,16 @@ def soft_quantile_filter(
         as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
         as_number(cval, "cval", pixels.dtype),
     )
-    channels = pixels.reshape(*pixels.shape[:2], -1)
     weighing = None if weighing is None else weighing.astype(pixels.dtype)
     settings = as_count(iterations), n, window, squashing_fun, border
-    result = _filter(channels, weighing, *numbers, *settings)
-    return result.reshape(pixels.shape).astype(dtype)
+    return _filter(pixels, weighing, *numbers, *settings).astype(dtype)
 
 
 @partial(
     jax.jit, static_argnames=("iterations", "n", "window", "squashing_fun", "border")
 )
 def _filter(
-    pixels: Float[Array, "h w c"],
+    image: Float[Array, "h w *c"],
     weights: Float[Array, " n"] | None,
     q: Float[Array, ""],
     epsilon: Float[Array, ""],
@@ -182,7 +180,8 @@ def _filter(
     window: Window,
     squashing_fun: Squashing,
     border: str,
-) -> Float[Array, "h w c"]:
+) -> Float[Array, "h w *c"]:
+    pixels = image.reshape(*image.shape[:2], -1)
     # Traced values have not been checked.
     q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
     epsilon = jnp.where(epsilon > 0, epsilon, jnp.nan)
@@ -205,8 +204,10 @@ def _filter(
         return map_windows(quantile, images, window)
 
     if iterations == 1:
-        return once(0, pixels)
-    return jax.lax.fori_loop(0, iterations, once, pixels)
+        result = once(0, pixels)
+    else:
+        result = jax.lax.fori_loop(0, iterations, once, pixels)
+    return result.reshape(image.shape)
 
 
 def _many(

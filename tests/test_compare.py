@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import polars as pl
 import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter, median_filter, percentile_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from cli import windows
+from cli import compare, images, windows
 from cli.options import Shape
 
 RANDOM = np.random.default_rng(0)
@@ -58,6 +59,34 @@ def test_the_picture(on_images, extension, monkeypatch):
         # Grey on white, in three columns of which the last lacks its lower panel.
         assert (shown[:, -200:] < 250).sum() < (shown[:, 200:400] < 250).sum()
     assert Path(output).stat().st_size > 5000
+
+
+@pytest.mark.parametrize("turn", [None, 0, *range(1, 9), 99])
+def test_pictures_are_upright(on_images, turn):
+    exif = PIL.Image.Exif()
+    exif[271] = "camera"
+    if turn is not None:
+        exif[274] = turn
+    PIL.Image.fromarray(RANDOM.integers(0, 256, (4, 3, 3), np.uint8)).save(
+        "a.png", exif=exif
+    )
+    with PIL.Image.open("a.png") as image:
+        expected = np.asarray(PIL.ImageOps.exif_transpose(image))
+    picture = images.read(Path("a.png"))
+    found = compare.upright(picture.frames[0], compare.orientation(picture))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_broken_exif_does_not_matter(tmp_path):
+    picture = images.Picture("a.png", "PNG", [], metadata={"exif": b"broken"})
+    assert compare.orientation(picture) == 1
+
+
+@pytest.mark.parametrize("shape", [(400, 2), (2, 400)])
+def test_pictures_of_long_images_are_not_huge(shape):
+    panel = compare.Panel("original", np.zeros(shape, np.uint8))
+    picture = PIL.Image.open(io.BytesIO(compare._drawn([panel] * 4, ".png")))
+    assert picture.width / 8 < picture.height < 2 * picture.width
 
 
 @pytest.mark.parametrize(
