@@ -19,6 +19,14 @@ from tests.benchmarks.contestants import (
     SkippedError,
     normal,
 )
+from tests.benchmarks.images import (
+    IMAGES,
+    Filter,
+    Flight,
+    Folder,
+    Generic,
+    Photograph,
+)
 from tests.benchmarks.memory import available_memory, measured_peak
 from tests.benchmarks.report import Row
 from tests.benchmarks.text import bytes_text, seconds_text, shape_text
@@ -108,7 +116,9 @@ def _require(memory: int) -> None:
         )
 
 
-Line: TypeAlias = Race | Peak | Commands
+Line: TypeAlias = (
+    Race | Peak | Commands | Filter | Generic | Photograph | Folder | Flight
+)
 
 LINES: tuple[Line, ...] = (
     Race(RANKS, ARGSORT, (2**20,), bar=0.8),
@@ -126,4 +136,5 @@ LINES: tuple[Line, ...] = (
     Race(RANKS, RANKS, (2**24,), bar=16, their_shape=(2**20,)),
     Peak(10**8, bar=3),
     *COMMANDS,
+    *IMAGES,
 )
