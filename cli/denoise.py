@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from cli import batch, console, files, large, shapes
+from cli import batch, console, files, large, opacity, shapes
 from cli.errors import CommandError, UsageError
 from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cli import windows
-    from cli.images import Picture
 
 AUTO_SIZES = (3, 5, 7)
 UNITS = {"M": 2**20, "G": 2**30}
 LEAST = 700 * UNITS["M"]
 BITS = "32"  # enough for pixels of 16 bits
+
+Rows: TypeAlias = large.Rows | opacity.Seen
 
 
 @command
@@ -55,7 +56,8 @@ def denoise(
         option(
             "--max-memory",
             metavar="SIZE",
-            help="TIFF files that need more are filtered strip by strip.",
+            help="Images that need more are filtered strip by strip; those that are "
+            "no TIFF also hold their pixels.",
         ),
     ] = "2G",
     solver: ImageSolver,
@@ -125,20 +127,19 @@ class Filtering:
     def __call__(self, job: batch.Job) -> None:
         """Filter an image."""
         if not self.solver.hard and large.is_large(job, self.limit):
-            _strip_by_strip(job, self.strips, self.solver, self.writing)
+            _strip_by_strip(job, self)
         else:
-            _one(job, self.tuned, self.apply, self.solver, self.writing)
+            _one(job, self)
 
-    def tuned(
-        self, values: Callable[[], np.ndarray], source: str
-    ) -> tuple[float, tuple[int, int]]:
+    def tuned(self, rows: Rows, source: str) -> tuple[float, tuple[int, int]]:
         """The epsilon and the window for an image."""
         if self.solver.epsilon != AUTO:
             return self.solver.epsilon, self.window.size
         from filters import choose
 
+        middle = max(rows.shape[0] // 2 - 256, 0)
         best = choose(
-            values(),
+            rows[middle : middle + 512],
             sizes=self.sizes or (self.window.size,),
             q=self.quantile,
             border=self.border,
@@ -155,16 +156,24 @@ class Filtering:
             values = _program(self, size)(values, epsilon)
         return values
 
-    def strips(self, rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
-        """A large image filtered strip by strip."""
+    def pieces(
+        self, rows: Rows, held: int, epsilon: float, size: tuple[int, int]
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """An image, of which so many bytes are in memory, filtered.
+
+        As a whole or, if that takes more than it may, strip by strip.
+        """
         from cli import runtime
 
-        middle = max(rows.shape[0] // 2 - 256, 0)
-        epsilon, size = self.tuned(lambda: rows[middle : middle + 512], rows.source)
+        free = max(self.limit - large.OVERHEAD - held, LEAST - large.OVERHEAD)
+        if self.solver.hard or large.fits(rows.shape, free):
+            yield slice(0, rows.shape[0]), self.apply(rows[:], epsilon, size)
+            return
         settings = self.window.settings() | {"q": self.quantile, "border": self.border}
         settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
-        settings |= {"memory": self.limit - large.OVERHEAD}
-        yield from runtime.strips_operator(self.solver, BITS)(rows, **settings)
+        with large.ONE_AT_A_TIME:
+            operator = runtime.strips_operator(self.solver, BITS)
+            yield from operator(rows, **settings, memory=free)
 
 
 @lru_cache(maxsize=16)
@@ -187,46 +196,43 @@ def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray
     return shapes.shared(once, size, work.border)
 
 
-def _one(
-    job: batch.Job,
-    tuned: Callable[[Callable[[], np.ndarray], str], tuple[float, tuple[int, int]]],
-    apply: Callable[[np.ndarray, float, tuple[int, int]], np.ndarray],
-    solver: Solver,
-    writing: BatchWriting,
-) -> None:
+def _one(job: batch.Job, work: Filtering) -> None:
+    import numpy as np
+
     from cli import images
 
     picture = images.read(job.path)
     form = images.format_for(picture, job.output)
-    precision = solver.precision or BITS
+    precision = work.solver.precision or BITS
     images.check_precision(picture, precision)
-    epsilon, size = tuned(
-        lambda: images.to_unit(picture.frames[0], f"float{precision}"), picture.source
-    )
-
-    def filtered(values: np.ndarray) -> np.ndarray:
-        return apply(values, epsilon, size)
-
+    dtype = f"float{precision}"
+    every = [opacity.Seen(frame, picture, dtype) for frame in picture.frames]
+    epsilon, size = work.tuned(every[0], picture.source)
+    held = 2 * sum(frame.nbytes for frame in picture.frames)
     frames = []
-    for frame in picture.frames:
-        values = images.to_unit(frame, f"float{precision}")
-        result = _filtered(values, filtered, picture)
-        _check_converged(result, solver, picture.source)
-        frames.append(images.to_pixels(result, frame.dtype))
-    data = images.encode(picture, frames, form, strip=writing.strip)
-    with files.open_output(job.output, force=writing.force) as stream:
+    for rows in every:
+        pixels = np.empty_like(rows.frame)
+        for place, filtered in work.pieces(rows, held, epsilon, size):
+            values = rows.visible(filtered, place)
+            _check_converged(values, work.solver, picture.source)
+            pixels[place] = images.to_pixels(values, pixels.dtype)
+        frames.append(pixels)
+    data = images.encode(picture, frames, form, strip=work.writing.strip)
+    with files.open_output(job.output, force=work.writing.force) as stream:
         stream.write(data)
 
 
-def _strip_by_strip(
-    job: batch.Job, strips: large.Filtered, solver: Solver, writing: BatchWriting
-) -> None:
+def _strip_by_strip(job: batch.Job, work: Filtering) -> None:
     def check(values: np.ndarray) -> None:
-        _check_converged(values, solver, str(job.path))
+        _check_converged(values, work.solver, str(job.path))
 
-    precision = solver.precision or BITS
-    with files.open_output(job.output, force=writing.force) as stream:
-        large.copy(job.path, stream, strips, check, precision, strip=writing.strip)
+    def filtered(rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
+        return work.pieces(rows, 0, *work.tuned(rows, rows.source))
+
+    precision = work.solver.precision or BITS
+    with files.open_output(job.output, force=work.writing.force) as stream:
+        strip = work.writing.strip
+        large.copy(job.path, stream, filtered, check, precision, strip=strip)
 
 
 def _check_auto(shape: Shape, solver: Solver) -> None:
@@ -248,29 +254,6 @@ def _bytes(text: str) -> int:
     if size < LEAST:
         raise UsageError(f"--max-memory {text!r}: give at least 700M, as in 2G")
     return size
-
-
-def _filtered(
-    values: np.ndarray, apply: Callable[[np.ndarray], np.ndarray], picture: Picture
-) -> np.ndarray:
-    """The filtered image. Opacity stays as it is.
-
-    Colours count by their opacity: the premultiplied colours are filtered, and divided
-    by the opacity filtered likewise, so that what cannot be seen adds nothing.
-    """
-    if not picture.alpha:
-        return apply(values)
-    import numpy as np
-
-    colours, opacity = values[..., :-1], values[..., -1:]
-    seen = colours if picture.premultiplied else colours * opacity
-    filtered = apply(np.concatenate([seen, opacity], axis=-1))
-    around = filtered[..., -1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        visible = np.where(around == 0, colours, filtered[..., :-1] / around)
-    if picture.premultiplied:
-        visible = np.where(around == 0, colours, visible * opacity)
-    return np.concatenate([visible, opacity], axis=-1)
 
 
 def _check_converged(result: np.ndarray, solver: Solver, source: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -20,7 +20,7 @@ TILE = (256, 256)  # where the image has none
 BUFFER = 2**26  # of tiles that are being compressed
 
 CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIFF
-ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.RLock()
 
 
 # From rows of an image to its filtered strips, and where they are.
@@ -78,6 +78,11 @@ class Rows:
             yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
 
 
+def fits(shape: Sequence[int], memory: int) -> bool:
+    """Whether an image can be filtered as a whole in so many bytes."""
+    return math.prod(shape) * BYTES_A_VALUE <= memory
+
+
 def is_large(job: batch.Job, limit: int) -> bool:
     """Whether a TIFF becomes another one that is to be filtered strip by strip."""
     import tifffile
@@ -95,8 +100,8 @@ def is_large(job: batch.Job, limit: int) -> bool:
             pages: list[Any] = list(file.pages)
     except Exception:  # told by who reads the whole
         return False
-    most = max((math.prod(page.shape) for page in pages), default=0)
-    return most * BYTES_A_VALUE > limit - OVERHEAD and all(map(_is_simple, pages))
+    all_fit = all(fits(page.shape, limit - OVERHEAD) for page in pages)
+    return not all_fit and all(map(_is_simple, pages))
 
 
 def _is_simple(page: Any) -> bool:

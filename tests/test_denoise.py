@@ -15,7 +15,7 @@ import tifffile
 from scipy.ndimage import median_filter, percentile_filter
 
 import filters
-from cli import denoise, hard, images, shapes
+from cli import hard, images, opacity, shapes
 
 PHOTO = Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 RANDOM = np.random.default_rng(0)
@@ -103,11 +103,14 @@ def test_what_cannot_be_seen_adds_no_colour():
     def apply(image):
         return median_filter(image, size=(3, 3, 1))
 
-    picture = images.Picture("a.png", "PNG", [RGBA], alpha=True)
-    result = denoise._filtered(values, apply, picture)
+    frame = images.to_pixels(values, RGBA.dtype)
+    picture = images.Picture("a.png", "PNG", [frame], alpha=True)
+    rows = opacity.Seen(frame, picture, "float64")
+    result = rows.visible(apply(rows[:]), slice(None))
     np.testing.assert_array_equal(result[..., 3], values[..., 3])
     np.testing.assert_allclose(result, values, atol=1e-12)
-    same = denoise._filtered(RGBA / 255, lambda image: image, picture)
+    rows = opacity.Seen(RGBA, picture, "float64")
+    same = rows.visible(rows[:], slice(None))
     np.testing.assert_array_equal(images.to_pixels(same, RGBA.dtype), RGBA)
 
 

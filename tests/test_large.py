@@ -1,10 +1,11 @@
 """TIFF images that are filtered strip by strip: the same as filtered as a whole."""
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
-from cli import denoise, large
+from cli import denoise, large, runtime
 
 RANDOM = np.random.default_rng(0)
 KINDS = {
@@ -38,7 +39,7 @@ def test_strips_do_not_show(on_images, monkeypatch, little_memory, kind, dtype):
         for page in array:
             file.write(page, contiguous=False, resolution=(9, 9), **settings)
     assert on_images("denoise", "a.tif", "-o", "whole.tif") == (0, "", "")
-    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
     little = little_memory(3 if kind == "tiles" else 1)
     seen = []
     cut = large._tiles
@@ -57,6 +58,36 @@ def test_strips_do_not_show(on_images, monkeypatch, little_memory, kind, dtype):
         assert len(after.pages) == 2
         assert after.pages[0].compression == before.pages[0].compression
         assert after.pages[0].tags["XResolution"].value == (9, 1)
+
+
+@pytest.mark.parametrize("kind", ["grey", "RGBA", "RGB, two frames"])
+def test_strips_of_other_formats_do_not_show(
+    on_images, monkeypatch, little_memory, kind
+):
+    channels = {"grey": 1, "RGBA": 4}.get(kind, 3)
+    frames = RANDOM.integers(0, 256, (2, 96, 64, channels), np.uint8).squeeze()
+    first, *rest = map(PIL.Image.fromarray, frames)
+    several = {"save_all": True, "append_images": rest} if "two" in kind else {}
+    first.save("a.png", **several)
+    assert on_images("denoise", "a.png", "-o", "whole.png")[0] == 0
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * channels * 40))
+    seen = []
+    strips = runtime.strips_operator
+
+    def counted(*arguments):
+        operator = strips(*arguments)
+        return lambda *a, **k: (seen.append(0) or each for each in operator(*a, **k))
+
+    monkeypatch.setattr(runtime, "strips_operator", counted)
+    little = little_memory(channels)
+    assert on_images("denoise", "a.png", *little) == (0, "", "")
+    assert len(seen) == 3 * (len(rest) * len(several) // 2 + 1)
+    with PIL.Image.open("whole.png") as whole, PIL.Image.open("a_soft.png") as found:
+        for number in range(getattr(whole, "n_frames", 1)):
+            whole.seek(number)
+            found.seek(number)
+            assert whole.tobytes() == found.tobytes()
 
 
 def test_large_is_what_needs_more_than_the_limit(tmp_path):
@@ -84,7 +115,7 @@ def test_a_damaged_part_leaves_no_output(
     data = bytearray((tmp_path / "a.tif").read_bytes())
     data[-500] ^= 255
     (tmp_path / "a.tif").write_bytes(data)
-    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
     code, _, err = on_images("denoise", "a.tif", *little_memory())
     assert (code, err.count("\n")) == (1, 1)
     assert "a.tif is damaged" in err
