@@ -227,7 +227,7 @@ def _strip_by_strip(job: batch.Job, work: Filtering) -> None:
         _check_converged(values, work.solver, str(job.path))
 
     def filtered(rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
-        return work.pieces(rows, 0, *work.tuned(rows, rows.source))
+        return work.pieces(rows, rows.held, *work.tuned(rows, rows.source))
 
     precision = work.solver.precision or BITS
     with files.open_output(job.output, force=work.writing.force) as stream:

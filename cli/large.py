@@ -33,6 +33,10 @@ class Rows:
     def __init__(self, page: Any, source: str, dtype: str) -> None:
         self.page, self.source, self.dtype = page, source, dtype
         self.shape: tuple[int, ...] = page.shape
+        self._last: tuple[int, np.ndarray | None] = -1, None
+        # Decoded, and while it is that, coded.
+        pixel = page.dtype.itemsize * math.prod(self.shape[2:])
+        self.held = 0 if _is_plain(page) else 2 * math.prod(_stored_sides(page)) * pixel
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
@@ -50,32 +54,51 @@ class Rows:
         """What is stored of these rows: where it is, and its pixels."""
         page = self.page
         file = page.parent.filehandle
-        if page.is_contiguous and not page.is_tiled:
+        if _is_plain(page):
             size = math.prod(self.shape[1:])
             file.seek(page.dataoffsets[0] + start * size * page.dtype.itemsize)
             dtype = page.parent.byteorder + page.dtype.char
             flat = file.read_array(dtype, (stop - start) * size)
             yield start, 0, flat.reshape(stop - start, *self.shape[1:])
             return
-        down, across = (
-            (page.tilelength, page.tilewidth)
-            if page.is_tiled
-            else (page.rowsperstrip, page.imagewidth)
-        )
+        down, across = _stored_sides(page)
         a_row = -(-page.imagewidth // across)
         for index in range(start // down * a_row, -(-stop // down) * a_row):
+            top, left = index // a_row * down, index % a_row * across
+            # Tiles at the edges reach beyond the image.
+            part = self._decoded(index)[
+                0, : self.shape[0] - top, : self.shape[1] - left
+            ]
+            yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
+
+    def _decoded(self, index: int) -> np.ndarray:
+        """A strip or tile. The last one stays in memory: it may be all there is."""
+        page, (last, part) = self.page, self._last
+        if last != index:
+            self._last = -1, None
+            file = page.parent.filehandle
             file.seek(page.dataoffsets[index])
             coded = file.read(page.databytecounts[index])
             try:
                 part, *_ = page.decode(coded, index)
             except Exception as error:  # a broken file can break it anywhere
                 raise CommandError(f"{self.source} is damaged: {error}") from error
-            if part is None:
-                raise CommandError(f"{self.source} is damaged: it has a hole")
-            top, left = index // a_row * down, index % a_row * across
-            # Tiles at the edges reach beyond the image.
-            part = part[0, : self.shape[0] - top, : self.shape[1] - left]
-            yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
+            self._last = index, part
+        if part is None:
+            raise CommandError(f"{self.source} is damaged: it has a hole")
+        return part
+
+
+def _is_plain(page: Any) -> bool:
+    """Whether the rows of a page are stored one after the other."""
+    return page.is_contiguous and not page.is_tiled
+
+
+def _stored_sides(page: Any) -> tuple[int, int]:
+    """Rows and columns of the strips or tiles of a page."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def fits(shape: Sequence[int], memory: int) -> bool:

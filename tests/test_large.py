@@ -101,6 +101,24 @@ def test_large_is_what_needs_more_than_the_limit(tmp_path):
     assert not large.is_large(other, need - 1)
 
 
+def test_one_compressed_strip_is_decoded_once(tmp_path):
+    array = RANDOM.integers(0, 256, (96, 64, 3), np.uint8)
+    for name, settings in (("a.tif", {"rowsperstrip": 96}), ("b.tif", {})):
+        compression = "zlib" if settings else None
+        tifffile.imwrite(tmp_path / name, array, compression=compression, **settings)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        rows = large.Rows(file.pages[0], "a.tif", "float64")
+        parts = [rows[start : start + 20] for start in (0, 8, 16)]
+        first = rows._last[1]
+        assert rows[30:70].shape == (40, 64, 3)
+        assert rows._last[1] is first
+        assert rows.held == 2 * array.nbytes
+    for start, part in zip((0, 8, 16), parts, strict=True):
+        np.testing.assert_array_equal(part, array[start : start + 20] / 255)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert large.Rows(file.pages[0], "b.tif", "float64").held == 0
+
+
 @pytest.mark.parametrize("size", ["2", "1K", "500M", "x"])
 def test_sizes_that_are_refused(on_images, size):
     code, _, err = on_images("denoise", "a.tif", "--max-memory", size)
