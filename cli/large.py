@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -149,7 +150,7 @@ def copy(
     import tifffile
 
     size = path.stat().st_size
-    with ONE_AT_A_TIME, tifffile.TiffFile(path) as file:
+    with ONE_AT_A_TIME, _told(path), tifffile.TiffFile(path) as file:
         pages: list[Any] = list(file.pages)
         images.check_claim(str(path), sum(math.prod(p.shape) for p in pages), size)
         for number, page in enumerate(pages):
@@ -160,10 +161,7 @@ def copy(
                     f"{path} is larger than --max-memory and has EXIF: --strip leaves "
                     "it out, or give more memory"
                 )
-        try:
-            tags = [tiff_tags.Tags() if strip else tiff_tags.of(p) for p in pages]
-        except Exception as error:  # as in `tiff.read`
-            raise CommandError(f"{path} is damaged: {error}") from error
+        tags = [tiff_tags.Tags() if strip else tiff_tags.of(page) for page in pages]
         tiff.note_copies(pages, str(path))
         most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
         with tifffile.TiffWriter(
@@ -181,6 +179,19 @@ def copy(
                     **layout,
                     **tiff.beside(told),
                 )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell which file breaks the reader, or by what it says the writer, anywhere."""
+    from softsort_core import SoftSortError
+
+    try:
+        yield
+    except (CommandError, SoftSortError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise CommandError(f"{path} is damaged: {error}") from error
 
 
 def _tiles(

@@ -125,6 +125,18 @@ def test_sizes_that_are_refused(on_images, size):
     assert (code, "give at least 700M" in err) == (2, True)
 
 
+def test_pages_that_lie_are_told(on_images, monkeypatch, little_memory, tmp_path):
+    array = RANDOM.integers(0, 256, (96, 64), np.uint8)
+    tifffile.imwrite("a.tif", array, compression="zlib", rowsperstrip=17)
+    with tifffile.TiffFile("a.tif", mode="r+b") as file:
+        file.pages[0].tags["PhotometricInterpretation"].overwrite(2)  # RGB
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    code, _, err = on_images("denoise", "a.tif", *little_memory())
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.tif is damaged" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
 def test_a_damaged_part_leaves_no_output(
     on_images, monkeypatch, little_memory, tmp_path
 ):
