@@ -78,6 +78,11 @@ def compare(
         raise UsageError(f"cannot write {output}: name it {', '.join(SHOWN)}")
     files.check_output(output, force=writing.force)
     picture = _plain(images.read(image))
+    if is_flat(picture):
+        raise CommandError(
+            f"{picture.source} has one value everywhere, and no black and white: no "
+            "scores can be given"
+        )
     turn = orientation(picture)
     bits = where.precision or BITS
     images.check_precision(picture, bits)
@@ -129,6 +134,12 @@ def _plain(picture: Picture) -> Picture:
             "shown"
         )
     return replace(picture, frames=[frame], alpha=False)
+
+
+def is_flat(picture: Picture) -> bool:
+    """Whether an image of floats, whose extremes are its black and white, has none."""
+    (frame,) = picture.frames
+    return frame.dtype.kind == "f" and frame.min() == frame.max()
 
 
 def orientation(picture: Picture) -> int:

@@ -87,7 +87,8 @@ def _frames(
     for index in range(count):
         image.seek(index)
         image.load()
-        plain.append(_plain(image, source))
+        frame = _plain(image, source)
+        plain.append(frame.copy() if frame is image and count > 1 else frame)
         durations.append(image.info.get("duration", 0))
     modes = {frame.mode for frame in plain}
     if len(modes) > 1:
@@ -108,7 +109,7 @@ def _plain(image: PIL.Image.Image, source: str) -> PIL.Image.Image:
     if transparent and not image.mode.endswith("A"):
         colours = image.convert("RGBA")
         return colours if image.mode == "RGB" else colours.convert("LA")
-    return image.copy()
+    return image
 
 
 def _plays(image: PIL.Image.Image) -> int:

@@ -92,6 +92,7 @@ def test_pictures_of_long_images_are_not_huge(shape):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["flat.tif"], 1, "flat.tif has one value everywhere"),
         (["a.png", "-o", "a.gif"], 2, "name it .png, .jpg, .pdf, .svg"),
         (["a.png", "-o", "-"], 2, "name the picture with -o"),
         (["a.png", "--epsilons", "0.1,x"], 2, "give positive numbers"),
@@ -105,6 +106,7 @@ def test_pictures_of_long_images_are_not_huge(shape):
 def test_what_compare_refuses(on_images, arguments, code, message):
     PIL.Image.fromarray(np.zeros((9, 9), np.uint8)).save("a.png")
     tifffile.imwrite("cmyk.tif", np.zeros((9, 9, 4), np.uint8), photometric="separated")
+    tifffile.imwrite("flat.tif", np.full((9, 9), 7, np.float32))
     got, _, err = on_images("compare", *arguments)
     assert (got, message in err, err.count("\n")) == (code, True, 1)
 
