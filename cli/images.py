@@ -178,7 +178,7 @@ def encode(
     from cli import pillow_writer, tiff
 
     places = TIMING if strip else PLACES[form]
-    lost = sorted(picture.metadata.keys() - places - TIMING - {"chunks", "tags"})
+    lost = sorted(picture.metadata.keys() - places - {"chunks", "tags"})
     if lost and not strip:
         console.note(
             f"note: {picture.source}: {form} has no place for its {', '.join(lost)}"

@@ -250,6 +250,15 @@ def test_frames_of_webp(on_images, channels):
     np.testing.assert_array_equal(after.numpy()[shown], before.numpy()[shown])
 
 
+def test_a_tiff_has_the_frames_without_their_durations(on_images):
+    frames = [pixels(30, 20, 3) for _ in range(3)]
+    animate("a.webp", frames, lossless=True)
+    code, _, err = on_images(*SAME, "a.webp", "-o", "b.tif")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "a.webp: TIFF has no place for its duration, loop" in err
+    np.testing.assert_array_equal(tifffile.imread("b.tif"), frames)
+
+
 TIFFS = {
     "8 bits": (pixels(40, 50), {}),
     "1 bit": (pixels(40, 50, dtype=bool), {}),
