@@ -56,8 +56,8 @@ def denoise(
         option(
             "--max-memory",
             metavar="SIZE",
-            help="Images that need more are filtered strip by strip; those that are "
-            "no TIFF also hold their pixels.",
+            help="Images that need more are filtered strip by strip; all but TIFF "
+            "without EXIF and opacity also hold their pixels.",
         ),
     ] = "2G",
     solver: ImageSolver,

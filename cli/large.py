@@ -129,11 +129,13 @@ def is_large(job: batch.Job, limit: int) -> bool:
 
 
 def _is_simple(page: Any) -> bool:
+    """Whether a page can be copied by parts; EXIF is written behind a whole file."""
     return (
         page.axes in ("YX", "YXS")
         and page.photometric in (tiff.BLACK_IS_ZERO, tiff.RGB, tiff.CMYK)
         and page.dtype != bool
         and not {tiff.PREMULTIPLIED, tiff.ALPHA} & set(page.extrasamples)
+        and not {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys())
     )
 
 
@@ -156,11 +158,6 @@ def copy(
         for number, page in enumerate(pages):
             tiff.check_page(page, size, f"{path}, page {number + 1},")
             images.check_type(page.dtype, str(path), precision)
-            if {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys()) and not strip:
-                raise CommandError(
-                    f"{path} is larger than --max-memory and has EXIF: --strip leaves "
-                    "it out, or give more memory"
-                )
         tags = [tiff_tags.Tags() if strip else tiff_tags.of(page) for page in pages]
         tiff.note_copies(pages, str(path))
         most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)

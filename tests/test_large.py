@@ -90,6 +90,24 @@ def test_strips_of_other_formats_do_not_show(
             assert whole.tobytes() == found.tobytes()
 
 
+def test_strips_of_a_tiff_with_exif(on_images, monkeypatch, little_memory):
+    exif = PIL.Image.Exif()
+    exif[34665] = {33434: 0.008}
+    pixels = RANDOM.integers(0, 256, (96, 64), np.uint8)
+    PIL.Image.fromarray(pixels).save("a.png", exif=exif)
+    on_images("denoise", "--hard", "--size", "1", "a.png", "-o", "a.tif")
+    assert on_images("denoise", "a.tif", "-o", "whole.tif")[0] == 0
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * 40))
+    assert on_images("denoise", "a.tif", *little_memory()) == (0, "", "")
+    assert (
+        tifffile.imread("a_soft.tif").tobytes()
+        == tifffile.imread("whole.tif").tobytes()
+    )
+    with PIL.Image.open("a_soft.tif") as image:
+        assert image.getexif().get_ifd(34665) == {33434: pytest.approx(0.008)}
+
+
 def test_large_is_what_needs_more_than_the_limit(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((1000, 1000), np.uint8))
