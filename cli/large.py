@@ -67,9 +67,8 @@ class Rows:
         for index in range(start // down * a_row, -(-stop // down) * a_row):
             top, left = index // a_row * down, index % a_row * across
             # Tiles at the edges reach beyond the image.
-            part = self._decoded(index)[
-                0, : self.shape[0] - top, : self.shape[1] - left
-            ]
+            height, width = self.shape[0] - top, self.shape[1] - left
+            part = self._decoded(index)[0, :height, :width]
             yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
 
     def _decoded(self, index: int) -> np.ndarray:
