@@ -35,7 +35,7 @@ format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Takes about ten minutes; ARGS=--quick, ARGS="--only gradient" or ARGS=--list for less.
+# Takes about a quarter of an hour; ARGS=--quick, ARGS="--only gradient" or ARGS=--list for less.
 bench: .venv/.installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 

@@ -36,15 +36,18 @@ def jobs(images: Sequence[Path], addition: str, writing: BatchWriting) -> list[J
             raise UsageError("-o names one file: use --out-dir for several, not both")
         return [Job(found[0][0], writing.output)]
     folder = writing.out_dir
-    every = []
-    for path, within, named in found:
+    named, others = [], []
+    for path, within, by_name in found:
         if folder is not None and not files.is_stream(path):
             output = folder / within
         else:
             output = files.beside(path, addition)
-        every.append((Job(path, output), named))
-    outputs = {job.output for job, _ in every}
-    chosen = [job for job, named in every if named or not _made(job, outputs, folder)]
+        if by_name:
+            named.append(Job(path, output))
+        elif folder is None or not _is_inside(path, within, folder):
+            others.append(Job(path, output))
+    outputs = {job.output for job in named + others if job.output != job.path}
+    chosen = named + [job for job in others if job.path not in outputs]
     names = [job.output for job in chosen if job.output is not None]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -54,8 +57,10 @@ def jobs(images: Sequence[Path], addition: str, writing: BatchWriting) -> list[J
     return chosen
 
 
-def _made(job: Job, outputs: set[Path | None], folder: Path | None) -> bool:
-    return job.path in outputs or (folder is not None and folder in job.path.parents)
+def _is_inside(path: Path, within: Path, folder: Path) -> bool:
+    """Whether a file is in a folder below the place where it was searched for."""
+    place = path.parent.resolve() / path.name
+    return folder.resolve() in place.parents[: len(within.parts) - 1]
 
 
 def _found(

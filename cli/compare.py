@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SHOWN = (".png", ".jpg", ".pdf", ".svg")
 COLUMNS, WIDTH, CAPTION = 3, 3.4, 0.5  # panels, and their inches
+ORIENTATION = 274  # a tag of EXIF
+FLATTEST, STEEPEST = 0.1, 2.0  # height over width; other panels have empty sides
 
 
 @command
@@ -76,6 +78,12 @@ def compare(
         raise UsageError(f"cannot write {output}: name it {', '.join(SHOWN)}")
     files.check_output(output, force=writing.force)
     picture = _plain(images.read(image))
+    if is_flat(picture):
+        raise CommandError(
+            f"{picture.source} has one value everywhere, and no black and white: no "
+            "scores can be given"
+        )
+    turn = orientation(picture)
     bits = where.precision or BITS
     images.check_precision(picture, bits)
     filters = _filters(window, chosen, where)
@@ -86,7 +94,8 @@ def compare(
     for name, apply in filters.items():
         panels.append(Panel(name, images.to_pixels(apply(unit), original.dtype)))
     panels[1:] = [_scored(panel, original, bits) for panel in panels[1:]]
-    data = _drawn(panels, output.suffix.lower())
+    shown = [replace(each, pixels=upright(each.pixels, turn)) for each in panels]
+    data = _drawn(shown, output.suffix.lower())
     with files.open_output(output, force=writing.force) as stream:
         stream.write(data)
     typer.echo("picture,psnr,ssim")
@@ -127,6 +136,34 @@ def _plain(picture: Picture) -> Picture:
     return replace(picture, frames=[frame], alpha=False)
 
 
+def is_flat(picture: Picture) -> bool:
+    """Whether an image of floats, whose extremes are its black and white, has none."""
+    (frame,) = picture.frames
+    return frame.dtype.kind == "f" and frame.min() == frame.max()
+
+
+def orientation(picture: Picture) -> int:
+    """How EXIF says that a picture was held, from 1 to 8; 1 if nothing can be read."""
+    import PIL.Image
+
+    exif = PIL.Image.Exif()
+    try:
+        exif.load(picture.metadata.get("exif", b""))
+        found = exif.get(ORIENTATION, 1)
+    except Exception:  # broken EXIF can break Pillow anywhere, and matters little here
+        found = 1
+    return found if found in range(1, 9) else 1
+
+
+def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Pixels as they are to be seen."""
+    if turn >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
+
+
 def _filters(
     window: tuple[int, int], epsilons: Sequence[float], where: Device
 ) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -164,7 +201,8 @@ def _drawn(panels: Sequence[Panel], suffix: str) -> bytes:
     original = images.to_unit(panels[0].pixels, "float64")
     low, high = images.extremes(original, panels[0].pixels.dtype)
     rows = -(-len(panels) // COLUMNS)
-    height = WIDTH * original.shape[0] / original.shape[1] + CAPTION
+    steepness = original.shape[0] / original.shape[1]
+    height = WIDTH * min(max(steepness, FLATTEST), STEEPEST) + CAPTION
     figure = Figure((COLUMNS * WIDTH, rows * height), dpi=200, layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from cli import batch, console, files, large, pieces, shapes
+from cli import batch, console, files, large, opacity, pieces, shapes
 from cli.errors import CommandError, UsageError
 from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cli import windows
-    from cli.images import Picture
 
 AUTO_SIZES = (3, 5, 7)
 UNITS = {"M": 2**20, "G": 2**30}
 LEAST = 700 * UNITS["M"]
 BITS = "32"  # enough for pixels of 16 bits
+
+Rows: TypeAlias = large.Rows | opacity.Seen | pieces.Band
 
 
 @command
@@ -55,7 +56,8 @@ def denoise(
         option(
             "--max-memory",
             metavar="SIZE",
-            help="TIFF files that need more are filtered strip by strip.",
+            help="Images that need more are filtered strip by strip; all but TIFF "
+            "without EXIF and opacity also hold their pixels.",
         ),
     ] = "2G",
     solver: ImageSolver,
@@ -71,7 +73,9 @@ def denoise(
     become RGB. All frames and pages are kept, and EXIF, ICC profile, resolution,
     durations. A JPEG is written with the quantization of the original, or quality 95;
     a WebP without loss if the original was, else at quality 95; a GIF with the best 256
-    colours a frame.
+    colours a frame. Frames of an animation that become the same may be joined. Of a
+    JPEG with several pictures, such as a preview, the first is kept; copies of lower
+    resolution inside a TIFF are left out.
 
     A TIFF that needs more than --max-memory is written in tiles.
 
@@ -126,12 +130,11 @@ class Filtering:
         if found:
             for note in pieces.notes(found):
                 console.note(note)
-            strips = partial(pieces.strips, pieces=found)
-            _strip_by_strip(job, strips, self.solver, self.writing)
+            _strip_by_strip(job, partial(pieces.strips, pieces=found), self)
         elif self._is_large(job):
-            _strip_by_strip(job, self.strips, self.solver, self.writing)
+            _strip_by_strip(job, self.strips, self)
         else:
-            _one(job, self.tuned, self.apply, self.solver, self.writing)
+            _one(job, self)
 
     def pieces_of(self, job: batch.Job) -> Sequence[pieces.Piece]:
         """The pieces that several workers can do at once, if it is worth it."""
@@ -155,14 +158,15 @@ class Filtering:
     def _is_large(self, job: batch.Job) -> bool:
         return not self.solver.hard and large.is_large(job, self.limit)
 
-    def tuned(self, values: np.ndarray, source: str) -> tuple[float, tuple[int, int]]:
+    def tuned(self, rows: Rows, source: str) -> tuple[float, tuple[int, int]]:
         """The epsilon and the window for an image."""
         if self.solver.epsilon != AUTO:
             return self.solver.epsilon, self.window.size
         from filters import choose
 
+        middle = max(rows.shape[0] // 2 - 256, 0)
         best = choose(
-            values,
+            rows[middle : middle + 512],
             sizes=self.sizes or (self.window.size,),
             q=self.quantile,
             border=self.border,
@@ -183,21 +187,33 @@ class Filtering:
         self, rows: large.Rows, only: range | None = None
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """A large image, or only some of its rows, filtered strip by strip."""
-        from cli import runtime
-
-        middle = max(rows.shape[0] // 2 - 256, 0)
-        epsilon, size = self.tuned(rows[middle : middle + 512], rows.source)
-        settings = self.window.settings() | {"q": self.quantile, "border": self.border}
-        settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
-        settings |= {"memory": self.limit - large.OVERHEAD}
-        filtered = runtime.strips_operator(self.solver, BITS)
+        epsilon, size = self.tuned(rows, rows.source)
         if only is None:
-            yield from filtered(rows, **settings)
+            yield from self.parts(rows, rows.held, epsilon, size)
             return
         halo = size[0] // 2 * self.iterations
         band = pieces.Band(rows, only, halo, wraps=self.border == "wrap")
-        for place, values in filtered(band, **settings):
+        for place, values in self.parts(band, rows.held, epsilon, size):
             yield place, band.inside(place, values)
+
+    def parts(
+        self, rows: Rows, held: int, epsilon: float, size: tuple[int, int]
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """An image, of which so many bytes are in memory, filtered.
+
+        As a whole or, if that takes more than it may, strip by strip.
+        """
+        from cli import runtime
+
+        free = max(self.limit - large.OVERHEAD - held, LEAST - large.OVERHEAD)
+        if self.solver.hard or large.fits(rows.shape, free):
+            yield slice(0, rows.shape[0]), self.apply(rows[:], epsilon, size)
+            return
+        settings = self.window.settings() | {"q": self.quantile, "border": self.border}
+        settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
+        with large.ONE_AT_A_TIME:
+            operator = runtime.strips_operator(self.solver, BITS)
+            yield from operator(rows, **settings, memory=free)
 
 
 @lru_cache(maxsize=16)
@@ -220,45 +236,40 @@ def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray
     return shapes.shared(once, size, work.border)
 
 
-def _one(
-    job: batch.Job,
-    tuned: Callable[[np.ndarray, str], tuple[float, tuple[int, int]]],
-    apply: Callable[[np.ndarray, float, tuple[int, int]], np.ndarray],
-    solver: Solver,
-    writing: BatchWriting,
-) -> None:
+def _one(job: batch.Job, work: Filtering) -> None:
+    import numpy as np
+
     from cli import images
 
     picture = images.read(job.path)
     form = images.format_for(picture, job.output)
-    precision = solver.precision or BITS
+    precision = work.solver.precision or BITS
     images.check_precision(picture, precision)
-    first = images.to_unit(picture.frames[0], f"float{precision}")
-    epsilon, size = tuned(first, picture.source)
-
-    def filtered(values: np.ndarray) -> np.ndarray:
-        return apply(values, epsilon, size)
-
+    dtype = f"float{precision}"
+    every = [opacity.Seen(frame, picture, dtype) for frame in picture.frames]
+    epsilon, size = work.tuned(every[0], picture.source)
+    held = 2 * sum(frame.nbytes for frame in picture.frames)
     frames = []
-    for frame in picture.frames:
-        values = images.to_unit(frame, f"float{precision}")
-        result = _filtered(values, filtered, picture)
-        _check_converged(result, solver, picture.source)
-        frames.append(images.to_pixels(result, frame.dtype))
-    data = images.encode(picture, frames, form, strip=writing.strip)
-    with files.open_output(job.output, force=writing.force) as stream:
+    for rows in every:
+        pixels = np.empty_like(rows.frame)
+        for place, filtered in work.parts(rows, held, epsilon, size):
+            values = rows.visible(filtered, place)
+            _check_converged(values, work.solver, picture.source)
+            pixels[place] = images.to_pixels(values, pixels.dtype)
+        frames.append(pixels)
+    data = images.encode(picture, frames, form, strip=work.writing.strip)
+    with files.open_output(job.output, force=work.writing.force) as stream:
         stream.write(data)
 
 
-def _strip_by_strip(
-    job: batch.Job, strips: large.Filtered, solver: Solver, writing: BatchWriting
-) -> None:
+def _strip_by_strip(job: batch.Job, strips: large.Filtered, work: Filtering) -> None:
     def check(values: np.ndarray) -> None:
-        _check_converged(values, solver, str(job.path))
+        _check_converged(values, work.solver, str(job.path))
 
-    precision = solver.precision or BITS
-    with files.open_output(job.output, force=writing.force) as stream:
-        large.copy(job.path, stream, strips, check, precision, strip=writing.strip)
+    precision = work.solver.precision or BITS
+    with files.open_output(job.output, force=work.writing.force) as stream:
+        strip = work.writing.strip
+        large.copy(job.path, stream, strips, check, precision, strip=strip)
 
 
 def _check_auto(shape: Shape, solver: Solver) -> None:
@@ -282,33 +293,14 @@ def _bytes(text: str) -> int:
     return size
 
 
-def _filtered(
-    values: np.ndarray, apply: Callable[[np.ndarray], np.ndarray], picture: Picture
-) -> np.ndarray:
-    """The filtered image. Opacity stays as it is.
-
-    Colours count by their opacity: the premultiplied colours are filtered, and divided
-    by the opacity filtered likewise, so that what cannot be seen adds nothing.
-    """
-    if not picture.alpha:
-        return apply(values)
-    import numpy as np
-
-    colours, opacity = values[..., :-1], values[..., -1:]
-    seen = colours if picture.premultiplied else colours * opacity
-    filtered = apply(np.concatenate([seen, opacity], axis=-1))
-    around = filtered[..., -1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        visible = np.where(around == 0, colours, filtered[..., :-1] / around)
-    if picture.premultiplied:
-        visible = np.where(around == 0, colours, visible * opacity)
-    return np.concatenate([visible, opacity], axis=-1)
-
-
 def _check_converged(result: np.ndarray, solver: Solver, source: str) -> None:
     import numpy as np
 
-    bad = int((~np.isfinite(result)).sum())
+    from cli import images
+
+    bad = result.size - sum(
+        np.count_nonzero(np.isfinite(result[rows])) for rows in images.blocks(result)
+    )
     if bad:
         remedy = "" if solver.precision == "64" else " or --precision 64"
         raise CommandError(

@@ -19,6 +19,11 @@ def is_stream(path: Path | None) -> bool:
     return path is None or str(path) == "-"
 
 
+def is_device(path: Path) -> bool:
+    """Whether a path is there and is no file: a device, or a named pipe."""
+    return path.exists() and not path.is_file()
+
+
 def label(path: Path | None) -> str:
     """The name of an input in messages."""
     return STDIN if path is None or is_stream(path) else str(path)
@@ -31,7 +36,8 @@ def beside(path: Path, addition: str) -> Path | None:
     """
     if is_stream(path):
         return None
-    return path.with_name(path.stem + addition + path.suffix)
+    # A folder such as . has no name that `with_name` could replace.
+    return path.parent / (path.stem + addition + path.suffix)
 
 
 def read_bytes(path: Path | None) -> bytes:
@@ -94,7 +100,7 @@ def open_output(path: Path | None, *, force: bool) -> Iterator[BinaryIO]:
         if path is None or is_stream(path):
             with _stdout() as stream:
                 yield stream
-        elif path.exists() and not path.is_file():
+        elif is_device(path):
             with path.open("wb") as stream:
                 yield stream
         else:

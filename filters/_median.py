@@ -161,18 +161,16 @@ def soft_quantile_filter(
         as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
         as_number(cval, "cval", pixels.dtype),
     )
-    channels = pixels.reshape(*pixels.shape[:2], -1)
     weighing = None if weighing is None else weighing.astype(pixels.dtype)
     settings = as_count(iterations), n, window, squashing_fun, border
-    result = _filter(channels, weighing, *numbers, *settings)
-    return result.reshape(pixels.shape).astype(dtype)
+    return _filter(pixels, weighing, *numbers, *settings).astype(dtype)
 
 
 @partial(
     jax.jit, static_argnames=("iterations", "n", "window", "squashing_fun", "border")
 )
 def _filter(
-    pixels: Float[Array, "h w c"],
+    image: Float[Array, "h w *c"],
     weights: Float[Array, " n"] | None,
     q: Float[Array, ""],
     epsilon: Float[Array, ""],
@@ -182,7 +180,8 @@ def _filter(
     window: Window,
     squashing_fun: Squashing,
     border: str,
-) -> Float[Array, "h w c"]:
+) -> Float[Array, "h w *c"]:
+    pixels = image.reshape(*image.shape[:2], -1)
     # Traced values have not been checked.
     q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
     epsilon = jnp.where(epsilon > 0, epsilon, jnp.nan)
@@ -205,8 +204,10 @@ def _filter(
         return map_windows(quantile, images, window)
 
     if iterations == 1:
-        return once(0, pixels)
-    return jax.lax.fori_loop(0, iterations, once, pixels)
+        result = once(0, pixels)
+    else:
+        result = jax.lax.fori_loop(0, iterations, once, pixels)
+    return result.reshape(image.shape)
 
 
 def _many(
@@ -231,8 +232,9 @@ def _few(
     epsilon: Float[Array, ""],
 ) -> Float[Array, "h w c"]:
     """What `_many` gives in all windows, the fast way where that is certain."""
+    # Channels stay side by side: XLA is slow at counting along an axis of 3.
     found = few_quantiles(views(image, window), b, epsilon)
-    found = found.reshape(found.shape[0], -1, image.shape[2])
+    shape = found.shape[0], -1, image.shape[2]
 
     def mended(values, known):
         unsolved = jnp.isnan(known.centre())
@@ -246,8 +248,8 @@ def _few(
 
     def mend(found):
         margins = [(side // 2, side // 2) for side in window.shape]
-        known = jnp.pad(found, [*margins, (0, 0)])
-        return map_windows(mended, [image, known], window)
+        known = jnp.pad(found.reshape(shape), [*margins, (0, 0)])
+        return map_windows(mended, [image, known], window).reshape(found.shape)
 
     def check(state):
         found, _ = state
@@ -258,7 +260,7 @@ def _few(
     # What enters a loop, even one that is run once, is stored: used twice otherwise,
     # `found` would be computed twice.
     found, _ = jax.lax.while_loop(lambda state: state[1], check, (found, epsilon > 0))
-    return jnp.where(jnp.isfinite(found), found, jnp.nan)
+    return jnp.where(jnp.isfinite(found), found, jnp.nan).reshape(shape)
 
 
 @_few.defjvp

@@ -121,7 +121,9 @@ def _strip_height(shape: tuple[int, ...], halo: int, memory: int) -> int:
             f"memory is {memory}: give at least {least} bytes, for one row of this "
             "image and those around it"
         )
-    return affordable - 2 * halo
+    # All alike: the last one is as high as the others, and should not overlap much.
+    count = -(-shape[0] // (affordable - 2 * halo))
+    return -(-shape[0] // count)
 
 
 def _strips(

@@ -20,13 +20,14 @@ def run(*arguments) -> subprocess.CompletedProcess:
 
 
 def test_a_quick_run_writes_a_table_and_a_plot(tmp_path):
-    chosen = "--only", "10,000 / ott", "--only", "plot"
+    chosen = "--only", "10,000 / ott", "--only", "plot", "--only", "5 x 5"
     done = run("--quick", *chosen, "--output", tmp_path / "docs")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert page == done.stdout
     assert page.startswith("# Benchmarks: ")
     assert "\n| ranks, n = 64 | " in page
+    assert "\n| soft_median, 5 x 5, 32 x 32 | " in page
     assert "Not measured" not in page
     assert "](benchmarks.png)" in page
     picture = (tmp_path / "docs" / "benchmarks.png").read_bytes()

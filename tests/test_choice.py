@@ -1,6 +1,7 @@
 """Epsilon and window chosen without a clean image, against those chosen with it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from skimage import data
@@ -9,6 +10,7 @@ import filters
 from softsort_core import SoftSortError
 
 EPSILONS = (0.01, 0.1, 0.3, 1.0)
+SMOOTH = np.float32(0.5 + 0.4 * np.sin(np.arange(120) / 40) * np.ones((120, 1)))
 CAMERA = (data.camera()[100:220, 180:300] / 255).astype("float32")
 KEY = jax.random.key(0)
 NOISES = {
@@ -20,13 +22,14 @@ NOISES = {
 }
 
 
+@pytest.mark.parametrize("image", [CAMERA, SMOOTH], ids=["detailed", "smooth"])
 @pytest.mark.parametrize("noise", NOISES)
-def test_the_choice_is_nearly_the_best(noise):
-    noisy = NOISES[noise](CAMERA)
+def test_the_choice_is_nearly_the_best(noise, image):
+    noisy = NOISES[noise](image)
 
     def quality(size, epsilon):
         return filters.psnr(
-            filters.soft_median(noisy, size, epsilon=epsilon), CAMERA, 1.0
+            filters.soft_median(noisy, size, epsilon=epsilon), image, 1.0
         )
 
     best = {
@@ -38,6 +41,16 @@ def test_the_choice_is_nearly_the_best(noise):
     assert quality(3, choice.epsilon) > best[3] - 0.5
     choice = filters.choose(noisy, EPSILONS, (5, 3))
     assert quality(choice.size, choice.epsilon) > max(best.values()) - 0.5
+
+
+def test_smooth_images_get_large_windows():
+    noisy = filters.gaussian_noise(SMOOTH, 0.1, KEY)
+    error = [
+        float(jnp.mean((filters.soft_median(noisy, n, epsilon=1.0) - SMOOTH) ** 2))
+        for n in (5, 7)
+    ]
+    assert error[1] < 0.7 * error[0]
+    assert filters.choose(noisy, (1.0,), (5, 7)).size == (7, 7)
 
 
 def test_the_choice_does_not_depend_on_units():

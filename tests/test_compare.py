@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import polars as pl
 import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter, median_filter, percentile_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from cli import windows
+from cli import compare, images, windows
 from cli.options import Shape
 
 RANDOM = np.random.default_rng(0)
@@ -60,9 +61,38 @@ def test_the_picture(on_images, extension, monkeypatch):
     assert Path(output).stat().st_size > 5000
 
 
+@pytest.mark.parametrize("turn", [None, 0, *range(1, 9), 99])
+def test_pictures_are_upright(on_images, turn):
+    exif = PIL.Image.Exif()
+    exif[271] = "camera"
+    if turn is not None:
+        exif[274] = turn
+    PIL.Image.fromarray(RANDOM.integers(0, 256, (4, 3, 3), np.uint8)).save(
+        "a.png", exif=exif
+    )
+    with PIL.Image.open("a.png") as image:
+        expected = np.asarray(PIL.ImageOps.exif_transpose(image))
+    picture = images.read(Path("a.png"))
+    found = compare.upright(picture.frames[0], compare.orientation(picture))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_broken_exif_does_not_matter(tmp_path):
+    picture = images.Picture("a.png", "PNG", [], metadata={"exif": b"broken"})
+    assert compare.orientation(picture) == 1
+
+
+@pytest.mark.parametrize("shape", [(400, 2), (2, 400)])
+def test_pictures_of_long_images_are_not_huge(shape):
+    panel = compare.Panel("original", np.zeros(shape, np.uint8))
+    picture = PIL.Image.open(io.BytesIO(compare._drawn([panel] * 4, ".png")))
+    assert picture.width / 8 < picture.height < 2 * picture.width
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["flat.tif"], 1, "flat.tif has one value everywhere"),
         (["a.png", "-o", "a.gif"], 2, "name it .png, .jpg, .pdf, .svg"),
         (["a.png", "-o", "-"], 2, "name the picture with -o"),
         (["a.png", "--epsilons", "0.1,x"], 2, "give positive numbers"),
@@ -76,6 +106,7 @@ def test_the_picture(on_images, extension, monkeypatch):
 def test_what_compare_refuses(on_images, arguments, code, message):
     PIL.Image.fromarray(np.zeros((9, 9), np.uint8)).save("a.png")
     tifffile.imwrite("cmyk.tif", np.zeros((9, 9, 4), np.uint8), photometric="separated")
+    tifffile.imwrite("flat.tif", np.full((9, 9), 7, np.float32))
     got, _, err = on_images("compare", *arguments)
     assert (got, message in err, err.count("\n")) == (code, True, 1)
 

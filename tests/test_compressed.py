@@ -22,12 +22,9 @@ def few_are_many(monkeypatch):
     """Take more than a hundred inputs for many."""
     monkeypatch.setattr(compressed, "MANY", 100)
     monkeypatch.setattr(operators, "MANY", 100)
-    compiled = operators._compiled_read_plans, compressed._represented
-    for function in compiled:
-        function.clear_cache()
+    jax.clear_caches()
     yield
-    for function in compiled:
-        function.clear_cache()
+    jax.clear_caches()
 
 
 @jax.jit

@@ -13,6 +13,7 @@ import PIL.ImageCms
 import PIL.PngImagePlugin
 import pytest
 import pyvips
+import skimage.data
 import tifffile
 
 from cli import images
@@ -71,6 +72,21 @@ def test_png_of_each_depth_and_mode(on_images, array):
     np.testing.assert_array_equal(vips("b.png").squeeze(), array)
 
 
+def test_png_of_photographs_is_no_larger_than_others_make_it(on_images):
+    photo = np.asarray(PIL.Image.open(skimage.data.data_dir + "/astronaut.png"))
+    save("a.png", photo, compress_level=6)
+    on_images(*SAME, "a.png", "-o", "b.png")
+    np.testing.assert_array_equal(vips("b.png"), photo)
+    assert Path("b.png").stat().st_size < 1.02 * Path("a.png").stat().st_size
+
+
+def test_png_with_a_side_longer_than_libpng_allows(on_images):
+    save("a.png", pixels(1, 10**6 + 1))
+    assert on_images(*SAME, "a.png", "-o", "b.png") == (0, "", "")
+    before, after = (PIL.Image.open(name).tobytes() for name in ("a.png", "b.png"))
+    assert after == before
+
+
 def test_png_of_one_bit(on_images):
     save("a.png", pixels(12, 13, dtype=bool))
     on_images(*SAME, "a.png", "-o", "b.png")
@@ -120,6 +136,31 @@ def test_jpeg_keeps_its_quantization(on_images, mode, subsampling):
         if before.get_typeof(field):
             assert after.get(field) == before.get(field)
     # Coded twice by the same tables, little changes.
+    assert np.abs(vips("b.jpg").astype(int) - vips("a.jpg")).max() <= 3
+
+
+@pytest.mark.parametrize("gain_map", [False, True])
+def test_the_first_picture_of_a_camera_that_writes_several(on_images, gain_map):
+    exif = PIL.Image.Exif()
+    exif[271] = "camera"
+    smooth = np.linspace(0, 255, 48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
+    first, preview = (PIL.Image.fromarray(each) for each in (smooth, smooth[::2]))
+    settings = {"save_all": True, "append_images": [preview], "exif": exif}
+    first.save("a.jpg", "MPO", quality=83, **settings)
+    if gain_map:
+        # Pillow opens it as a plain JPEG.
+        data, mark = Path("a.jpg").read_bytes(), b'x hdrgm:Version="1.0"'
+        segment = b"\xff\xe1" + (len(mark) + 2).to_bytes(2) + mark
+        Path("a.jpg").write_bytes(data[:2] + segment + data[2:])
+    assert PIL.Image.open("a.jpg").format == ("JPEG" if gain_map else "MPO")
+    code, _, err = on_images(*SAME, "a.jpg", "-o", "b.jpg")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "a.jpg holds several pictures: only the first is kept" in err
+    with PIL.Image.open("a.jpg") as before, PIL.Image.open("b.jpg") as after:
+        assert after.format == "JPEG"
+        assert after.quantization == before.quantization
+        assert after.getexif()[271] == "camera"
+        assert "mp" not in after.info
     assert np.abs(vips("b.jpg").astype(int) - vips("a.jpg")).max() <= 3
 
 
@@ -207,6 +248,15 @@ def test_frames_of_webp(on_images, channels):
     assert after.get("loop") == before.get("loop") == 2
     shown = np.ones((90, 20), bool) if channels == 3 else before.numpy()[..., 3] > 0
     np.testing.assert_array_equal(after.numpy()[shown], before.numpy()[shown])
+
+
+def test_a_tiff_has_the_frames_without_their_durations(on_images):
+    frames = [pixels(30, 20, 3) for _ in range(3)]
+    animate("a.webp", frames, lossless=True)
+    code, _, err = on_images(*SAME, "a.webp", "-o", "b.tif")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "a.webp: TIFF has no place for its duration, loop" in err
+    np.testing.assert_array_equal(tifffile.imread("b.tif"), frames)
 
 
 TIFFS = {
@@ -323,6 +373,20 @@ def test_stacks_of_microscopes_keep_their_description(on_images):
         assert xml.etree.ElementTree.fromstring(file.ome_metadata).tag.endswith("OME")
 
 
+def test_smaller_copies_in_a_tiff_are_left_out(on_images):
+    stack = pixels(3, 64, 48, dtype="uint16")
+    with tifffile.TiffWriter("a.ome.tif", ome=True) as file:
+        file.write(stack, subifds=1, metadata={"axes": "ZYX"})
+        file.write(stack[:, ::2, ::2], subfiletype=1)
+    code, _, err = on_images(*SAME, "a.ome.tif", "-o", "b.ome.tif")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "a.ome.tif: its smaller copies of pages are left out" in err
+    with tifffile.TiffFile("b.ome.tif") as file:
+        assert len(file.series[0].levels) == 1
+        assert file.series[0].axes == "ZYX"
+        np.testing.assert_array_equal(file.asarray(), stack)
+
+
 def described(name: str, **settings) -> None:
     """A file with every kind of metadata."""
     exif = PIL.Image.Exif()
@@ -362,6 +426,18 @@ def test_metadata_is_kept(on_images, before, after):
         assert dict(exif.get_ifd(34853)) == {1: "N", 2: (1.0, 2.0, 3.0)}
     if before == after != "tif":
         assert image.info["exif"] == PIL.Image.open(f"b.{before}").info["exif"]
+
+
+@pytest.mark.parametrize("exif", [b"garbage", b"II*\0\x08\0\0\0\xff\xff" + b"\1" * 50])
+def test_metadata_that_is_damaged(on_images, exif):
+    save("a.jpg", pixels(12, 10, 3), exif=b"Exif\0\0" + exif)
+    assert on_images(*SAME, "a.jpg", "-o", "b.jpg")[0] == 0
+    assert PIL.Image.open("b.jpg").info["exif"] == b"Exif\0\0" + exif
+    code, _, err = on_images(*SAME, "a.jpg", "-o", "b.tif")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.jpg cannot be kept as TIFF" in err
+    assert "--strip leaves its metadata out" in err
+    assert on_images(*SAME, "a.jpg", "-o", "b.tif", "--strip")[0] == 0
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])

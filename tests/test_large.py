@@ -1,10 +1,11 @@
 """TIFF images that are filtered strip by strip: the same as filtered as a whole."""
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
-from cli import denoise, large
+from cli import denoise, large, runtime
 
 RANDOM = np.random.default_rng(0)
 KINDS = {
@@ -38,7 +39,7 @@ def test_strips_do_not_show(on_images, monkeypatch, little_memory, kind, dtype):
         for page in array:
             file.write(page, contiguous=False, resolution=(9, 9), **settings)
     assert on_images("denoise", "a.tif", "-o", "whole.tif") == (0, "", "")
-    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
     little = little_memory(3 if kind == "tiles" else 1)
     seen = []
     cut = large._tiles
@@ -59,6 +60,54 @@ def test_strips_do_not_show(on_images, monkeypatch, little_memory, kind, dtype):
         assert after.pages[0].tags["XResolution"].value == (9, 1)
 
 
+@pytest.mark.parametrize("kind", ["grey", "RGBA", "RGB, two frames"])
+def test_strips_of_other_formats_do_not_show(
+    on_images, monkeypatch, little_memory, kind
+):
+    channels = {"grey": 1, "RGBA": 4}.get(kind, 3)
+    frames = RANDOM.integers(0, 256, (2, 96, 64, channels), np.uint8).squeeze()
+    first, *rest = map(PIL.Image.fromarray, frames)
+    several = {"save_all": True, "append_images": rest} if "two" in kind else {}
+    first.save("a.png", **several)
+    assert on_images("denoise", "a.png", "-o", "whole.png")[0] == 0
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * channels * 40))
+    seen = []
+    strips = runtime.strips_operator
+
+    def counted(*arguments):
+        operator = strips(*arguments)
+        return lambda *a, **k: (seen.append(0) or each for each in operator(*a, **k))
+
+    monkeypatch.setattr(runtime, "strips_operator", counted)
+    little = little_memory(channels)
+    assert on_images("denoise", "a.png", *little) == (0, "", "")
+    assert len(seen) == 3 * (len(rest) * len(several) // 2 + 1)
+    with PIL.Image.open("whole.png") as whole, PIL.Image.open("a_soft.png") as found:
+        for number in range(getattr(whole, "n_frames", 1)):
+            whole.seek(number)
+            found.seek(number)
+            assert whole.tobytes() == found.tobytes()
+
+
+def test_strips_of_a_tiff_with_exif(on_images, monkeypatch, little_memory):
+    exif = PIL.Image.Exif()
+    exif[34665] = {33434: 0.008}
+    pixels = RANDOM.integers(0, 256, (96, 64), np.uint8)
+    PIL.Image.fromarray(pixels).save("a.png", exif=exif)
+    on_images("denoise", "--hard", "--size", "1", "a.png", "-o", "a.tif")
+    assert on_images("denoise", "a.tif", "-o", "whole.tif")[0] == 0
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * 40))
+    assert on_images("denoise", "a.tif", *little_memory()) == (0, "", "")
+    assert (
+        tifffile.imread("a_soft.tif").tobytes()
+        == tifffile.imread("whole.tif").tobytes()
+    )
+    with PIL.Image.open("a_soft.tif") as image:
+        assert image.getexif().get_ifd(34665) == {33434: pytest.approx(0.008)}
+
+
 def test_large_is_what_needs_more_than_the_limit(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((1000, 1000), np.uint8))
@@ -70,10 +119,40 @@ def test_large_is_what_needs_more_than_the_limit(tmp_path):
     assert not large.is_large(other, need - 1)
 
 
+def test_one_compressed_strip_is_decoded_once(tmp_path):
+    array = RANDOM.integers(0, 256, (96, 64, 3), np.uint8)
+    for name, settings in (("a.tif", {"rowsperstrip": 96}), ("b.tif", {})):
+        compression = "zlib" if settings else None
+        tifffile.imwrite(tmp_path / name, array, compression=compression, **settings)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        rows = large.Rows(file.pages[0], "a.tif", "float64")
+        parts = [rows[start : start + 20] for start in (0, 8, 16)]
+        first = rows._last[1]
+        assert rows[30:70].shape == (40, 64, 3)
+        assert rows._last[1] is first
+        assert rows.held == 2 * array.nbytes
+    for start, part in zip((0, 8, 16), parts, strict=True):
+        np.testing.assert_array_equal(part, array[start : start + 20] / 255)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert large.Rows(file.pages[0], "b.tif", "float64").held == 0
+
+
 @pytest.mark.parametrize("size", ["2", "1K", "500M", "x"])
 def test_sizes_that_are_refused(on_images, size):
     code, _, err = on_images("denoise", "a.tif", "--max-memory", size)
     assert (code, "give at least 700M" in err) == (2, True)
+
+
+def test_pages_that_lie_are_told(on_images, monkeypatch, little_memory, tmp_path):
+    array = RANDOM.integers(0, 256, (96, 64), np.uint8)
+    tifffile.imwrite("a.tif", array, compression="zlib", rowsperstrip=17)
+    with tifffile.TiffFile("a.tif", mode="r+b") as file:
+        file.pages[0].tags["PhotometricInterpretation"].overwrite(2)  # RGB
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    code, _, err = on_images("denoise", "a.tif", *little_memory())
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.tif is damaged" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_a_damaged_part_leaves_no_output(
@@ -84,7 +163,7 @@ def test_a_damaged_part_leaves_no_output(
     data = bytearray((tmp_path / "a.tif").read_bytes())
     data[-500] ^= 255
     (tmp_path / "a.tif").write_bytes(data)
-    monkeypatch.setattr(large, "is_large", lambda *_: True)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
     code, _, err = on_images("denoise", "a.tif", *little_memory())
     assert (code, err.count("\n")) == (1, 1)
     assert "a.tif is damaged" in err

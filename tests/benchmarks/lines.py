@@ -20,6 +20,14 @@ from tests.benchmarks.contestants import (
     SkippedError,
     normal,
 )
+from tests.benchmarks.images import (
+    IMAGES,
+    Filter,
+    Flight,
+    Folder,
+    Generic,
+    Photograph,
+)
 from tests.benchmarks.learning import (
     CLASSES,
     CROSS_STEP,
@@ -117,7 +125,18 @@ def _require(memory: int) -> None:
         )
 
 
-Line: TypeAlias = Race | Peak | Commands | Images | Moved
+Line: TypeAlias = (
+    Race
+    | Peak
+    | Commands
+    | Images
+    | Moved
+    | Filter
+    | Generic
+    | Photograph
+    | Folder
+    | Flight
+)
 
 # Images of the size of scikit-learn's digits, and of MNIST's.
 _DIGITS, _MNIST = (1_000, 8, 8), (1_000, 28, 28)
@@ -145,4 +164,5 @@ LINES: tuple[Line, ...] = (
     Race(STEP, OTT_STEP, _MNIST, bar=0.1),
     *COMMANDS,
     *CLUSTERS,
+    *IMAGES,
 )

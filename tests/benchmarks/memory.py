@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,15 +33,19 @@ def measured_peak(n: int) -> int:
     """Return the most bytes that n float32 values and their ranks take at a time."""
     if jax.default_backend() == "cpu" and not _STATUS.exists():
         raise SkippedError(f"It is read from {_STATUS}, which this system lacks.")
+    return measured_in_process("tests.benchmarks.memory", n)
+
+
+def measured_in_process(module: str, *arguments: object) -> Any:
+    """Return what a module prints, as JSON, when it is run with these arguments."""
     environment = os.environ | {
         # Most of a GPU's memory is taken by this process.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         # The last line of an error says what it is.
         "JAX_TRACEBACK_FILTERING": "off",
     }
-    command = [sys.executable, "-m", "tests.benchmarks.memory", str(n)]
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -60,9 +65,9 @@ def available_memory() -> int | None:
 
 def _measure(n: int) -> int:
     _rank(_FEW)
-    before, _ = _in_use()
+    before, _ = memory_in_use()
     _rank(n)
-    return _in_use()[1] - before
+    return memory_in_use()[1] - before
 
 
 def _rank(n: int) -> None:
@@ -72,7 +77,7 @@ def _rank(n: int) -> None:
     jax.block_until_ready(ranks(x, epsilon=EPSILON))
 
 
-def _in_use() -> tuple[int, int]:
+def memory_in_use() -> tuple[int, int]:
     """Return the bytes in use now, and at most so far."""
     device = jax.devices()[0]
     if device.platform != "cpu":

@@ -18,7 +18,8 @@ _ABOUT = f"""\
 Each line is measured in one run, in turns: softsort as it is called plainly, on a JAX
 array, its contestant on the same values, both compiled and warm. Times are medians; a
 call of more than {SLOW:.0f} s is timed once. ott-jax and the gradient run under
-`jax.jit`, numpy and scipy on the CPU. Commands are whole processes on files."""
+`jax.jit`, numpy and scipy on the CPU. Commands are whole processes on files, folders
+are worked through by one that has compiled what it needs."""
 _ABOUT_BARS = """\
 The ratio is softsort's figure over the other's; the bar is the most it should be."""
 _ABOUT_QUICK = "**Quick run: few values, to see that everything runs; no bar applies.**"
