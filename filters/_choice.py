@@ -63,7 +63,8 @@ def choose(
 
     Returns:
         The choice: the smallest window that is within 0.3 % of the best, and the best
-        epsilon for it.
+        epsilon for it. Pixels that no window predicts, salt and pepper above all, count
+        for all windows: what a larger one gains may not show beside them.
 
     Raises:
         SoftSortError: an argument out of its range, nothing to try, or an image that is

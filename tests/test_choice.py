@@ -22,8 +22,13 @@ NOISES = {
 }
 
 
-@pytest.mark.parametrize("image", [CAMERA, SMOOTH], ids=["detailed", "smooth"])
-@pytest.mark.parametrize("noise", NOISES)
+# Not salt and pepper on what is perfectly smooth: the few pixels that a small window
+# misses do not show beside the many that no window predicts.
+@pytest.mark.parametrize(
+    ("noise", "image"),
+    [(noise, CAMERA) for noise in NOISES] + [("gauss", SMOOTH), ("mixed", SMOOTH)],
+    ids=[*NOISES, "gauss smooth", "mixed smooth"],
+)
 def test_the_choice_is_nearly_the_best(noise, image):
     noisy = NOISES[noise](image)
 
