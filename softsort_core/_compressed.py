@@ -50,6 +50,8 @@ MANY = 2**11
 # Below this epsilon single series are not even tried.
 SMALL_EPSILON = 3e-3
 # The first is enough for values that spread like normal ones, the second for skew ones.
+# They are certain to the tolerance alone, cells to far more digits, which is what
+# double precision is for.
 SINGLE = tuple(Resolution(1, 1, order, 0, 1, cell_order=order) for order in (48, 96))
 
 
@@ -69,7 +71,7 @@ def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
 
 
 def resolutions_for(
-    n: int, m: int, epsilon: Any, *, are_even: bool
+    n: int, m: int, epsilon: Any, dtype: Any, *, are_even: bool
 ) -> tuple[Resolution | None, ...]:
     """Return how plans between n inputs and m targets are resolved, one after another.
 
@@ -80,7 +82,8 @@ def resolutions_for(
         return (None,)
     careful = resolution_for(epsilon, is_even=is_even)
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
-    return (*SINGLE, careful) if n > MANY and is_even and not is_small else (careful,)
+    is_single = n > MANY and is_even and not is_small and dtype != jnp.float64
+    return (*SINGLE, careful) if is_single else (careful,)
 
 
 def are_many_targets(m: int, epsilon: Any) -> bool:

@@ -537,7 +537,7 @@ def _over_plans(
     n = slice_size(x, axes)
     are_even = isinstance(targets, int)
     m = targets if are_even else targets.size
-    resolutions = resolutions_for(n, m, as_epsilon(epsilon), are_even=are_even)
+    resolutions = resolutions_for(n, m, as_epsilon(epsilon), x.dtype, are_even=are_even)
     arguments = (
         x,
         a,

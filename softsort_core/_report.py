@@ -102,7 +102,9 @@ def solve_report(
             return Report(n, m, n, m, 0, 0.0, bound, True, True)
     ranks, numbers = x, np.zeros(3)
     nodes = n, m
-    for resolution in resolutions_for(n, m, as_epsilon(epsilon), are_even=True):
+    for resolution in resolutions_for(
+        n, m, as_epsilon(epsilon), x.dtype, are_even=True
+    ):
         ranks, *numbers = _solved(x, a, jnp.asarray(epsilon, x.dtype), m, resolution)
         if resolution is not None:
             nodes = _nodes(n, resolution)

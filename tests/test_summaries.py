@@ -41,6 +41,13 @@ def test_parts_give_what_the_whole_does(x64, kind):
     np.testing.assert_allclose(values, soft.sort(x), atol=1e-6 * np.ptp(x) + 1e-15)
 
 
+def test_parts_of_many_values_give_all_digits(x64):
+    x = sample("lognormal", 3000)
+    _, ranks, values = in_parts(x, sizes=(1, 999, 2000))
+    np.testing.assert_allclose(ranks, soft.ranks(x), atol=1e-12 * x.size)
+    np.testing.assert_allclose(values, soft.sort(x), atol=1e-12 * np.ptp(x))
+
+
 def test_weights(x64):
     x, weights = sample("exponential", N), np.random.default_rng(0).uniform(size=N)
     _, ranks, _ = in_parts(x, weights)
