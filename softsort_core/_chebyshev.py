@@ -27,6 +27,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from softsort_core import _kept as kept
+from softsort_core._cores import over_parts
 from softsort_core._rounding import product
 from softsort_core._squash import Standardisation, as_double
 
@@ -147,54 +149,99 @@ _PLACING = 1 + len(Standardisation._fields)
 
 
 def _compute_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
-    values, *numbers = operands[:_PLACING]
-    weights = operands[_PLACING:]
-    placing = Placing(Standardisation(*numbers), squashes)
-    if cells.number == 1:
-        return _single_moments(values, placing, weights, cells.order)
+    whole = operands[0].shape[0] // _CHUNK
+    total = _of_chunks(0, whole, *operands, cells=cells, squashes=squashes)
+    return _completed(total, *operands, cells=cells, squashes=squashes)
+
+
+def _concrete_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
+    """Return the moments of what is at hand, by all cores, as no loop of XLA's is."""
+    whole = operands[0].shape[0] // _CHUNK
+
+    def of_chunks(start: int, stop: int) -> Array:
+        bounds = np.int32(start), np.int32(stop)
+        return _of_chunks_alone(*bounds, *operands, cells=cells, squashes=squashes)
+
     with jax.enable_x64(True):
+        total = _sum(over_parts(of_chunks, whole, operands[0]))
+    return _completed_alone(total, *operands, cells=cells, squashes=squashes)
 
-        def add(total: Array, values: Array, *weights: Array) -> Array:
-            cell, local = as_double(placing.in_cells(values, cells.number))
-            terms = jnp.stack(first(local, cells.order, *as_double(weights)), axis=1)
-            return total.at[cell.astype(jnp.int32)].add(terms)
 
-        def step(i: Array, total: Array) -> Array:
-            return add(total, *_chunk(i * _CELL_CHUNK, _CELL_CHUNK, values, *weights))
+def _of_chunks(
+    start: Any, stop: Any, *operands: Array, cells: Cells, squashes: bool
+) -> Array:
+    """Return the moments of whole chunks, in double precision, to be completed."""
+    placing, values, weights = _taken(operands, squashes)
 
-        whole = values.shape[0] // _CELL_CHUNK
-        rest = (each[whole * _CELL_CHUNK :] for each in (values, *weights))
-        total = add(jnp.zeros(cells), *rest)
-        if whole:
-            total = jax.lax.fori_loop(0, whole, step, total)
+    def step(i: Array, total: Array) -> Array:
+        chunk = _chunk(i * _CHUNK, _CHUNK, values, *weights)
+        return _added(total, placing, cells, *chunk)
+
+    with jax.enable_x64(True):
+        none = jnp.zeros(_folded_shape(cells.order) if cells.number == 1 else cells)
+        if values.shape[0] < _CHUNK:
+            return none
+        return jax.lax.fori_loop(start, stop, step, none)
+
+
+def _completed(total: Array, *operands: Array, cells: Cells, squashes: bool) -> Array:
+    """Return the moments, given those of whole chunks."""
+    placing, values, weights = _taken(operands, squashes)
+    whole = values.shape[0] // _CHUNK * _CHUNK
+    with jax.enable_x64(True):
+        total = as_double(total)
+        if whole < values.shape[0]:
+            rest = (each[whole:] for each in (values, *weights))
+            total = _added(total, placing, cells, *rest)
+        if cells.number == 1:
+            unfolding = jnp.asarray(_unfolding(cells.order))
+            total = product(unfolding, total.reshape(-1))[None]
         return jax.lax.convert_element_type(total, values.dtype)
 
 
-def _single_moments(
-    values: Array, placing: Placing, weights: tuple[Array, ...], order: int
+_STATIC = "cells", "squashes"
+_of_chunks_alone = kept.jit(_of_chunks, static_argnames=_STATIC)
+_completed_alone = kept.jit(_completed, static_argnames=_STATIC)
+
+
+def _taken(
+    operands: tuple[Array, ...], squashes: bool
+) -> tuple[Placing, Array, tuple[Array, ...]]:
+    values, *numbers = operands[:_PLACING]
+    return Placing(Standardisation(*numbers), squashes), values, operands[_PLACING:]
+
+
+def _added(
+    total: Array, placing: Placing, cells: Cells, values: Array, *weights: Array
 ) -> Array:
-    def products(values: Array, *weights: Array) -> Array:
-        # Stacked, both are in memory: the compiler would else read the weights anew for
-        # every factor, which takes three times as long.
-        stacked = jnp.stack([placing.points(values), *weights])
-        points, *given = jax.lax.optimization_barrier(stacked) if weights else stacked
-        split = _split(order)
-        high = first(first(points, split + 1)[split], -(-order // split))
-        low = first(points, split, *given)
-        return product(jnp.stack(high), jnp.stack(low).T)
+    """Add the moments of some values."""
+    if cells.number == 1:
+        return total + as_double(_products(placing, cells.order, values, *weights))
+    cell, local = as_double(placing.in_cells(values, cells.number))
+    # In a single loop each term would be computed, or chosen, anew for every number.
+    terms = jax.lax.optimization_barrier(jnp.stack(first(local, cells.order)))
+    for each in as_double(weights):
+        terms = terms * each
+    terms = jax.lax.optimization_barrier(terms.T)
+    return total.at[cell.astype(jnp.int32)].add(terms)
 
-    def step(i: Array, sums: Array) -> Array:
-        return sums.at[i].set(products(*_chunk(i * _CHUNK, _CHUNK, values, *weights)))
 
-    whole = values.shape[0] // _CHUNK
-    rest = products(*(each[whole * _CHUNK :] for each in (values, *weights)))
-    sums = jnp.zeros((whole, *rest.shape), rest.dtype)
-    if whole:
-        sums = jax.lax.fori_loop(0, whole, step, sums)
-    with jax.enable_x64(True):
-        total = jnp.sum(as_double(sums), axis=0) + as_double(rest)
-        total = product(jnp.asarray(_unfolding(order)), total.reshape(-1))
-        return jax.lax.convert_element_type(total[None], values.dtype)
+def _products(placing: Placing, order: int, values: Array, *weights: Array) -> Array:
+    """Return the sums of the products of all factors."""
+    # Stacked, both are in memory: the compiler would else read the weights anew for
+    # every factor, which takes three times as long.
+    stacked = jnp.stack([placing.points(values), *weights])
+    points, *given = jax.lax.optimization_barrier(stacked) if weights else stacked
+    rows, split = _folded_shape(order)
+    high = first(first(points, split + 1)[split], rows)
+    low = jnp.stack(first(points, split, *given)).T
+    # The compiler is quick at small products.
+    parts = -(-rows // split)
+    high = [
+        jnp.stack(high[i * rows // parts : (i + 1) * rows // parts])
+        for i in range(parts)
+    ]
+    return jnp.concatenate([product(each, low) for each in high])
 
 
 def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
@@ -206,13 +253,13 @@ def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
         # what it computes on the way would else go through memory.
         values, series = jax.lax.optimization_barrier((values, series))
         folded = product(series[0], jnp.asarray(_unfolding(order), series.dtype))
-        split = _split(order)
+        rows, split = _folded_shape(order)
         points = placing.points(values)
         low = first(points, split + 1)
         return _sum(
             high * _sum(map(jnp.multiply, row, low))
             for high, row in zip(
-                first(low[split], -(-order // split)),
+                first(low[split], rows),
                 folded.reshape(-1, split),
                 strict=True,
             )
@@ -304,11 +351,11 @@ def _batched(primitive: Primitive, operands, axes, **parameters):
     return jax.lax.map(one, parts), 0
 
 
-def _register(primitive, other, compute, shape, jvp) -> None:
+def _register(primitive, other, compute, concrete, shape, jvp) -> None:
     def abstract(values, *_, cells, **_static):
         return values.update(shape=shape(values, cells), weak_type=False)
 
-    primitive.def_impl(jax.jit(compute, static_argnames=("cells", "squashes")))
+    primitive.def_impl(concrete)
     primitive.def_abstract_eval(abstract)
     mlir.register_lowering(primitive, mlir.lower_fun(compute, multiple_results=False))
     ad.primitive_jvps[primitive] = jvp
@@ -320,6 +367,7 @@ _register(
     _moments_p,
     _evaluate_p,
     _compute_moments,
+    _concrete_moments,
     lambda _, cells: tuple(cells),
     _moments_jvp,
 )
@@ -327,6 +375,7 @@ _register(
     _evaluate_p,
     _moments_p,
     _compute_evaluate,
+    kept.jit(_compute_evaluate, static_argnames=_STATIC),
     lambda values, _: values.shape,
     _evaluate_jvp,
 )
@@ -340,15 +389,16 @@ def _sum(terms: Iterable[Array]) -> Array:
     return functools.reduce(jnp.add, terms)
 
 
-def _split(size: int) -> int:
-    return 2 ** (round(np.log2(size)) // 2)
+def _folded_shape(size: int) -> tuple[int, int]:
+    """Return the numbers of factors T_(J i) and T_j: J is the latter."""
+    split = min(8, 2 ** (round(np.log2(size)) // 2))
+    return -(-size // split), split
 
 
 @functools.cache
 def _unfolding(size: int) -> np.ndarray:
     """Return U with T_k = sum_ij U_kij T_(J i) T_j."""
-    j = _split(size)
-    i = -(-size // j)
+    i, j = _folded_shape(size)
     unfolding = np.zeros((i * j, i, j))
     for high in range(i):
         for low in range(j):

@@ -114,20 +114,16 @@ class Given:
         rest = in_double(left_out, self.standardisation, self.values, s)
         return s, jax.lax.convert_element_type(rest, s.dtype)
 
-    def summary(self, cells: Cells, values: Array | None = None) -> ManyInputs:
-        """Return the moments of the weights, times values."""
-        a, n = self.weights, self.values.shape[0]
-        mass = values if a is None else a if values is None else a * values
+    def summary(self, cells: Cells, mass: Array | None) -> ManyInputs:
+        """Return the moments of a mass at each input; None for ones.
+
+        Without weights of the inputs each counts for one of n.
+        """
         moments = chebyshev.moments(
             self.values, self.standardisation, mass, cells, self.squashes
         )
-        if a is None:
-            moments = moments / n
-        if self.squashes:
-            middle = radius = jnp.full((), 0.5, moments.dtype)
-        else:
-            middle, radius, *_ = self.standardisation
-        return ManyInputs(moments, middle, radius)
+        total = self.values.shape[0] if self.weights is None else 1
+        return _as_inputs(moments, float(total), self.standardisation, self.squashes)
 
     def evaluate(self, series: Array) -> Float[Array, " n"]:
         return chebyshev.evaluate(
@@ -135,17 +131,26 @@ class Given:
         )
 
 
-def _given(
+@kept.jit(static_argnames="squashes")
+def _as_inputs(
+    moments: Array, total: Any, placing: Standardisation, squashes: bool
+) -> ManyInputs:
+    middle, radius = placing.middle, placing.half_range
+    if squashes:
+        middle = radius = jnp.full((), 0.5, moments.dtype)
+    return ManyInputs(moments / total, middle, radius)
+
+
+@kept.jit(static_argnames="is_fine")
+def _placing(
     values: Array, weights: Array | None, squashed: Array | None, *, is_fine: bool
-) -> Given:
+) -> Standardisation:
     if squashed is None:
         placing = standardisation(values, weights)
-        if is_fine:
-            placing = refined(placing, values, weights)
-        return Given(values, weights, placing, squashes=True)
+        return refined(placing, values, weights) if is_fine else placing
     low, high = used_range(squashed, None)
     radius = jnp.where(high > low, high / 2 - low / 2, 1.0)
-    return Given(squashed, weights, _linear(low / 2 + high / 2, radius), squashes=False)
+    return _linear(low / 2 + high / 2, radius)
 
 
 def _linear(middle: Array, radius: Array) -> Standardisation:
@@ -390,19 +395,37 @@ def _evaluated(
     return scale.restored(means, error, tolerance)
 
 
-@kept.jit
 def _weighted(
     given: Given, inputs: FewPoints | ManyInputs, values: Array
 ) -> tuple[Scale, FewPoints | ManyInputs]:
     """Return the inputs with values times weights for weights, and their scale."""
-    low, high = used_range(values, given.weights)
-    scale = Scale(low, high, low / 2 + high / 2)
-    values = scale.scaled(values)
     if isinstance(inputs, FewPoints):
-        more = 0, inputs.weights.shape[0] - values.shape[0]
-        values = jnp.pad(values, more)
-        return scale, inputs._replace(weights=inputs.weights * values)
-    return scale, given.summary(Cells(*inputs.moments.shape), values)
+        return _weighted_points(inputs, given.weights, values)
+    scale, mass = _scaled(given.weights, values)
+    return scale, given.summary(Cells(*inputs.moments.shape), mass)
+
+
+@kept.jit
+def _weighted_points(
+    inputs: FewPoints, weights: Array | None, values: Array
+) -> tuple[Scale, FewPoints]:
+    scale = _scale(weights, values)
+    more = 0, inputs.weights.shape[0] - values.shape[0]
+    padded = jnp.pad(scale.scaled(values), more)
+    return scale, inputs._replace(weights=inputs.weights * padded)
+
+
+@kept.jit
+def _scaled(weights: Array | None, values: Array) -> tuple[Scale, Array]:
+    """Return how the values are scaled, and them, scaled, times their weights."""
+    scale = _scale(weights, values)
+    scaled = scale.scaled(values)
+    return scale, scaled if weights is None else weights * scaled
+
+
+def _scale(weights: Array | None, values: Array) -> Scale:
+    low, high = used_range(values, weights)
+    return Scale(low, high, low / 2 + high / 2)
 
 
 @kept.jit(static_argnames="m")
@@ -436,29 +459,27 @@ def compressed_plan(
     resolution: Resolution,
 ) -> CompressedPlan:
     """Return the plan between inputs, given squashed or not, and targets."""
-    placing, inputs = _represented(values, weights, squashed, resolution)
     squashes = squashed is None
+    placing = _placing(values, weights, squashed, is_fine=resolution.cells > 1)
     given = Given(values if squashes else squashed, weights, placing, squashes)
+    if values.shape[0] > MANY:
+        cells = Cells(resolution.cells, resolution.cell_order)
+        inputs = given.summary(cells, weights)
+    else:
+        inputs = _points(given)
     nodes = node_plan(inputs, targets, epsilon, resolution)
     m = targets.number if isinstance(targets, EvenTargets) else targets.points.size
     return CompressedPlan(nodes, given, m, tolerance)
 
 
-@kept.jit(static_argnames="resolution")
-def _represented(
-    values: Array, weights: Array | None, squashed: Array | None, resolution: Resolution
-) -> tuple[Standardisation, FewPoints | ManyInputs]:
-    given = _given(values, weights, squashed, is_fine=resolution.cells > 1)
-    if values.shape[0] > MANY:
-        cells = Cells(resolution.cells, resolution.cell_order)
-        return given.standardisation, given.summary(cells)
+@kept.jit
+def _points(given: Given) -> FewPoints:
     s, rest = given.squashed()
-    n = values.shape[0]
-    a = jnp.full(n, 1 / n, s.dtype) if weights is None else weights
+    n = s.shape[0]
+    a = jnp.full(n, 1 / n, s.dtype) if given.weights is None else given.weights
     # Many numbers of inputs share what is compiled.
     more = 0, _rounded_up(n) - n
-    points = FewPoints(jnp.pad(s, more, "edge"), jnp.pad(rest, more), jnp.pad(a, more))
-    return given.standardisation, points
+    return FewPoints(jnp.pad(s, more, "edge"), jnp.pad(rest, more), jnp.pad(a, more))
 
 
 def _rounded_up(n: int) -> int:

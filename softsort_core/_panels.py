@@ -162,10 +162,10 @@ class ManyInputs(NamedTuple):
             jnp.where(kept, self.moments, 0.0),
             jnp.asarray(chebyshev.analysis(cell_order), self.moments.dtype),
         )
-        panel, terms = _in_panels(edges, cell_nodes(self.moments.shape), order)
-        return jax.ops.segment_sum(
-            masses.reshape(-1, 1) * terms, panel, edges.shape[0] - 1
-        )
+        panel, terms = _in_panels(edges, cell_nodes(self.moments.shape).T, order)
+        # Edges are those of cells, so that all of a cell is in one panel.
+        of_cells = jnp.sum(masses.T * terms, axis=1)
+        return jax.ops.segment_sum(of_cells.T, panel[0], edges.shape[0] - 1)
 
     def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
         """Return the series, in cells, of what has these values at the nodes.
@@ -201,10 +201,10 @@ def cell_series(
     analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
     series = product(levels.reshape(-1, order), analysis.T)
     panel, terms = _in_panels(edges.astype(levels.dtype), positions, order)
-    values = jnp.sum(series[panel] * terms, axis=1)
+    values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
     last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
     analysis = jnp.asarray(chebyshev.analysis(cell_order), levels.dtype)
-    series = product(values.reshape(-1, cell_order), analysis.T)
+    series = product(values, analysis.T)
     return series, 2 * jnp.max(jnp.abs(last))
 
 
@@ -221,19 +221,24 @@ def panel_nodes(edges: Array, order: int) -> Array:
 
 
 def _in_panels(edges: Array, positions: Any, order: int) -> tuple[Array, Array]:
-    """Return the panel of each position and T_k < order of where in it that is."""
-    positions = jnp.asarray(positions, edges.dtype).reshape(-1)
+    """Return the panel of each position and T_k < order of where in it that is.
+
+    The degrees are along the first axis.
+    """
+    positions = jnp.asarray(positions, edges.dtype)
     panel = jnp.searchsorted(edges, positions, side="right") - 1
     panel = jnp.clip(panel, 0, edges.shape[0] - 2)
     width = edges[panel + 1] - edges[panel]
     local = 2 * (positions - edges[panel]) / jnp.where(width > 0, width, 1.0) - 1
     local = jnp.clip(local, -1.0, 1.0)
-    terms = jnp.stack([jnp.ones_like(local), local], axis=1)
-    while terms.shape[1] < order:
+    terms = jnp.stack([jnp.ones_like(local), local])
+    while terms.shape[0] < order:
+        # What is fused with what follows would be computed for each degree anew.
+        terms = jax.lax.optimization_barrier(terms)
         # T_(h + j) = 2 T_h T_j - T_(h - j), h being the highest so far.
-        higher = 2 * terms[:, -1:] * terms[:, 1:] - terms[:, -2::-1]
-        terms = jnp.concatenate([terms, higher], axis=1)
-    return panel, terms[:, :order]
+        higher = 2 * terms[-1:] * terms[1:] - terms[-2::-1]
+        terms = jnp.concatenate([terms, higher])
+    return panel, terms[:order]
 
 
 def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
@@ -373,11 +378,12 @@ def _search(
         s_edges, y_edges = found.s_edges, found.y_edges
         s, a, y, b = nodes(s_edges, y_edges, used, fixed)
         logits = -_costs(s, y) / new_epsilon
-        extended = found.potentials_at(old_epsilon, y, b)
-        guess = jnp.where(
+        guess = jax.lax.cond(
             is_first,
-            hard_potentials(s, a, y, b, new_epsilon),
-            extended * (old_epsilon / new_epsilon),
+            lambda: hard_potentials(s, a, y, b, new_epsilon),
+            lambda: (
+                found.potentials_at(old_epsilon, y, b) * (old_epsilon / new_epsilon)
+            ),
         )
         log_rows, v, steps = solve(logits, a, b, guess)
         found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps)

@@ -6,6 +6,7 @@ from derivatives import check_derivatives
 from numpy.polynomial import chebyshev as oracle
 
 from softsort_core import _chebyshev as chebyshev
+from softsort_core import _cores as cores
 from softsort_core._chebyshev import Cells
 from softsort_core._squash import Standardisation, refined, standardisation
 
@@ -32,11 +33,13 @@ def vandermonde(t, cells):
 
 
 # Fewer points than a chunk, some chunks and a rest, nothing but chunks.
-@pytest.mark.parametrize("n", [3, 2 * 64 + 5, 64])
+@pytest.mark.parametrize("n", [3, 4 * 64 + 5, 64])
 @pytest.mark.parametrize("cells", [Cells(1, 64), Cells(1, 100), Cells(8, 5)])
 def test_moments_and_series_are_numpys(x64, monkeypatch, n, cells):
     monkeypatch.setattr(chebyshev, "_CHUNK", 64)
     monkeypatch.setattr(chebyshev, "_CELL_CHUNK", 64)
+    monkeypatch.setattr(cores, "_LEAST", 1)
+    monkeypatch.setenv("NPROC", "3")
     t, weights = points(n), np.random.default_rng(1).normal(size=n)
     series = np.random.default_rng(2).normal(size=cells)
     expected = vandermonde(t, cells)
