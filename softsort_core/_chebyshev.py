@@ -409,12 +409,14 @@ def _unfolding(size: int) -> np.ndarray:
     return unfolding[:size].reshape(size, -1)
 
 
-def steepest(series: Float[Array, "cells order"]) -> Array:
-    """Return the largest derivative of the series at the nodes."""
+def steepest(series: Float[Array, "cells order"], degree: int = 1) -> Array:
+    """Return the largest derivative, of some degree, of the series at the nodes."""
     count, order = series.shape
-    slope = product(series, _slope(Cells(count, order), series.dtype))
+    slope = _slope(Cells(count, order), series.dtype)
+    for _ in range(degree):
+        series = product(series, slope)
     synthesis = jnp.asarray(np.linalg.inv(analysis(order)).T, series.dtype)
-    return jnp.max(jnp.abs(product(slope, synthesis)))
+    return jnp.max(jnp.abs(product(series, synthesis)))
 
 
 def _slope(cells: Cells, dtype: Any) -> Array:

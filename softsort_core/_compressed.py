@@ -7,11 +7,13 @@ smooth inputs at a moderate epsilon; moments of many cells are enough for all.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -21,7 +23,7 @@ from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
-from softsort_core._rounding import clipped, product, used_range
+from softsort_core._rounding import clipped, increasing, product, used_range
 from softsort_core._squash import (
     Standardisation,
     in_double,
@@ -44,9 +46,13 @@ _SOFT = 0.1
 # Cells are epsilon over this wide: two targets apart by 1 share inputs within epsilon.
 # Few moments of small cells are faster to take than many of large ones.
 _CELL, _CELL_ORDER = 10.0, 6
+# Of the cells of single precision, which are twice as many.
+_ROUGH_CELL_ORDER = 4
 _MOST_CELLS = 2**16
 # More inputs than these are represented by their moments.
 MANY = 2**11
+# Sorted values of single series are computed at so many places, or up to twice as many.
+_MOST_KNOTS = 2**17
 # Below this epsilon single series are not even tried.
 SMALL_EPSILON = 3e-3
 # The first is enough for values that spread like normal ones, the second for skew ones.
@@ -82,8 +88,10 @@ def resolutions_for(
         return (None,)
     careful = resolution_for(epsilon, is_even=is_even)
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
-    is_single = n > MANY and is_even and not is_small and dtype != jnp.float64
-    return (*SINGLE, careful) if is_single else (careful,)
+    if n <= MANY or is_small or dtype == jnp.float64:
+        return (careful,)
+    careful = careful._replace(cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER)
+    return (*SINGLE, careful) if is_even else (careful,)
 
 
 def are_many_targets(m: int, epsilon: Any) -> bool:
@@ -342,13 +350,37 @@ class CompressedPlan:
             columns = values.reshape(values.shape[0], -1).T
             means = jax.lax.map(self.given_target, columns)
             return means.T.reshape(-1, *values.shape[1:])
-        scale, weighted = _weighted(self.given, self.nodes.inputs, values)
-        means, error = self.nodes.at_targets(weighted)
+        scale = _scale(self.given.weights, values)
+        *others, last = self._weighted(values, scale)
+        for weighted in others:
+            means, error = self.nodes.at_targets(weighted())
+            if error <= self.tolerance:
+                break
+        else:
+            means, error = self.nodes.at_targets(last())
         if self.nodes.is_even:
             return _evaluated_at_targets(
                 means, scale, error, self.tolerance, self.num_targets
             )
         return scale.restored(means, error, self.tolerance)
+
+    def _weighted(
+        self, values: Array, scale: "Scale"
+    ) -> Sequence[Callable[[], FewPoints | ManyInputs]]:
+        """Return ways to the inputs with scaled values times weights for weights.
+
+        The later ones if the earlier are not certain.
+        """
+        given, inputs = self.given, self.nodes.inputs
+        if isinstance(inputs, FewPoints):
+            return [lambda: _weighted_points(inputs, scale, values)]
+        cells = Cells(*inputs.moments.shape)
+        are_given = values is given.values and is_concrete(values) and given.squashes
+        ways = [lambda: given.summary(cells, _scaled(given.weights, scale, values))]
+        # In double precision the last digits would be missing.
+        if are_given and cells.number > 1 and values.dtype != jnp.float64:
+            ways.insert(0, lambda: _unsquashed(inputs, given.standardisation, scale))
+        return ways
 
 
 class Scale(NamedTuple):
@@ -395,44 +427,66 @@ def _evaluated(
     return scale.restored(means, error, tolerance)
 
 
-def _weighted(
-    given: Given, inputs: FewPoints | ManyInputs, values: Array
-) -> tuple[Scale, FewPoints | ManyInputs]:
-    """Return the inputs with values times weights for weights, and their scale."""
-    if isinstance(inputs, FewPoints):
-        return _weighted_points(inputs, given.weights, values)
-    scale, mass = _scaled(given.weights, values)
-    return scale, given.summary(Cells(*inputs.moments.shape), mass)
-
-
 @kept.jit
-def _weighted_points(
-    inputs: FewPoints, weights: Array | None, values: Array
-) -> tuple[Scale, FewPoints]:
-    scale = _scale(weights, values)
-    more = 0, inputs.weights.shape[0] - values.shape[0]
-    padded = jnp.pad(scale.scaled(values), more)
-    return scale, inputs._replace(weights=inputs.weights * padded)
-
-
-@kept.jit
-def _scaled(weights: Array | None, values: Array) -> tuple[Scale, Array]:
-    """Return how the values are scaled, and them, scaled, times their weights."""
-    scale = _scale(weights, values)
-    scaled = scale.scaled(values)
-    return scale, scaled if weights is None else weights * scaled
-
-
 def _scale(weights: Array | None, values: Array) -> Scale:
     low, high = used_range(values, weights)
     return Scale(low, high, low / 2 + high / 2)
+
+
+@kept.jit
+def _weighted_points(inputs: FewPoints, scale: Scale, values: Array) -> FewPoints:
+    more = 0, inputs.weights.shape[0] - values.shape[0]
+    padded = jnp.pad(scale.scaled(values), more)
+    return inputs._replace(weights=inputs.weights * padded)
+
+
+@kept.jit
+def _scaled(weights: Array | None, scale: Scale, values: Array) -> Array:
+    scaled = scale.scaled(values)
+    return scaled if weights is None else weights * scaled
+
+
+@kept.jit
+def _unsquashed(
+    inputs: ManyInputs, placing: Standardisation, scale: Scale
+) -> ManyInputs:
+    """Return the inputs with their own values, scaled, times weights for weights.
+
+    In cells values are a smooth function of where they are. Not so in the first and the
+    last, where they may be as far as they like: NaN if there are any.
+    """
+    shape = inputs.moments.shape
+
+    def at_nodes(placing, scale):
+        s = panels.cell_nodes(shape) / shape[0]
+        return scale.scaled(placing.of_scores(np.log(s / (1 - s))))
+
+    ends = inputs.moments[jnp.array([0, -1]), 0]
+    is_known = jnp.all(ends == 0) & (placing.scale > 0)
+    levels = jax.lax.convert_element_type(
+        in_double(at_nodes, placing, scale), scale.low.dtype
+    )
+    return inputs._replace(levels=jnp.where(is_known, levels, jnp.nan))
 
 
 @kept.jit(static_argnames="m")
 def _evaluated_at_targets(
     series: Array, scale: Scale, error: Array, tolerance: Any, m: int
 ) -> Array:
-    return scale.restored(evaluate_even(series, 0, m, m), error, tolerance)
+    step = 2 ** max(0, math.floor(math.log2(m / _MOST_KNOTS)))
+    if series.shape[0] > 1 or step == 1:
+        return scale.restored(evaluate_even(series, 0, m, m), error, tolerance)
+    # A single series is smooth enough for chords, which keep the order of knots.
+    radius = jnp.full((), (m - 1) / 2, series.dtype)
+    places = step * jnp.arange(-(-m // step) + 1, dtype=series.dtype)
+    knots = chebyshev.evaluate(places, _linear(radius, radius), series, False)
+    sag = (2 * step / (m - 1)) ** 2 / 8 * chebyshev.steepest(series, 2)
+    error = error + jax.lax.stop_gradient(sag)
+    knots = increasing(scale.restored(knots, error, tolerance))
+    starts, stops = knots[:-1, None], knots[1:, None]
+    shares = jnp.arange(step, dtype=series.dtype) / step
+    between = clipped(starts + (stops - starts) * shares, starts, stops)
+    return between.reshape(-1)[:m]
 
 
 def evaluate_even(series: Array, start: int, stop: int, m: int) -> Array:

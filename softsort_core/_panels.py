@@ -129,11 +129,16 @@ class EvenTargets(NamedTuple):
 
 
 class ManyInputs(NamedTuple):
-    """Inputs as the moments of even cells of [middle - radius, middle + radius]."""
+    """Inputs as the moments of even cells of [middle - radius, middle + radius].
+
+    Attributes:
+        levels: what weights are multiplied by, at the nodes of cells; None for ones.
+    """
 
     moments: Float[Array, "cells order"]
     middle: Float[Array, ""]
     radius: Float[Array, ""]
+    levels: Float[Array, "cells order"] | None = None
 
     def first_edges(self, panels: int) -> Array:
         cells = self.moments.shape[0]
@@ -162,6 +167,8 @@ class ManyInputs(NamedTuple):
             jnp.where(kept, self.moments, 0.0),
             jnp.asarray(chebyshev.analysis(cell_order), self.moments.dtype),
         )
+        if self.levels is not None:
+            masses *= self.levels
         panel, terms = _in_panels(edges, cell_nodes(self.moments.shape).T, order)
         # Edges are those of cells, so that all of a cell is in one panel.
         of_cells = jnp.sum(masses.T * terms, axis=1)

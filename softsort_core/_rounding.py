@@ -70,7 +70,11 @@ def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
         risen = jnp.maximum(_rising(chunk), found[jnp.maximum(start - 1, 0)])
         return jax.lax.dynamic_update_slice(found, risen, (start,))
 
-    return values + (jax.lax.fori_loop(0, -(-m // _CHUNK), step, fixed) - fixed)
+    def mended() -> Array:
+        return values + (jax.lax.fori_loop(0, -(-m // _CHUNK), step, fixed) - fixed)
+
+    least = jnp.min(_folded(jnp.minimum, fixed[1:] - fixed[:-1]))
+    return jax.lax.cond(least >= 0, lambda: values, mended)
 
 
 def _rising(values: Float[Array, " m"]) -> Float[Array, " m"]:

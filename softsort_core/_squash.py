@@ -47,6 +47,13 @@ class Standardisation(NamedTuple):
             offset, scale = fine.offset + fine.offset_rest, fine.scale + fine.scale_rest
             return (fine.scaled(x) - offset) * scale
 
+    def of_scores(self, fine_scores: Array) -> Array:
+        """Return the values that have these scores, the inverse of `fine_scores`."""
+        with jax.enable_x64(True):
+            fine = as_double(self)
+            offset, scale = fine.offset + fine.offset_rest, fine.scale + fine.scale_rest
+            return fine.middle + fine.half_range * (fine_scores / scale + offset)
+
 
 def as_double(tree: Any) -> Any:
     """Return all arrays in double precision, without derivative."""
