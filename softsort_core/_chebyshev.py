@@ -178,7 +178,7 @@ def _single_moments(
         # every factor, which takes three times as long.
         stacked = jnp.stack([placing.points(values), *weights])
         points, *given = jax.lax.optimization_barrier(stacked) if weights else stacked
-        split = _split(order)
+        split = split_of(order)
         high = first(first(points, split + 1)[split], -(-order // split))
         low = first(points, split, *given)
         return product(jnp.stack(high), jnp.stack(low).T)
@@ -193,7 +193,7 @@ def _single_moments(
         sums = jax.lax.fori_loop(0, whole, step, sums)
     with jax.enable_x64(True):
         total = jnp.sum(as_double(sums), axis=0) + as_double(rest)
-        total = product(jnp.asarray(_unfolding(order)), total.reshape(-1))
+        total = product(jnp.asarray(unfolding_of(order)), total.reshape(-1))
         return jax.lax.convert_element_type(total[None], values.dtype)
 
 
@@ -205,8 +205,8 @@ def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
         # Unrolled, all is one pass over the values, which shares nothing with others:
         # what it computes on the way would else go through memory.
         values, series = jax.lax.optimization_barrier((values, series))
-        folded = product(series[0], jnp.asarray(_unfolding(order), series.dtype))
-        split = _split(order)
+        folded = product(series[0], jnp.asarray(unfolding_of(order), series.dtype))
+        split = split_of(order)
         points = placing.points(values)
         low = first(points, split + 1)
         return _sum(
@@ -340,14 +340,14 @@ def _sum(terms: Iterable[Array]) -> Array:
     return functools.reduce(jnp.add, terms)
 
 
-def _split(size: int) -> int:
+def split_of(size: int) -> int:
     return 2 ** (round(np.log2(size)) // 2)
 
 
 @functools.cache
-def _unfolding(size: int) -> np.ndarray:
+def unfolding_of(size: int) -> np.ndarray:
     """Return U with T_k = sum_ij U_kij T_(J i) T_j."""
-    j = _split(size)
+    j = split_of(size)
     i = -(-size // j)
     unfolding = np.zeros((i * j, i, j))
     for high in range(i):
