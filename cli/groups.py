@@ -30,6 +30,9 @@ FEWEST, NARROWEST = 16, 8  # rows and columns of an array
 One: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
 # The same for a padded row; it is traced by jax.
 Padded: TypeAlias = "Callable[[Row], Any]"
+# From the values of many groups, one after another, and the sizes of these, to results,
+# one for each value; NaN in groups that are left to others.
+Together: TypeAlias = "Callable[[np.ndarray, np.ndarray], np.ndarray]"
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,12 @@ class Row:
 
 
 def over(
-    padded: Padded, groups: Sequence[np.ndarray], epsilon: float
+    padded: Padded,
+    groups: Sequence[np.ndarray],
+    epsilon: float,
+    together: Together | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The results of each group: its place among them, and a padded row.
+    """The results of each group: its place among them, and a row that may be padded.
 
     Groups are vectors, or arrays whose rows belong to their values.
     """
@@ -132,12 +138,21 @@ def over(
     name = _name(padded)
     batch = jax.jit(on_rows) if name is None else soft.kept_jit(on_rows, name=name)
     sizes = np.array([len(group) for group in groups])
-    together = np.concatenate(groups) if len(groups) else np.zeros(0)
+    everything = np.concatenate(groups) if len(groups) else np.zeros(0)
     starts = np.cumsum(sizes) - sizes
     widths = 1 << np.ceil(np.log2(np.maximum(sizes, NARROWEST))).astype(int)
+    left = sizes > 0
     with console.progress("groups", len(groups)) as step:
-        for width in np.unique(widths[sizes > 0]).tolist():
-            places = np.flatnonzero((widths == width) & (sizes > 0))
+        if together is not None and left.any():
+            found = together(everything, sizes)
+            done = np.flatnonzero(left)
+            done = done[~np.isnan(found[starts[done]])]
+            left[done] = False
+            for place in done.tolist():
+                yield place, found[starts[place] :][: sizes[place]]
+                step()
+        for width in np.unique(widths[left]).tolist():
+            places = np.flatnonzero((widths == width) & left)
             # One height for all, for another would have to be compiled.
             height = _height(width, len(places))
             for some in np.split(places, range(height, len(places), height)):
@@ -146,7 +161,7 @@ def over(
                 # What pads a group is its first value again: a number like the others,
                 # wherever they are.
                 within = np.where(within < sizes[filled, None], within, 0)
-                values = together[starts[filled, None] + within]
+                values = everything[starts[filled, None] + within]
                 results = np.asarray(batch(values, sizes[filled], epsilon))
                 for place, result in zip(some.tolist(), results, strict=False):
                     yield place, result
@@ -157,7 +172,8 @@ def _height(width: int, count: int) -> int:
     """How many rows an array has: a power of 4, for few shapes are to be compiled."""
     most = max(1, AT_ONCE // width**2)
     height = FEWEST
-    while height < min(count, most):
+    # The last array is filled up: little, if there are some.
+    while 4 * height < min(count, most):
         height *= 4
     return min(height, most)
 

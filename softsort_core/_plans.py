@@ -44,8 +44,8 @@ def plan_of(
         return _dense_plan(*given, b, epsilon, m)
     if isinstance(resolution, SharedNodes):
         assert isinstance(targets, int)
-        nodes = rules(targets, resolution)
-        return row_plan(*given, nodes, targets, epsilon, tolerance)
+        y = _positions(targets, values.dtype)
+        return row_plan(*given, rules(targets, resolution), y, epsilon, tolerance)
     if isinstance(targets, int):
         points = EvenTargets(targets)
     else:

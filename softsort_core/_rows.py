@@ -14,7 +14,7 @@ converge in few cycles. Where plans are sharp they may not; then nothing is retu
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -145,12 +145,9 @@ class Solved(NamedTuple):
         return _SAFETY * error + self.least
 
 
-def _solved(
-    s: Float[Array, " n"], a: Float[Array, " n"], epsilon: Array, rules: Rules
-) -> Solved:
+def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solved:
     """Return the plans of the orders in turn, each beginning where the last ended."""
-    moments = _moments(s, a / jnp.sum(a), 2 * rules[-1][0].shape[0])
-    modes = rules[-1][0].shape[0] // 4
+    modes = order_of(rules) // 6
     columns = _guess(moments, epsilon, *rules[0])
     found: list[Solution] = []
     matrix, error = None, jnp.asarray(jnp.inf)
@@ -168,9 +165,8 @@ def _solved(
         columns, _, error = cycles(columns, matrix, tolerance)
         totals = product(columns, kernel.T)
         found.append(Solution(columns, a / totals, totals))
-    # Points are in [0, 1].
-    succeeded = (jnp.min(s) >= 0) & (jnp.max(s) <= 1) & (error <= _TOLERANCES[-1])
-    return Solved(tuple(found), jnp.where(succeeded, _ROUNDING, jnp.inf))
+    least = jnp.where(error <= _TOLERANCES[-1], _ROUNDING, jnp.inf)
+    return Solved(tuple(found), least)
 
 
 def _means(
@@ -273,7 +269,7 @@ class RowPlan:
         solved: what was found of it, in double precision.
         tolerance: largest error that is certain enough, relative to the range of what
             is read.
-        num_targets: how many targets there are.
+        places: the positions of all targets.
     """
 
     s: Float[Array, " n"]
@@ -282,13 +278,13 @@ class RowPlan:
     rules: Rules
     solved: Solved
     tolerance: Any
-    num_targets: int = field(metadata={"static": True})
+    places: Float[Array, " m"]
 
     @property
     def targets(self) -> Float[Array, "3 N"]:
         """The positions of the nodes of targets, for all three orders."""
         positions = [y for y, _ in self.rules]
-        size = positions[-1].shape[0]
+        size = order_of(self.rules)
         padded = [jnp.pad(y, (0, size - y.shape[0])) for y in positions]
         return jnp.stack(padded).astype(self.s.dtype)
 
@@ -320,17 +316,15 @@ class RowPlan:
         low, high = used_range(values, a)
         scale = Scale(low, high, low / 2 + high / 2)
         values = scale.scaled(values)
-        y = jnp.linspace(0, 1, self.num_targets, dtype=values.dtype)
-        found = in_double(
-            _read_at_targets, self.s, a, self.epsilon, self.solved, values, y
-        )
+        given = self.s, a, self.epsilon, self.solved, values, self.places
+        found = in_double(_read_at_targets, *given)
         means, error = self._converted(found)
         means = _at_targets(
             self.s,
             a,
             self.epsilon,
             values,
-            jax.lax.stop_gradient((means, self._found(), y)),
+            jax.lax.stop_gradient((means, self._found(), self.places)),
         )
         return scale.restored(means, error, self._tolerance())
 
@@ -359,17 +353,28 @@ def row_plan(
     weights: Float[Array, " n"] | None,
     squashed: Float[Array, " n"] | None,
     rules: Rules,
-    num_targets: int,
+    places: Float[Array, " m"],
     epsilon: Float[Array, ""],
     tolerance: Any,
 ) -> RowPlan:
-    """Return the plan between values, squashed or not, and even targets."""
+    """Return the plan between values, squashed or not, and targets at even places."""
     a = weights
     if a is None:
         a = jnp.full(values.shape, 1 / values.size, values.dtype)
     s = squash(values, a) if squashed is None else squashed
-    solved = in_double(_solved, s, a, epsilon, rules)
-    return RowPlan(s, a, epsilon, rules, solved, tolerance, num_targets)
+    moments = in_double(functools.partial(point_moments, order_of(rules)), s, a)
+    solved = in_double(solved_by, moments, epsilon, rules)
+    return RowPlan(s, a, epsilon, rules, solved, tolerance, places)
+
+
+def point_moments(order: int, s: Array, a: Array) -> Array:
+    """Return the moments of inputs; NaN if one is not in [0, 1], as all points are."""
+    moments = _moments(s, a / jnp.sum(a), 2 * order)
+    return jnp.where((jnp.min(s) >= 0) & (jnp.max(s) <= 1), moments, jnp.nan)
+
+
+def order_of(rules: Rules) -> int:
+    return rules[-1][0].shape[0]
 
 
 def _read_at_inputs(
