@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1 << 22  # entries of the plans that are solved together
 FEWEST, NARROWEST = 16, 8  # rows and columns of an array
+MANY = 64  # groups for which it is worth compiling more
 
 # From the values of a group, one after another, to its results.
 One: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
@@ -143,7 +144,7 @@ def over(
     widths = 1 << np.ceil(np.log2(np.maximum(sizes, NARROWEST))).astype(int)
     left = sizes > 0
     with console.progress("groups", len(groups)) as step:
-        if together is not None and left.any():
+        if together is not None and np.count_nonzero(left) >= MANY:
             found = together(everything, sizes)
             done = np.flatnonzero(left)
             done = done[~np.isnan(found[starts[done]])]

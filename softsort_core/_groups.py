@@ -34,8 +34,10 @@ from softsort_core._squash import in_double, squash
 
 # Smaller ones have too few targets, larger ones are not worth it.
 SMALLEST, LARGEST = 13, 512
-# Rows that are solved together, for more would be filled less, and how wide they are.
+# Rows of a block, for more would be filled less, and how wide they are.
 _HEIGHT, _NARROWEST = 32, 32
+# Blocks, of one width, that are solved by one call.
+_AT_ONCE = 8
 
 
 def group_ranks(
@@ -58,17 +60,18 @@ def group_ranks(
         tolerance: see `ranks`.
 
     Returns:
-        The ranks of the values. Those of a group are NaN if that is of less than 13
-        values or more than 512, or not certain: `ranks` is slower but finds them.
+        The ranks of the values. Those of a group are NaN if that is of 2 to 12 values
+        or more than 512, or not certain: `ranks` is slower but finds them.
 
     Example:
         >>> import numpy as np
         >>> import softsort_core as soft
         >>> found = soft.group_ranks(np.arange(40.0) % 20, np.array([20, 15, 5]))
-        >>> found[[0, 19, 34]].round(1).tolist(), bool(np.isnan(found[-1]))
-        ([0.6, 18.4, 13.6], True)
+        >>> found[[0, 19, 34]].tolist(), bool(np.isnan(found[-1]))
+        ([1.1, 17.9, 13.3], True)
     """
-    return _over_groups(_read_ranks, values, sizes, epsilon, squashes, tolerance)
+    options = epsilon, squashes, tolerance
+    return _over_groups(_read_ranks, np.zeros_like, values, sizes, *options)
 
 
 def group_sort(
@@ -80,62 +83,87 @@ def group_sort(
     tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """Sort softly within each of many groups; see `group_ranks` and `sort`."""
-    return _over_groups(_read_sorted, values, sizes, epsilon, squashes, tolerance)
+    options = epsilon, squashes, tolerance
+    return _over_groups(_read_sorted, np.array, values, sizes, *options)
 
 
 def _over_groups(
     read: Callable[[RowPlan, Array, Array], Array],
+    alone: Callable[[np.ndarray], np.ndarray],
     values: Values,
     sizes: np.ndarray,
     epsilon: float,
     squashes: bool,
     tolerance: float,
 ) -> np.ndarray:
-    x = np.asarray(as_floating(values, "values")[0])
-    sizes = np.asarray(sizes)
+    """Read plans of groups; `alone` maps the values of groups of one to results."""
+    x, sizes = np.asarray(as_floating(values, "values")[0]), np.asarray(sizes)
     starts = np.cumsum(sizes) - sizes
     results = np.full(x.shape, np.nan, x.dtype)
-    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    limit = as_tolerance(tolerance)
-    left = np.flatnonzero((sizes >= SMALLEST) & (sizes <= LARGEST))
+    single = starts[sizes == 1]
+    results[single] = np.where(np.isfinite(x[single]), alone(x[single]), np.nan)
     if as_epsilon(epsilon) < SMALL_EPSILON:
         return results
+    options = np.asarray(epsilon, x.dtype), as_tolerance(tolerance), squashes
+    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    left = np.flatnonzero((sizes >= SMALLEST) & (sizes <= LARGEST))
     narrowest = _NARROWEST
     for nodes in shared_nodes(epsilon, x.dtype):
         if left.size == 0:
             break
+        parts = _parts(sizes, left)
 
         def solve(
-            places: np.ndarray, nodes: SharedNodes = nodes, narrowest: int = narrowest
+            blocks: list[np.ndarray],
+            nodes: SharedNodes = nodes,
+            narrowest: int = narrowest,
         ) -> None:
-            size = int(sizes[places[0]])
-            within = np.arange(max(narrowest, _width(size)))
-            within = np.where(within < size, within, 0)
-            rows = starts[np.resize(places, _HEIGHT), None] + within
+            filled = [blocks[i % len(blocks)] for i in range(_AT_ONCE)]
+            filled = np.stack([np.resize(block, _HEIGHT) for block in filled])
+            counts = sizes[filled[:, 0]]
+            within = np.arange(max(narrowest, _width(int(counts.max()))))
+            within = np.where(within < counts[:, None], within, 0)
+            rows = starts[filled][..., None] + within[:, None]
             # Nodes are doubles.
             with jax.enable_x64(True), jax.default_device(device):
-                given = size, np.asarray(epsilon, x.dtype), rules(size, nodes)
-                found = _solved_rows(read, x[rows], *given, limit, squashes)
-            kept = slice(len(places)), slice(size)
-            results[rows[kept]] = np.asarray(found)[kept]
+                stacked = jax.tree.map(
+                    lambda *each: np.stack(each),
+                    *(rules(count, nodes) for count in counts.tolist()),
+                )
+                found = _solved_blocks(read, x[rows], counts, stacked, *options)
+                found = np.asarray(found)
+            for block, size, row, each in zip(
+                blocks, counts.tolist(), rows, found, strict=False
+            ):
+                kept = slice(len(block)), slice(size)
+                results[row[kept]] = each[kept]
 
-        blocks = [
-            block
-            for size in np.unique(sizes[left])
-            for some in [left[sizes[left] == size]]
-            for block in np.split(some, range(_HEIGHT, len(some), _HEIGHT))
-        ]
-        # What the first of a width compiles is not to be compiled by others as well.
-        first = {_width(int(sizes[block[0]])): block for block in blocks}
-        for block in first.values():
-            solve(block)
-        # A block is too little work for several threads.
+        # What the first of all compiles, and the first of a width, is not to be
+        # compiled by others as well. They are too little work for threads of their own.
+        first = {_width(int(sizes[part[0][0]])): part for part in reversed(parts)}
+        firsts = list(first.values())
+        others = [part for part in parts if all(part is not each for each in firsts)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(solve, blocks))
+            for some in (firsts[:1], firsts[1:], others):
+                list(pool.map(solve, some))
         left = left[np.isnan(results[starts[left]])]
         # Those few are not worth compiling for more than one width.
         narrowest = _width(int(sizes[left].max(initial=1)))
     return results
+
+
+def _parts(sizes: np.ndarray, left: np.ndarray) -> list[list[np.ndarray]]:
+    """Return the places of groups in blocks of a size, in parts of a width."""
+    blocks: dict[int, list[np.ndarray]] = {}
+    order = left[np.argsort(sizes[left], kind="stable")]
+    for same in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):
+        some = np.split(same, range(_HEIGHT, len(same), _HEIGHT))
+        blocks.setdefault(_width(int(sizes[same[0]])), []).extend(some)
+    return [
+        each[start : start + _AT_ONCE]
+        for each in blocks.values()
+        for start in range(0, len(each), _AT_ONCE)
+    ]
 
 
 def _width(size: int) -> int:
@@ -143,46 +171,48 @@ def _width(size: int) -> int:
     return max(_NARROWEST, 1 << (size - 1).bit_length())
 
 
-def _solved_rows(
+def _solved_blocks(
     read: Callable[[RowPlan, Array, Array], Array],
     x: np.ndarray,
-    size: int,
-    epsilon: np.ndarray,
+    sizes: np.ndarray,
     rules: Rules,
+    epsilon: np.ndarray,
     tolerance: Any,
     squashes: bool,
 ) -> Array:
-    """Read the plans of rows of which so many values count.
+    """Read the plans of blocks of rows of which so many values count.
 
     In steps, of which the longest to compile is the same for all widths.
     """
-    s, moments = _placed(x, size, order_of(rules), squashes)
+    s, moments = _placed(x, sizes, order_of(rules), squashes)
     solved = _solutions(moments, epsilon, rules)
-    return _read(read, x, s, size, epsilon, rules, solved, tolerance)
+    return _read(read, x, s, sizes, epsilon, rules, solved, tolerance)
 
 
-def _weights(x: Float[Array, " n"], size: Any) -> Float[Array, " n"]:
-    return (jnp.arange(x.shape[0]) < size).astype(x.dtype) / size
+def _weights(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
+    return ((jnp.arange(x.shape[0]) < size) / size).astype(x.dtype)
 
 
 @kept.jit(static_argnames=("order", "squashes"))
-def _placed(x: Array, size: Any, order: int, squashes: bool) -> tuple[Array, Array]:
+def _placed(x: Array, sizes: Array, order: int, squashes: bool) -> tuple[Array, Array]:
     """Return rows as they are squashed, and their moments."""
 
-    def of_row(x):
-        a = _weights(x, size).astype(x.dtype)
+    def of_row(x, size):
+        a = _weights(x, size)
         s = squash(x, a) if squashes else x
         return s, in_double(functools.partial(point_moments, order), s, a)
 
-    return jax.vmap(of_row)(x)
+    rows = jax.vmap(of_row, (0, None))
+    return jax.lax.map(lambda block: rows(*block), (x, sizes))
 
 
 @kept.jit
 def _solutions(moments: Array, epsilon: Array, rules: Rules) -> Solved:
-    def of_row(moments):
+    def of_row(moments, rules):
         return in_double(solved_by, moments, epsilon, rules)
 
-    return jax.vmap(of_row)(moments)
+    rows = jax.vmap(of_row, (0, None))
+    return jax.lax.map(lambda block: rows(*block), (moments, rules))
 
 
 @kept.jit(static_argnames="read")
@@ -190,20 +220,20 @@ def _read(
     read: Callable[[RowPlan, Array, Array], Array],
     x: Array,
     s: Array,
-    size: Any,
+    sizes: Array,
     epsilon: Array,
     rules: Rules,
     solved: Solved,
     tolerance: Any,
 ) -> Array:
-    places = jnp.minimum(jnp.arange(x.shape[1]) / (size - 1), 1.0).astype(x.dtype)
-
-    def of_row(x, s, solved):
-        a = _weights(x, size).astype(x.dtype)
+    def of_row(x, s, solved, size, rules):
+        places = jnp.minimum(jnp.arange(x.size) / (size - 1), 1.0).astype(x.dtype)
+        a = _weights(x, size)
         plan = RowPlan(s, a, epsilon, rules, solved, tolerance, places)
         return read(plan, x, size)
 
-    return jax.vmap(of_row)(x, s, solved)
+    rows = jax.vmap(of_row, (0, 0, 0, None, None))
+    return jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, rules))
 
 
 def _read_ranks(plan: RowPlan, values: Array, size: Array) -> Array:

@@ -32,7 +32,7 @@ from softsort_core._transport import damped
 # Largest difference between the mass of a node of targets and what it receives,
 # relative to it, from which a cycle is the last: while Newton's matrix is made anew,
 # and with the last of these for each order.
-_ROUGH, _TOLERANCES = 1e-2, (1e-8, 1e-8, 1e-12)
+_ROUGH, _TOLERANCES = 0.1, (1e-7, 1e-9, 1e-10)
 _MOST_CYCLES = 12
 # Largest estimated error that is returned: that of plans without such nodes.
 _ACCURACY = {"float32": 1e-6, "float64": 1e-9}
@@ -165,7 +165,8 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
         columns, _, error = cycles(columns, matrix, tolerance)
         totals = product(columns, kernel.T)
         found.append(Solution(columns, a / totals, totals))
-    least = jnp.where(error <= _TOLERANCES[-1], _ROUNDING, jnp.inf)
+    # The last step leaves less than a tenth of it.
+    least = jnp.where(error <= _TOLERANCES[-1], _ROUNDING + error / 10, jnp.inf)
     return Solved(tuple(found), least)
 
 
@@ -231,7 +232,7 @@ def _converged(
         return jnp.linalg.cholesky(matrix + _ROUNDING * np.eye(modes))
 
     def advance(state):
-        columns, matrix, _, cycles = state
+        columns, made, _, cycles = state
         share = product(a / product(columns, kernel.T), kernel)
         # Negative weights of points must not prevail.
         columns = jnp.where(used, jnp.where(share > 0, b / share, jnp.nan), 0.0)
@@ -239,19 +240,22 @@ def _converged(
         received = columns * product(a / total, kernel)
         missing = b - received
         error = jnp.max(jnp.abs(missing) / jnp.where(used, b, 1.0))
-        if fixed is None:
-            matrix = factor(columns, total, received)
+        matrix = fixed
+        if matrix is None:
+            matrix = made = factor(columns, total, received)
         step = jax.scipy.linalg.cho_solve((matrix, True), product(terms, missing))
         columns = columns * jnp.exp(damped(product(step, terms))[0])
-        return columns / jnp.max(columns), matrix, error, cycles + 1
+        return columns / jnp.max(columns), made, error, cycles + 1
 
     def unfinished(state):
         _, _, error, cycles = state
         return (cycles < _MOST_CYCLES) & (error > tolerance)
 
-    matrix = jnp.zeros((modes, modes)) if fixed is None else fixed
-    first = columns, matrix, jnp.asarray(jnp.inf), 0
-    return jax.lax.while_loop(unfinished, advance, first)[:3]
+    # What is fixed is not carried along.
+    made = jnp.zeros((modes, modes) if fixed is None else ())
+    first = columns, made, jnp.asarray(jnp.inf), 0
+    columns, made, error, _ = jax.lax.while_loop(unfinished, advance, first)
+    return columns, made if fixed is None else fixed, error
 
 
 @jax.tree_util.register_dataclass
@@ -374,7 +378,7 @@ def point_moments(order: int, s: Array, a: Array) -> Array:
 
 
 def order_of(rules: Rules) -> int:
-    return rules[-1][0].shape[0]
+    return rules[-1][0].shape[-1]
 
 
 def _read_at_inputs(

@@ -80,8 +80,6 @@ def test_rows_are_what_each_is_alone(x64):
     np.testing.assert_allclose(soft.sort(x.T, axis=0), values.T, **close)
     few = dense(x, 0.01, 20)[1]
     np.testing.assert_allclose(soft.sort(x, num_targets=20), few, **close)
-    traced = jax.jit(lambda x: soft.ranks(x))(x) / (N - 1)
-    np.testing.assert_allclose(traced, ranks, **close)
 
 
 def test_single_precision():
@@ -130,6 +128,9 @@ def test_derivatives_are_those_of_each_alone(x64, operator):
     found = jax.jit(jax.grad(functools.partial(total, epsilon=0.01)))(x, weights)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
+    if operator is soft.sort:
+        return
+
     def curvature(epsilon):
         def along(x):
             return jax.jvp(lambda x: total(x, weights, epsilon), (x,), (weights,))[1]
@@ -139,3 +140,28 @@ def test_derivatives_are_those_of_each_alone(x64, operator):
     np.testing.assert_allclose(
         jax.jit(lambda: curvature(0.01))(), jax.jit(curvature)(0.01), rtol=1e-6
     )
+
+
+def test_groups_are_what_each_is_alone(x64):
+    sizes = np.array([20, 1, 5, 20, 30, 0, 30, 600])
+    kinds = "normal", "exponential", "lognormal"
+    values = np.concatenate(
+        [sample(kinds[i % 3], size, i) for i, size in enumerate(sizes)]
+    )
+    values[sizes[:3].sum()] = np.nan
+    ranks, found = soft.group_ranks(values, sizes), soft.group_sort(values, sizes)
+    starts = np.cumsum(sizes) - sizes
+    for place in (0, 1, 4, 6):
+        some = slice(starts[place], starts[place] + sizes[place])
+        alone = soft.ranks(values[some]), soft.sort(values[some])
+        scale = 1e-9 * sizes[place]
+        np.testing.assert_allclose(ranks[some], alone[0], rtol=0, atol=scale)
+        scale = 1e-9 * np.ptp(values[some])
+        np.testing.assert_allclose(found[some], alone[1], rtol=0, atol=scale)
+    # Too few, not a number, too many.
+    for place in (2, 3, 7):
+        some = slice(starts[place], starts[place] + sizes[place])
+        assert np.isnan(ranks[some]).all()
+        assert np.isnan(found[some]).all()
+    # So small an epsilon is for others.
+    assert np.isnan(soft.group_ranks(values[:20], sizes[:1], epsilon=1e-3)).all()
