@@ -1,10 +1,10 @@
 """Groups of rows: each on its own, many at a time.
 
-Groups of like size are solved together, as the rows of an array whose width is a power
-of two. What pads a row has no weight. The operators take evenly spaced targets, of
-which the last ones, that pad likewise, have no weight either; with them the spacing of
-the others is smaller by a factor, and for the same plan epsilon has to be, too: only
-the product of inputs and targets, over epsilon, matters in a cost of squares.
+Groups of like size are solved together, as the rows of an array of one of few widths.
+What pads a row has no weight. The operators take evenly spaced targets, of which the
+last ones, that pad likewise, have no weight either; with them the spacing of the
+others is smaller by a factor, and for the same plan epsilon has to be, too: only the
+product of inputs and targets, over epsilon, matters in a cost of squares.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from cli import tables
 
 AT_ONCE = 1 << 22  # entries of the plans that are solved together
-FEWEST, NARROWEST = 16, 8  # rows and columns of an array
+FEWEST = 16  # rows of an array
+# Columns of an array. Up to 12 targets are solved for in another, quicker way.
+WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
 MANY = 64  # groups for which it is worth compiling more
 
 # From the values of a group, one after another, to its results.
@@ -141,7 +143,7 @@ def over(
     sizes = np.array([len(group) for group in groups])
     everything = np.concatenate(groups) if len(groups) else np.zeros(0)
     starts = np.cumsum(sizes) - sizes
-    widths = 1 << np.ceil(np.log2(np.maximum(sizes, NARROWEST))).astype(int)
+    widths = np.array(WIDTHS)[np.searchsorted(WIDTHS, sizes)]
     left = sizes > 0
     with console.progress("groups", len(groups)) as step:
         if together is not None and np.count_nonzero(left) >= MANY:
