@@ -40,6 +40,8 @@ class Operator:
     fewest: int = 1  # values of a group that can be padded
     # The same for values that are never together, if that is possible.
     parted: inparts.Parted | None = None
+    # The same for many groups at once, if there is something faster for most of them.
+    together: groups.Together | None = None
 
 
 def append(
@@ -180,7 +182,8 @@ def apply(
         sizes = range(operator.fewest, PADDED + 1)
         small = [place for place, each in enumerate(values) if len(each) in sizes]
         few = [values[place] for place in small]
-        for place, result in groups.over(operator.padded, few, solver.epsilon):
+        given = operator.padded, few, solver.epsilon, operator.together
+        for place, result in groups.over(*given):
             found[small[place]] = result[: operator.count(len(few[place]))]
     for place in set(range(len(values))).difference(small):
         if len(values[place]):

@@ -1,10 +1,10 @@
 """Groups of rows: each on its own, many at a time.
 
-Groups of like size are solved together, as the rows of an array whose width is a power
-of two. What pads a row has no weight. The operators take evenly spaced targets, of
-which the last ones, that pad likewise, have no weight either; with them the spacing of
-the others is smaller by a factor, and for the same plan epsilon has to be, too: only
-the product of inputs and targets, over epsilon, matters in a cost of squares.
+Groups of like size are solved together, as the rows of an array of one of few widths.
+What pads a row has no weight. The operators take evenly spaced targets, of which the
+last ones, that pad likewise, have no weight either; with them the spacing of the
+others is smaller by a factor, and for the same plan epsilon has to be, too: only the
+product of inputs and targets, over epsilon, matters in a cost of squares.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     from cli import tables
 
 AT_ONCE = 1 << 22  # entries of the plans that are solved together
-FEWEST, NARROWEST = 16, 8  # rows and columns of an array
+FEWEST = 16  # rows of an array
+# Columns of an array. Up to 12 targets are solved for in another, quicker way.
+WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
+MANY = 64  # groups for which it is worth compiling more
 
 # From the values of a group, one after another, to its results.
 One: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
 # The same for a padded row; it is traced by jax.
 Padded: TypeAlias = "Callable[[Row], Any]"
+# From the values of many groups, one after another, and the sizes of these, to results,
+# one for each value; NaN in groups that are left to others.
+Together: TypeAlias = "Callable[[np.ndarray, np.ndarray], np.ndarray]"
 
 
 @dataclass(frozen=True)
@@ -108,9 +114,12 @@ class Row:
 
 
 def over(
-    padded: Padded, groups: Sequence[np.ndarray], epsilon: float
+    padded: Padded,
+    groups: Sequence[np.ndarray],
+    epsilon: float,
+    together: Together | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The results of each group: its place among them, and a padded row.
+    """The results of each group: its place among them, and a row that may be padded.
 
     Groups are vectors, or arrays whose rows belong to their values.
     """
@@ -132,12 +141,21 @@ def over(
     name = _name(padded)
     batch = jax.jit(on_rows) if name is None else soft.kept_jit(on_rows, name=name)
     sizes = np.array([len(group) for group in groups])
-    together = np.concatenate(groups) if len(groups) else np.zeros(0)
+    everything = np.concatenate(groups) if len(groups) else np.zeros(0)
     starts = np.cumsum(sizes) - sizes
-    widths = 1 << np.ceil(np.log2(np.maximum(sizes, NARROWEST))).astype(int)
+    widths = np.array(WIDTHS)[np.searchsorted(WIDTHS, sizes)]
+    left = sizes > 0
     with console.progress("groups", len(groups)) as step:
-        for width in np.unique(widths[sizes > 0]).tolist():
-            places = np.flatnonzero((widths == width) & (sizes > 0))
+        if together is not None and np.count_nonzero(left) >= MANY:
+            found = together(everything, sizes)
+            done = np.flatnonzero(left)
+            done = done[~np.isnan(found[starts[done]])]
+            left[done] = False
+            for place in done.tolist():
+                yield place, found[starts[place] :][: sizes[place]]
+                step()
+        for width in np.unique(widths[left]).tolist():
+            places = np.flatnonzero((widths == width) & left)
             # One height for all, for another would have to be compiled.
             height = _height(width, len(places))
             for some in np.split(places, range(height, len(places), height)):
@@ -146,7 +164,7 @@ def over(
                 # What pads a group is its first value again: a number like the others,
                 # wherever they are.
                 within = np.where(within < sizes[filled, None], within, 0)
-                values = together[starts[filled, None] + within]
+                values = everything[starts[filled, None] + within]
                 results = np.asarray(batch(values, sizes[filled], epsilon))
                 for place, result in zip(some.tolist(), results, strict=False):
                     yield place, result
@@ -157,7 +175,8 @@ def _height(width: int, count: int) -> int:
     """How many rows an array has: a power of 4, for few shapes are to be compiled."""
     most = max(1, AT_ONCE // width**2)
     height = FEWEST
-    while height < min(count, most):
+    # The last array is filled up: little, if there are some.
+    while 4 * height < min(count, most):
         height *= 4
     return min(height, most)
 

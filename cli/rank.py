@@ -90,8 +90,12 @@ def _operator(solver: Solver, start: int) -> Any:
         targets = {"target_weights": row.weights, "input_weights": row.weights}
         return soft(row.values, **targets, epsilon=row.narrowed) + start
 
+    def together(values, sizes):
+        return runtime.grouped("group_ranks", solver)(values, sizes) + start
+
     return columnwise.Operator(
         lambda values: ranks(values) + start,
         None if solver.hard else padded,
         parted=_in_parts(start),
+        together=together,
     )

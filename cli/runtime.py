@@ -93,6 +93,18 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
     return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
 
 
+def grouped(function: str, solver: Solver) -> Callable[..., np.ndarray]:
+    """The soft operator of this name on many groups."""
+
+    def soft(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        import softsort_core
+
+        options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
+        return getattr(softsort_core, function)(values, sizes, **options)
+
+    return soft
+
+
 def begin(where: Device, bits: str) -> None:
     """Start jax while this thread reads what is to be computed with; see `ready`."""
     global _begun, _thread

@@ -102,7 +102,10 @@ def sort(
 
     if targets is None:
         operator = columnwise.Operator(
-            sort, None if solver.hard else padded, parted=whole
+            sort,
+            None if solver.hard else padded,
+            parted=whole,
+            together=runtime.grouped("group_sort", solver),
         )
         columnwise.append(
             file,

@@ -1,6 +1,7 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
 from softsort_core._errors import SoftSortError
+from softsort_core._groups import group_ranks, group_sort
 from softsort_core._kept import jit as kept_jit
 from softsort_core._kept import keep_compiled
 from softsort_core._multivariate import TransportMaps, multivariate_cdf_quantile_maps
@@ -42,6 +43,8 @@ __all__ = [
     "Summary",
     "TransportMaps",
     "describe",
+    "group_ranks",
+    "group_sort",
     "keep_compiled",
     "kept_jit",
     "merge",

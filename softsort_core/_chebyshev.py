@@ -178,7 +178,7 @@ def _of_chunks(
         return _added(total, placing, cells, *chunk)
 
     with jax.enable_x64(True):
-        none = jnp.zeros(_folded_shape(cells.order) if cells.number == 1 else cells)
+        none = jnp.zeros(folded_shape(cells.order) if cells.number == 1 else cells)
         if values.shape[0] < _CHUNK:
             return none
         return jax.lax.fori_loop(start, stop, step, none)
@@ -194,7 +194,7 @@ def _completed(total: Array, *operands: Array, cells: Cells, squashes: bool) -> 
             rest = (each[whole:] for each in (values, *weights))
             total = _added(total, placing, cells, *rest)
         if cells.number == 1:
-            unfolding = jnp.asarray(_unfolding(cells.order))
+            unfolding = jnp.asarray(unfolding_of(cells.order))
             total = product(unfolding, total.reshape(-1))[None]
         return jax.lax.convert_element_type(total, values.dtype)
 
@@ -232,7 +232,7 @@ def _products(placing: Placing, order: int, values: Array, *weights: Array) -> A
     # every factor, which takes three times as long.
     stacked = jnp.stack([placing.points(values), *weights])
     points, *given = jax.lax.optimization_barrier(stacked) if weights else stacked
-    rows, split = _folded_shape(order)
+    rows, split = folded_shape(order)
     high = first(first(points, split + 1)[split], rows)
     low = jnp.stack(first(points, split, *given)).T
     # The compiler is quick at small products.
@@ -252,8 +252,8 @@ def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
         # Unrolled, all is one pass over the values, which shares nothing with others:
         # what it computes on the way would else go through memory.
         values, series = jax.lax.optimization_barrier((values, series))
-        folded = product(series[0], jnp.asarray(_unfolding(order), series.dtype))
-        rows, split = _folded_shape(order)
+        folded = product(series[0], jnp.asarray(unfolding_of(order), series.dtype))
+        rows, split = folded_shape(order)
         points = placing.points(values)
         low = first(points, split + 1)
         return _sum(
@@ -389,16 +389,16 @@ def _sum(terms: Iterable[Array]) -> Array:
     return functools.reduce(jnp.add, terms)
 
 
-def _folded_shape(size: int) -> tuple[int, int]:
+def folded_shape(size: int) -> tuple[int, int]:
     """Return the numbers of factors T_(J i) and T_j: J is the latter."""
     split = min(8, 2 ** (round(np.log2(size)) // 2))
     return -(-size // split), split
 
 
 @functools.cache
-def _unfolding(size: int) -> np.ndarray:
+def unfolding_of(size: int) -> np.ndarray:
     """Return U with T_k = sum_ij U_kij T_(J i) T_j."""
-    i, j = _folded_shape(size)
+    i, j = folded_shape(size)
     unfolding = np.zeros((i * j, i, j))
     for high in range(i):
         for low in range(j):

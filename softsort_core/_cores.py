@@ -27,7 +27,7 @@ def over_parts(
         beside: if it is on a processor, there is a part for each of its cores.
     """
     (device,) = beside.devices()
-    cores = min(_cores(), count // _LEAST) if device.platform == "cpu" else 1
+    cores = min(core_count(), count // _LEAST) if device.platform == "cpu" else 1
     if cores <= 1:
         return [work(0, count)]
     double = jnp.result_type(float) == jnp.float64
@@ -46,7 +46,7 @@ def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="softsort")
 
 
-def _cores() -> int:
+def core_count() -> int:
     """Return how many cores this process may use; NPROC tells XLA the same."""
     if "NPROC" in os.environ:
         return int(os.environ["NPROC"])

@@ -6,6 +6,7 @@ and Vert 2019, "Differentiable ranks and sorting using optimal transport").
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -26,19 +27,29 @@ from softsort_core._arguments import (
     as_weights,
     is_concrete,
 )
-from softsort_core._axis import normalised_axes, over_slices, slice_size
+from softsort_core._axis import (
+    are_lacking,
+    as_slices,
+    in_place,
+    normalised_axes,
+    over_slices,
+    slice_size,
+)
 from softsort_core._compressed import (
     LEAST_EPSILON,
     MANY,
+    SMALL_EPSILON,
     TOLERANCE,
     resolutions_for,
 )
 from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_if_certain, hard_ranks
-from softsort_core._panels import Resolution
-from softsort_core._plans import AnyPlan, plan_of
-from softsort_core._rounding import increasing, used_range
+from softsort_core._plans import AnyPlan, AnyResolution, plan_of
+from softsort_core._rounding import increasing
+from softsort_core._rows import SharedNodes, shared_nodes
 
+# Fewer rows, or of fewer targets, do not share nodes.
+_FEWEST_SHARED, _LEAST_SHARED = 64, 13
 # Entries of a plan that is made at all.
 _LARGEST_PLAN = 2**28
 
@@ -537,36 +548,30 @@ def _over_plans(
     n = slice_size(x, axes)
     are_even = isinstance(targets, int)
     m = targets if are_even else targets.size
-    resolutions = resolutions_for(n, m, as_epsilon(epsilon), x.dtype, are_even=are_even)
-    arguments = (
-        x,
-        a,
-        squashed,
+    if n == 0:
+        return x.astype(dtype)
+    resolutions = _resolutions(x, axes, m, as_epsilon(epsilon), are_even=are_even)
+    slices = x, a, squashed
+    rest = (
         None if are_even else jnp.asarray(targets, x.dtype),
         jnp.asarray(as_epsilon(epsilon), x.dtype),
         as_tolerance(tolerance),
         tuple(jnp.asarray(each) for each in given),
+        m if are_even else None,
     )
 
     # What is to be compiled for one vector is mostly the same for other operators, and
     # other lengths if they are large: each step of it is compiled on its own.
-    in_steps = is_concrete(arguments) and x.ndim == 1
+    in_steps = is_concrete((slices, rest)) and x.ndim == 1
     read_plans = _read_plans if in_steps else _compiled_read_plans
 
-    def solved(resolutions):
-        return read_plans(
-            read,
-            *arguments,
-            m if are_even else None,
-            resolutions,
-            axes,
-            same_shape,
-        )
+    def placed(results: Array) -> Array:
+        return in_place(results, x.shape, axes, same_shape=same_shape).astype(dtype)
 
-    if not is_concrete(arguments):
+    if not is_concrete((slices, rest)):
         # All would be compiled. The first is the quickest, the last is enough for all.
         ends = dict.fromkeys((resolutions[0], resolutions[-1]))
-        return solved(tuple(ends))[0].astype(dtype)
+        return placed(read_plans(read, *slices, *rest, tuple(ends), axes)[0])
     if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1
     ):
@@ -577,12 +582,46 @@ def _over_plans(
         if result is not None:
             return result.astype(dtype)
     # What need not be traced need not be compiled either.
-    *others, last = resolutions
+    first, *others = resolutions
+    results, lacking = read_plans(read, *slices, *rest, (first,), axes)
     for each in others:
-        result, uncertain = solved((each,))
-        if not uncertain:
-            return result.astype(dtype)
-    return solved((last,))[0].astype(dtype)
+        places = np.flatnonzero(lacking)
+        if places.size == 0:
+            break
+        if isinstance(each, SharedNodes) and places.size < _FEWEST_SHARED:
+            continue
+        if places.size == lacking.size:
+            results, lacking = read_plans(read, *slices, *rest, (each,), axes)
+            continue
+        # Few numbers of slices share what is compiled.
+        size = min(lacking.size, 4 ** math.ceil(math.log(places.size, 4)))
+        places = np.resize(places, size)
+
+        def some(array: Array, places: np.ndarray = places) -> Array:
+            are_slices = array.ndim == x.ndim
+            return as_slices(array, axes)[places] if are_slices else array
+
+        values, weights, points = jax.tree.map(some, slices)
+        mended, still = read_plans(read, values, weights, points, *rest, (each,), (1,))
+        results, lacking = results.at[places].set(mended), np.array(lacking)
+        lacking[places] = still
+    return placed(results)
+
+
+def _resolutions(
+    x: Array, axes: tuple[int, ...], m: int, epsilon: Any, *, are_even: bool
+) -> tuple[AnyResolution, ...]:
+    """Return how the plans of slices are resolved, one after another.
+
+    The later ones for slices for which the earlier are not certain.
+    """
+    n = slice_size(x, axes)
+    usual = resolutions_for(n, m, epsilon, x.dtype, are_even=are_even)
+    are_rows = are_even and m >= _LEAST_SHARED and n <= MANY
+    are_rows = are_rows and x.size >= _FEWEST_SHARED * n
+    if not are_rows or not is_concrete(epsilon) or epsilon < SMALL_EPSILON:
+        return usual
+    return *shared_nodes(float(epsilon), x.dtype), *usual
 
 
 def _squashed_by(
@@ -597,7 +636,8 @@ def _squashed_by(
             )
         return result.astype(x.dtype)
 
-    return over_slices(squashed, (x,), None, axes, entries=x.size, same_shape=True)
+    results = over_slices((squashed,), (x,), None, axes, entries=x.size)
+    return in_place(results, x.shape, axes, same_shape=True)
 
 
 def _read_plans(
@@ -610,66 +650,50 @@ def _read_plans(
     tolerance: Any,
     given: tuple[Array, ...],
     m: int | None,
-    resolutions: tuple[Resolution | None, ...],
+    resolutions: tuple[AnyResolution, ...],
     axes: tuple[int, ...],
-    same_shape: bool,
 ) -> tuple[Array, Array]:
     """Read a plan of each slice, of the first resolution that is certain.
 
     Targets are given by their weights or, if equal, by their number m. Also return
-    whether any slice is not certain.
+    which slices are not certain.
     """
     n = slice_size(x, axes)
     targets: Any = target_weights if m is None else m
 
-    def operator(weights, values, squashed=None):
-        def with_resolution(resolution):
-            plan = plan_of(
-                values, weights, squashed, targets, epsilon, tolerance, resolution
-            )
-            return read(plan, values, *given)
-
-        first, *others = resolutions
-        result = with_resolution(first)
-        for other in others:
-            # What a derivative needs of the other is made again, if it is needed at
-            # all: it would else be carried along, as zeros, when it is not.
-            result = jax.lax.cond(
-                _has_nan(result),
-                jax.checkpoint(functools.partial(with_resolution, other)),
-                lambda result=result: result,
-            )
-        return result
-
-    rows, columns = n, np.size(targets) if m is None else m
-    for resolution in filter(None, resolutions):
-        columns = columns if m is None else resolution.nodes
-        # Newton's system is the larger one if inputs are compressed.
-        rows = n if n <= MANY else max(resolution.nodes, columns)
-    if rows * columns > _LARGEST_PLAN:
-        raise SoftSortError(
-            f"a plan between {n} values and {columns} targets is too large (more than "
-            f"{_LARGEST_PLAN} entries): use fewer targets or shorter slices"
+    def operator(resolution, weights, values, squashed=None):
+        plan = plan_of(
+            values, weights, squashed, targets, epsilon, tolerance, resolution
         )
-    result = over_slices(
-        operator,
+        return read(plan, values, *given)
+
+    sizes = []
+    for resolution in resolutions:
+        rows, columns = n, np.size(targets) if m is None else m
+        if resolution is not None:
+            columns = columns if m is None else resolution.nodes
+            # Newton's system is the larger one if inputs are compressed.
+            rows = n if n <= MANY else max(resolution.nodes, columns)
+        if rows * columns > _LARGEST_PLAN:
+            raise SoftSortError(
+                f"a plan between {n} values and {columns} targets is too large (more "
+                f"than {_LARGEST_PLAN} entries): use fewer targets or shorter slices"
+            )
+        sizes.append(rows * columns)
+    results = over_slices(
+        [functools.partial(operator, resolution) for resolution in resolutions],
         (x,) if squashed is None else (x, squashed),
         input_weights,
         axes,
-        entries=max(n, rows * columns),
-        same_shape=same_shape,
+        entries=max(n, *sizes),
     )
-    return result, _has_nan(result)
+    values = x[None] if x.ndim == 1 else as_slices(x, axes)
+    return results, jax.vmap(are_lacking)(values, results)
 
 
 _compiled_read_plans = kept.jit(
-    _read_plans, static_argnames=("read", "m", "resolutions", "axes", "same_shape")
+    _read_plans, static_argnames=("read", "m", "resolutions", "axes")
 )
-
-
-@kept.jit
-def _has_nan(values: Array) -> Array:
-    return jnp.isnan(used_range(values.reshape(-1), None)[0])
 
 
 def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:

@@ -10,10 +10,12 @@ from softsort_core import _kept as kept
 from softsort_core._compressed import CompressedPlan, compressed_plan
 from softsort_core._hard import hard_potentials
 from softsort_core._panels import EvenTargets, FewPoints, Resolution
+from softsort_core._rows import RowPlan, SharedNodes, row_plan, rules
 from softsort_core._squash import squash
 from softsort_core._transport import Plan, transport, without_lightest
 
-AnyPlan: TypeAlias = Plan | CompressedPlan
+AnyPlan: TypeAlias = Plan | CompressedPlan | RowPlan
+AnyResolution: TypeAlias = Resolution | SharedNodes | None
 
 
 def plan_of(
@@ -23,7 +25,7 @@ def plan_of(
     targets: int | Float[Array, " m"],
     epsilon: Float[Array, ""],
     tolerance: Any,
-    resolution: Resolution | None,
+    resolution: AnyResolution,
 ) -> AnyPlan:
     """Return the plan between values and targets.
 
@@ -36,12 +38,15 @@ def plan_of(
         tolerance: largest error that is returned, if fewer nodes stand for the points.
         resolution: how many do; None if all points are taken as they are.
     """
-    are_even = isinstance(targets, int)
-    if resolution is None:
-        b, m = (None, targets) if are_even else (targets, targets.size)
-        return _dense_plan(values, weights, squashed, b, epsilon, m)
     given = values, weights, squashed
-    if are_even:
+    if resolution is None:
+        b, m = (None, targets) if isinstance(targets, int) else (targets, targets.size)
+        return _dense_plan(*given, b, epsilon, m)
+    if isinstance(resolution, SharedNodes):
+        assert isinstance(targets, int)
+        y = _positions(targets, values.dtype)
+        return row_plan(*given, rules(targets, resolution), y, epsilon, tolerance)
+    if isinstance(targets, int):
         points = EvenTargets(targets)
     else:
         y = _positions(targets.size, values.dtype)

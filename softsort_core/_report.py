@@ -27,7 +27,7 @@ from softsort_core._panels import Resolution
 from softsort_core._plans import plan_of
 from softsort_core._rounding import product
 from softsort_core._squash import squash
-from softsort_core._transport import first_order
+from softsort_core._transport import Plan, first_order
 
 
 class Report(NamedTuple):
@@ -138,6 +138,7 @@ def _solved(
         _, estimate = plan.nodes.at_inputs(plan.targets)
         steps, residual = plan.nodes.effort()
         return ranks, steps, residual, estimate
+    assert isinstance(plan, Plan)
     rows = jnp.exp(plan.log_rows)
     weights, b = plan.input_weights, plan.target_weights
     residual = jnp.max(jnp.abs(product(weights, rows) - b) / b)

@@ -200,7 +200,7 @@ def _solve_positive_definite(
     )
 
 
-def _damped(step: Float[Array, "m *batch"]) -> tuple[Array, Array]:
+def damped(step: Float[Array, "m *batch"]) -> tuple[Array, Array]:
     """Return the part of a Newton step that always ascends, and the step's spread.
 
     The third derivative of D along a direction is at most its second times the
@@ -232,7 +232,7 @@ def annealed(
         level, v, steps = state
         _, rows = _normalised(level * logits + v, active)
         excess = b - _received(rows, a)
-        step, spread = _damped(_newton_step(rows, a, b, excess))
+        step, spread = damped(_newton_step(rows, a, b, excess))
         error = jnp.max(jnp.abs(excess) / jnp.where(active, b, jnp.inf))
         # A wide step is on its way to shift whole groups of targets that exchange
         # little mass. Left for later, the shift would grow with every level.
@@ -310,7 +310,7 @@ def _solve(
         return (state.steps < _MAX_STEPS) & (state.idle < 4)
 
     def advance(state: _State) -> _State:
-        step = _damped(_newton_step(state.rows, a, b, state.excess))[0]
+        step = damped(_newton_step(state.rows, a, b, state.excess))[0]
         # Each problem stops by itself, so that its result does not depend on others.
         return jax.tree.map(
             functools.partial(jnp.where, unfinished(state)),

@@ -1,0 +1,449 @@
+"""Plans of rows of some hundred values, through nodes that all rows share.
+
+Inputs are replaced by Chebyshev points of [0, 1] that have their moments, and targets
+by the nodes of one Gauss rule, half as many. These are the same for all rows, and so is
+the kernel exp(-cost / epsilon) between them: what is done for all rows is few products
+of matrices. With the plan written as
+
+    a_i e_j kernel_ij / sum_k e_k kernel_ik,
+
+Sinkhorn's step divides the e_j by what makes the columns too large. It is slow for
+smooth changes alone, which a Newton step in few polynomials settles. The two in turn
+converge in few cycles. Where plans are sharp they may not; then nothing is returned.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core import _chebyshev as chebyshev
+from softsort_core._compressed import Scale
+from softsort_core._panels import Found, estimated_error, gauss_rule, log_plan
+from softsort_core._rounding import product, used_range
+from softsort_core._squash import in_double, squash
+from softsort_core._transport import damped
+
+# Largest difference between the mass of a node of targets and what it receives,
+# relative to it, from which a cycle is the last: while Newton's matrix is made anew,
+# and with the last of these for each order.
+_ROUGH, _TOLERANCES = 0.1, (1e-7, 1e-9, 1e-10)
+_MOST_CYCLES = 12
+# Largest estimated error that is returned: that of plans without such nodes.
+_ACCURACY = {"float32": 1e-6, "float64": 1e-9}
+# Orders that are enough for values that spread like normal ones, times sqrt(epsilon).
+_ORDERS = {"float32": 5.6, "float64": 7.2}
+_SAFETY = 2.0
+# What rounding makes of results, and of Newton's matrix.
+_ROUNDING = 1e-13
+
+
+class SharedNodes(NamedTuple):
+    """How finely plans of rows are resolved.
+
+    Attributes:
+        order: number of nodes of targets, a multiple of 8.
+    """
+
+    order: int
+
+    @property
+    def nodes(self) -> int:
+        return self.order
+
+    def orders(self) -> tuple[int, int, int]:
+        """Return the orders whose results are compared; the last is that of all."""
+        return self.order // 2, 3 * self.order // 4, self.order
+
+
+def shared_nodes(epsilon: float, dtype: Any) -> tuple[SharedNodes, SharedNodes]:
+    """Return how rows are resolved; the second is enough for most that are not smooth.
+
+    Smooth potentials need as many terms as features of width sqrt(epsilon) fit in.
+    """
+    eighths = math.ceil(_ORDERS[jnp.dtype(dtype).name] / math.sqrt(epsilon) / 8 - 1e-6)
+    order = 8 * max(2, eighths)
+    return SharedNodes(order), SharedNodes(2 * order)
+
+
+# Nodes in [0, 1] and their weights, for the orders in turn.
+Rules = tuple[tuple[Any, Any], ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def rules(m: int, resolution: SharedNodes) -> Rules:
+    """Return what stands for m even targets of equal weight."""
+    found = []
+    for order in resolution.orders():
+        (y,), (b,) = gauss_rule(np, np.array([float(m)]), order, order)
+        found.append((y / (m - 1), b / m))
+    return tuple(found)
+
+
+def _positions(order: int) -> np.ndarray:
+    """Return the points that stand for inputs, twice as many as for targets.
+
+    Their rule is exact for half as many polynomials as Gauss's.
+    """
+    return (chebyshev.nodes(2 * order) + 1) / 2
+
+
+def _kernel(s: Array | np.ndarray, y: Array, epsilon: Array) -> Array:
+    return jnp.exp(-((s[:, None] - y) ** 2) / epsilon)
+
+
+def _moments(s: Float[Array, " n"], masses: Float[Array, " n"], size: int) -> Array:
+    """Return sum_i masses_i T_k(2 s_i - 1) for k < size; see `_chebyshev`."""
+    split = chebyshev.folded_shape(size)[1]
+    low = chebyshev.first(2 * s - 1, split + 1)
+    high = chebyshev.first(low[split], -(-size // split), masses)
+    products = product(jnp.stack(high), jnp.stack(low[:split]).T)
+    return product(jnp.asarray(chebyshev.unfolding_of(size)), products.reshape(-1))
+
+
+def _at_points(moments: Float[Array, " k"], order: int) -> Array:
+    """Return weights of the points that have these moments."""
+    size = 2 * order
+    return product(moments[:size], jnp.asarray(chebyshev.analysis(size)))
+
+
+class Solution(NamedTuple):
+    """A plan of some order.
+
+    Attributes:
+        columns: e_j, up to a common factor.
+        rows: a_i over the totals.
+        totals: sum_j e_j kernel_ij.
+    """
+
+    columns: Float[Array, " N"]
+    rows: Float[Array, " k"]
+    totals: Float[Array, " k"]
+
+
+class Solved(NamedTuple):
+    """Plans of the orders in turn.
+
+    Attributes:
+        solutions: what was found for each.
+        least: smallest error of a result: infinite if none was found.
+    """
+
+    solutions: tuple[Solution, ...]
+    least: Float[Array, ""]
+
+    def error(self, means: Float[Array, "3 k"], epsilon: Array) -> Array:
+        """Return how far the last may be off, from results in [0, 1] for each order."""
+        # Where plans are sharp, orders do not converge as evenly as that supposes.
+        last = jnp.max(jnp.abs(means[2] - means[1]))
+        error = jnp.maximum(estimated_error(means, epsilon), last)
+        return _SAFETY * error + self.least
+
+
+def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solved:
+    """Return the plans of the orders in turn, each beginning where the last ended."""
+    modes = order_of(rules) // 6
+    columns = _guess(moments, epsilon, *rules[0])
+    found: list[Solution] = []
+    matrix, error = None, jnp.asarray(jnp.inf)
+    for (y, b), tolerance in zip(rules, _TOLERANCES, strict=True):
+        order = y.shape[0]
+        points, a = _positions(order), _at_points(moments, order)
+        if found:
+            # What would be their mass for equal factors.
+            before = _positions(found[-1].columns.shape[0])
+            columns = b / product(found[-1].rows, _kernel(before, y, epsilon))
+        kernel = _kernel(points, y, epsilon)
+        cycles = functools.partial(_converged, kernel, a, y, b, modes)
+        if matrix is None:
+            columns, matrix, _ = cycles(columns, None, _ROUGH)
+        columns, _, error = cycles(columns, matrix, tolerance)
+        totals = product(columns, kernel.T)
+        found.append(Solution(columns, a / totals, totals))
+    # The last step leaves less than a tenth of it.
+    least = jnp.where(error <= _TOLERANCES[-1], _ROUNDING + error / 10, jnp.inf)
+    return Solved(tuple(found), least)
+
+
+def _means(
+    columns: Array, y: Array, epsilon: Array, s: Array, values: Array
+) -> Float[Array, " k"]:
+    """Return the expectations of values, one per node of targets, given inputs."""
+
+    # The kernel would go through memory.
+    def add(sums, node):
+        column, y, value = node
+        share = column * jnp.exp(-((s - y) ** 2) / epsilon)
+        total, weighted = sums
+        return (total + share, weighted + share * value), None
+
+    none = jnp.zeros_like(s)
+    sums, _ = jax.lax.scan(add, (none, none), (columns, y, values), unroll=4)
+    return sums[1] / sums[0]
+
+
+def _guess(moments: Array, epsilon: Array, y: Array, b: Array) -> Array:
+    """Return factors for inputs that are spread evenly, of right mean and variance."""
+    mean = (1 + moments[1]) / 2
+    variance = ((1 + moments[2]) / 2 - moments[1] ** 2) / 4
+    width = jnp.sqrt(12 * jnp.maximum(variance, 0.0))
+    # Potentials whose derivative is that of the costs, where y meets its input.
+    middle = jnp.cumsum(b) - b / 2
+    met = mean + width * (middle - 0.5)
+    slope = 2 * (y - met) / epsilon
+    steps = (slope[:-1] + slope[1:]) / 2 * jnp.diff(y)
+    potentials = jnp.append(0.0, jnp.cumsum(steps))
+    return b * jnp.exp(potentials - jnp.max(potentials))
+
+
+def _converged(
+    kernel: Float[Array, "k N"],
+    a: Float[Array, " k"],
+    y: Float[Array, " N"],
+    b: Float[Array, " N"],
+    modes: int,
+    columns: Float[Array, " N"],
+    fixed: Float[Array, "modes modes"] | None,
+    tolerance: float,
+) -> tuple[Array, Array, Array]:
+    """Return factors of columns, Newton's matrix as its Cholesky factor and the error.
+
+    Args:
+        kernel: exp(-cost / epsilon).
+        a: weights of the points.
+        y: the nodes.
+        b: their weights.
+        modes: number of polynomials in which Newton steps are taken.
+        columns: where to begin.
+        fixed: a former matrix, else it is made in each cycle.
+        tolerance: largest error from which a cycle may be the last.
+    """
+    used = b > 0
+    terms = jnp.stack(chebyshev.first(2 * y - 1, modes + 1)[1:])
+
+    def factor(columns, total, received):
+        means = product(terms * columns, kernel.T) / total
+        matrix = product(terms * received, terms.T) - product(means * a, means.T)
+        return jnp.linalg.cholesky(matrix + _ROUNDING * np.eye(modes))
+
+    def advance(state):
+        columns, made, _, cycles = state
+        share = product(a / product(columns, kernel.T), kernel)
+        # Negative weights of points must not prevail.
+        columns = jnp.where(used, jnp.where(share > 0, b / share, jnp.nan), 0.0)
+        total = product(columns, kernel.T)
+        received = columns * product(a / total, kernel)
+        missing = b - received
+        error = jnp.max(jnp.abs(missing) / jnp.where(used, b, 1.0))
+        matrix = fixed
+        if matrix is None:
+            matrix = made = factor(columns, total, received)
+        step = jax.scipy.linalg.cho_solve((matrix, True), product(terms, missing))
+        columns = columns * jnp.exp(damped(product(step, terms))[0])
+        return columns / jnp.max(columns), made, error, cycles + 1
+
+    def unfinished(state):
+        _, _, error, cycles = state
+        return (cycles < _MOST_CYCLES) & (error > tolerance)
+
+    # What is fixed is not carried along.
+    made = jnp.zeros((modes, modes) if fixed is None else ())
+    first = columns, made, jnp.asarray(jnp.inf), 0
+    columns, made, error, _ = jax.lax.while_loop(unfinished, advance, first)
+    return columns, made if fixed is None else fixed, error
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class RowPlan:
+    """A plan between a row of inputs and even targets, to be read as a `Plan` is.
+
+    What is read is NaN where it is not certain.
+
+    Attributes:
+        s: the inputs.
+        input_weights: they sum to 1.
+        epsilon: regularisation.
+        rules: nodes of targets and their weights.
+        solved: what was found of it, in double precision.
+        tolerance: largest error that is certain enough, relative to the range of what
+            is read.
+        places: the positions of all targets.
+    """
+
+    s: Float[Array, " n"]
+    input_weights: Float[Array, " n"]
+    epsilon: Float[Array, ""]
+    rules: Rules
+    solved: Solved
+    tolerance: Any
+    places: Float[Array, " m"]
+
+    @property
+    def targets(self) -> Float[Array, "3 N"]:
+        """The positions of the nodes of targets, for all three orders."""
+        positions = [y for y, _ in self.rules]
+        size = order_of(self.rules)
+        padded = [jnp.pad(y, (0, size - y.shape[0])) for y in positions]
+        return jnp.stack(padded).astype(self.s.dtype)
+
+    def given_input(self, values: Float[Array, "3 N"]) -> Float[Array, " n"]:
+        """Return the expectation of `values`, one per node, at each input."""
+        low, high = jnp.min(values), jnp.max(values)
+        scale = Scale(low, high, jnp.zeros_like(low))
+        values = scale.scaled(values)
+        found = in_double(
+            _read_at_inputs, self.s, self.epsilon, self.rules, self.solved, values
+        )
+        means, error = self._converted(found)
+        means = _at_inputs(
+            self.s,
+            self.input_weights,
+            self.epsilon,
+            values[-1],
+            jax.lax.stop_gradient((means, self._found())),
+        )
+        return scale.restored(means, error, self._tolerance())
+
+    def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
+        """Return the expectation of `values`, one per input, at each target."""
+        if values.ndim > 1:
+            columns = values.reshape(values.shape[0], -1).T
+            means = jax.vmap(self.given_target)(columns)
+            return means.T.reshape(-1, *values.shape[1:])
+        a = self.input_weights
+        low, high = used_range(values, a)
+        scale = Scale(low, high, low / 2 + high / 2)
+        values = scale.scaled(values)
+        given = self.s, a, self.epsilon, self.solved, values, self.places
+        found = in_double(_read_at_targets, *given)
+        means, error = self._converted(found)
+        means = _at_targets(
+            self.s,
+            a,
+            self.epsilon,
+            values,
+            jax.lax.stop_gradient((means, self._found(), self.places)),
+        )
+        return scale.restored(means, error, self._tolerance())
+
+    def _tolerance(self) -> Array:
+        return jnp.minimum(self.tolerance, _ACCURACY[self.s.dtype.name])
+
+    def _converted(self, tree: Any) -> Any:
+        return jax.tree.map(
+            lambda each: jax.lax.convert_element_type(each, self.s.dtype), tree
+        )
+
+    def _found(self) -> Found:
+        """Return the plan between inputs and nodes, in double precision."""
+
+        def found(s, a, rules, solved):
+            y, b = rules[-1]
+            v = jnp.log(solved.solutions[-1].columns + (b == 0))
+            none = jnp.zeros(0)
+            return Found(s, a, y, b, v, none, none, jnp.zeros(()))
+
+        return in_double(found, self.s, self.input_weights, self.rules, self.solved)
+
+
+def row_plan(
+    values: Float[Array, " n"],
+    weights: Float[Array, " n"] | None,
+    squashed: Float[Array, " n"] | None,
+    rules: Rules,
+    places: Float[Array, " m"],
+    epsilon: Float[Array, ""],
+    tolerance: Any,
+) -> RowPlan:
+    """Return the plan between values, squashed or not, and targets at even places."""
+    a = weights
+    if a is None:
+        a = jnp.full(values.shape, 1 / values.size, values.dtype)
+    s = squash(values, a) if squashed is None else squashed
+    moments = in_double(functools.partial(point_moments, order_of(rules)), s, a)
+    solved = in_double(solved_by, moments, epsilon, rules)
+    return RowPlan(s, a, epsilon, rules, solved, tolerance, places)
+
+
+def point_moments(order: int, s: Array, a: Array) -> Array:
+    """Return the moments of inputs; NaN if one is not in [0, 1], as all points are."""
+    moments = _moments(s, a / jnp.sum(a), 2 * order)
+    return jnp.where((jnp.min(s) >= 0) & (jnp.max(s) <= 1), moments, jnp.nan)
+
+
+def order_of(rules: Rules) -> int:
+    return rules[-1][0].shape[-1]
+
+
+def _read_at_inputs(
+    s: Array, epsilon: Array, rules: Rules, solved: Solved, values: Float[Array, "3 N"]
+) -> tuple[Array, Array]:
+    """Return the expectations at inputs of values from 0 to 1, and their error."""
+    means = [
+        _means(columns, y, epsilon, s, levels[: y.shape[0]])
+        for (columns, *_), (y, _), levels in zip(
+            solved.solutions, rules, values, strict=True
+        )
+    ]
+    return means[-1], solved.error(jnp.stack(means), epsilon)
+
+
+def _read_at_targets(
+    s: Array, a: Array, epsilon: Array, solved: Solved, values: Array, y: Array
+) -> tuple[Array, Array]:
+    """Return the means at targets of values that differ by up to 1, and their error."""
+    moments = _moments(s, a * values, solved.solutions[-1].rows.shape[0])
+    means = []
+    for _, rows, totals in solved.solutions:
+        order = rows.shape[0] // 2
+        kernel = _kernel(_positions(order), y, epsilon)
+        sums = product(_at_points(moments, order) / totals, kernel)
+        means.append(sums / product(rows, kernel))
+    return means[-1], solved.error(jnp.stack(means), epsilon)
+
+
+# These were found without derivative. Those of the same by the plan between the inputs
+# themselves and the nodes follow from its potentials.
+
+
+@jax.custom_jvp
+def _at_inputs(s, a, epsilon, values, found):
+    del s, a, epsilon, values
+    return found[0]
+
+
+@_at_inputs.defjvp
+def _at_inputs_jvp(primals, tangents):
+    *given, (_, plan) = primals
+
+    def means(s, a, epsilon, values):
+        log_rows, _ = log_plan(s, a, epsilon, jnp.zeros(0, s.dtype), plan)
+        return product(jnp.exp(log_rows), values)
+
+    _, change = jax.jvp(means, tuple(given), tangents[:-1])
+    return _at_inputs(*primals), change
+
+
+@jax.custom_jvp
+def _at_targets(s, a, epsilon, values, found):
+    del s, a, epsilon, values
+    return found[0]
+
+
+@_at_targets.defjvp
+def _at_targets_jvp(primals, tangents):
+    *given, (_, plan, y) = primals
+
+    def means(s, a, epsilon, values):
+        _, log_columns = log_plan(s, a, epsilon, y, plan)
+        columns = jnp.exp(log_columns)
+        return product(a * values, columns) / product(a, columns)
+
+    _, change = jax.jvp(means, tuple(given), tangents[:-1])
+    return _at_targets(*primals), change

@@ -1,0 +1,167 @@
+"""Many rows through nodes that they share: the same as each as it is."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from samples import KINDS, sample
+
+import softsort_core as soft
+from softsort_core import _rows as rows
+from softsort_core._plans import plan_of
+from softsort_core._rows import SharedNodes, shared_nodes
+from softsort_core._squash import in_double
+
+N = 40
+
+
+def batch(kinds=KINDS, n=N, count=64):
+    """Return rows of these kinds in turn, from 0 to 1."""
+    found = np.stack([sample(kinds[i % len(kinds)], n, i) for i in range(count)])
+    found -= found.min(axis=1, keepdims=True)
+    return found / np.maximum(found.max(axis=1, keepdims=True), 1e-300)
+
+
+@functools.partial(jax.jit, static_argnames="m")
+def dense(x, epsilon, m=None):
+    """Return ranks in [0, 1] and sorted values, all points as they are."""
+
+    def both(x):
+        plan = plan_of(x, None, None, m or x.size, epsilon, 0.0, None)
+        return plan.given_input(plan.targets), plan.given_target(x)
+
+    return jax.vmap(both)(x)
+
+
+@functools.partial(jax.jit, static_argnames="order")
+def by_nodes(x, epsilon, order):
+    """Return ranks in [0, 1] and sorted values by shared nodes, and their errors."""
+
+    def both(x):
+        nodes = SharedNodes(order)
+        plan = plan_of(x, None, None, x.size, epsilon, jnp.inf, nodes)
+        s, a, y = plan.s, plan.input_weights, jnp.linspace(0, 1, x.size)
+        solved = epsilon, plan.rules, plan.solved
+        ranks, off = in_double(rows._read_at_inputs, s, *solved, plan.targets)
+        values, far = in_double(rows._read_at_targets, s, a, epsilon, plan.solved, x, y)
+        return ranks, values, off, far
+
+    return jax.vmap(both)(x)
+
+
+@pytest.mark.parametrize(("epsilon", "n"), [(1.0, 16), (0.01, 16), (0.004, 100)])
+def test_errors_are_estimated(x64, epsilon, n):
+    x = batch(n=n, count=5 * len(KINDS))
+    expected = dense(x, epsilon)
+    first, second = shared_nodes(epsilon, "float64")
+    certain = np.zeros(len(x))
+    for order in (first.order, second.order):
+        *found, off, far = by_nodes(x, epsilon, order)
+        for means, exact, estimate in zip(found, expected, (off, far), strict=True):
+            error = np.abs(means - exact).max(axis=1)
+            certain = estimate <= rows._ACCURACY["float64"]
+            assert (error <= estimate)[certain].all()
+            assert (error <= 1e-10)[certain].all()
+            # Nothing is certain by chance.
+            assert (error > estimate).mean() < 0.1
+    smooth = np.array([kind in ("normal", "uniform") for kind in KINDS] * 5)
+    assert certain[smooth].all()
+
+
+def test_rows_are_what_each_is_alone(x64):
+    x = batch()
+    ranks, values = dense(x, 0.01)
+    close = {"rtol": 0, "atol": 1e-10}
+    found = soft.ranks(x.reshape(8, 8, N).swapaxes(0, 2), axis=0)
+    found = np.asarray(found).swapaxes(0, 2).reshape(64, N) / (N - 1)
+    np.testing.assert_allclose(found, ranks, **close)
+    np.testing.assert_allclose(soft.sort(x.T, axis=0), values.T, **close)
+    few = dense(x, 0.01, 20)[1]
+    np.testing.assert_allclose(soft.sort(x, num_targets=20), few, **close)
+
+
+def test_single_precision():
+    x = batch().astype(np.float32)
+    with jax.enable_x64(True):
+        ranks, values = map(np.asarray, dense(x.astype(float), 0.01))
+    np.testing.assert_allclose(soft.ranks(x), ranks * (N - 1), rtol=0, atol=2e-4)
+    np.testing.assert_allclose(soft.sort(x), values, rtol=0, atol=1e-5)
+
+
+def test_weights_and_squashing(x64):
+    x = batch(("normal", "exponential"))
+    weights = np.random.default_rng(0).uniform(size=(64, N)) * (x > 0.05)
+    alone = jax.jit(lambda x, w: soft.ranks(x, input_weights=w))
+    expected = np.stack([alone(*each) for each in zip(x, weights, strict=True)])
+    found = soft.ranks(x, input_weights=weights)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    # Half of them are out of [0, 1], where there are no nodes.
+    far = np.where(np.arange(64)[:, None] % 2, x, 1.2 * x)
+    found = soft.ranks(far, squashing_fun=lambda x: x)
+    alone = jax.jit(lambda x: soft.ranks(x, squashing_fun=lambda x: x))
+    expected = np.stack([alone(each) for each in far])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_rows_that_are_not_finite_are_nan_alone():
+    x = batch(("normal",)).astype(np.float32)
+    bad = x.copy()
+    bad[3, 5], bad[7, 0] = np.nan, np.inf
+    found = np.asarray(soft.ranks(bad))
+    good = np.delete(np.arange(64), [3, 7])
+    assert np.isnan(found[[3, 7]]).all()
+    np.testing.assert_array_equal(found[good], np.asarray(soft.ranks(x))[good])
+
+
+@pytest.mark.parametrize("operator", [soft.ranks, soft.sort])
+def test_derivatives_are_those_of_each_alone(x64, operator):
+    x = jnp.asarray(batch(("normal", "exponential", "two values")))
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=x.shape))
+
+    def total(x, weights, epsilon):
+        return jnp.sum(weights * jnp.sin(operator(x, epsilon=epsilon)))
+
+    # An epsilon that is not known is for plans without nodes.
+    expected = jax.jit(jax.grad(total))(x, weights, 0.01)
+    found = jax.jit(jax.grad(functools.partial(total, epsilon=0.01)))(x, weights)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+    if operator is soft.sort:
+        return
+
+    def curvature(epsilon):
+        def along(x):
+            return jax.jvp(lambda x: total(x, weights, epsilon), (x,), (weights,))[1]
+
+        return jax.jvp(along, (x,), (weights,))[1]
+
+    np.testing.assert_allclose(
+        jax.jit(lambda: curvature(0.01))(), jax.jit(curvature)(0.01), rtol=1e-6
+    )
+
+
+def test_groups_are_what_each_is_alone(x64):
+    sizes = np.array([20, 1, 5, 20, 30, 0, 30, 600])
+    kinds = "normal", "exponential", "lognormal"
+    values = np.concatenate(
+        [sample(kinds[i % 3], size, i) for i, size in enumerate(sizes)]
+    )
+    values[sizes[:3].sum()] = np.nan
+    ranks, found = soft.group_ranks(values, sizes), soft.group_sort(values, sizes)
+    starts = np.cumsum(sizes) - sizes
+    for place in (0, 1, 4, 6):
+        some = slice(starts[place], starts[place] + sizes[place])
+        alone = soft.ranks(values[some]), soft.sort(values[some])
+        scale = 1e-9 * sizes[place]
+        np.testing.assert_allclose(ranks[some], alone[0], rtol=0, atol=scale)
+        scale = 1e-9 * np.ptp(values[some])
+        np.testing.assert_allclose(found[some], alone[1], rtol=0, atol=scale)
+    # Too few, not a number, too many.
+    for place in (2, 3, 7):
+        some = slice(starts[place], starts[place] + sizes[place])
+        assert np.isnan(ranks[some]).all()
+        assert np.isnan(found[some]).all()
+    # So small an epsilon is for others.
+    assert np.isnan(soft.group_ranks(values[:20], sizes[:1], epsilon=1e-3)).all()
