@@ -30,7 +30,9 @@ from cli.options import Solver
 if TYPE_CHECKING:
     from distributed import Client
 
-THREADS = min(os.cpu_count() or 1, 8)  # each holds an image, or a block of a table
+# Each holds an image, or a block of a table. One more than processors, for those that
+# wait for a file, or for the slowest part of what is computed on all processors.
+THREADS = min((os.cpu_count() or 1) + 1, 8)
 PATIENCE = 4.5  # seconds for the scheduler to answer, and again for its workers
 MERGED = 8  # futures by one task
 # What must be the same on all machines, for tasks to be understood and results equal.

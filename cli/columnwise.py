@@ -122,11 +122,15 @@ def say_plan(data: chosen.Chosen, names: Sequence[str], writing: TableWriting) -
     )
 
 
+# Some rows; a slice for all, of which nothing is copied then.
+Places: TypeAlias = "np.ndarray | slice"
+
+
 @dataclass(frozen=True)
 class Result:
     """The results for a column, group by group."""
 
-    present: np.ndarray  # the rows that have a number, group by group
+    present: Places  # the rows that have a number, group by group
     given: list[np.ndarray]  # these numbers
     values: list[np.ndarray]  # of each group
 
@@ -160,8 +164,8 @@ def rowwise(
     """The results for values, or rows of values, one a row of the table."""
     import numpy as np
 
-    absent = np.count_nonzero(np.isnan(values.reshape(data.height, -1)), axis=1)
-    there = np.equal(absent, 0)
+    absent = np.isnan(values)
+    there = ~(absent if values.ndim == 1 else absent.any(axis=1))
     present, sizes = _present(data, there)
     groups = np.split(values[present], np.cumsum(sizes)[:-1])
     try:
@@ -191,13 +195,13 @@ def apply(
     return found
 
 
-def _present(data: chosen.Chosen, there: Any) -> tuple[np.ndarray, np.ndarray]:
+def _present(data: chosen.Chosen, there: Any) -> tuple[Places, np.ndarray]:
     """The rows that have a number, group by group, and how many each group has."""
     import numpy as np
 
     if data.groups is None:
-        rows = np.flatnonzero(there)
-        return rows, np.array([len(rows)])
+        rows = slice(None) if there.all() else np.flatnonzero(there)
+        return rows, np.array([np.count_nonzero(there)])
     order = data.groups.order()
     sizes = np.bincount(data.groups.codes[there], minlength=data.groups.count)
     return order[there[order]], sizes
@@ -207,12 +211,15 @@ def spread(data: chosen.Chosen, result: Result, from_top: bool) -> np.ndarray:
     """The results at the rows of their values, or in the first rows of each group."""
     import numpy as np
 
-    together = np.concatenate(result.values)
+    together = _together(result.values)
+    if isinstance(result.present, slice) and not from_top:
+        return together
     values = np.full(data.height, np.nan, together.dtype)
     if from_top:
         kept = data.kept()
         there = np.ones(data.height, bool) if kept is None else kept
-        rows, sizes = _present(data, there)
+        places, sizes = _present(data, there)
+        rows = np.arange(data.height)[places]
         starts = np.cumsum(sizes) - sizes
         counts = np.array([len(each) for each in result.values])
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -222,12 +229,20 @@ def spread(data: chosen.Chosen, result: Result, from_top: bool) -> np.ndarray:
     return values
 
 
+def _together(parts: list[np.ndarray]) -> np.ndarray:
+    """The numbers of all parts; a single part is not copied."""
+    import numpy as np
+
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 def settle(found: list[np.ndarray], source: str, solver: Solver) -> None:
     """Refuse a result that is not a number: the solver did not converge."""
     import numpy as np
 
-    together = np.concatenate([each.reshape(-1) for each in found])
-    bad, total = int((~np.isfinite(together)).sum()), together.size
+    together = _together([each.reshape(-1) for each in found])
+    total = together.size
+    bad = total - np.count_nonzero(np.isfinite(together))
     if bad:
         remedy = "choose a larger --epsilon"
         remedy += " or --precision 64" if solver.precision == "32" else ""
