@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -458,8 +457,8 @@ def _unsquashed(
     shape = inputs.moments.shape
 
     def at_nodes(placing, scale):
-        s = panels.cell_nodes(shape) / shape[0]
-        return scale.scaled(placing.of_scores(np.log(s / (1 - s))))
+        s = jnp.asarray(panels.cell_nodes(shape) / shape[0])
+        return scale.scaled(placing.of_scores(jnp.log(s / (1 - s))))
 
     ends = inputs.moments[jnp.array([0, -1]), 0]
     is_known = jnp.all(ends == 0) & (placing.scale > 0)

@@ -152,3 +152,26 @@ def test_a_weightless_outlier_takes_no_part(x64):
     x, weights = sample("normal", 500), np.ones(500)
     x[0], weights[0] = 1e6, 0
     check(x, 1e-3, weights=weights)
+
+
+def test_values_that_are_known_from_where_they_are():
+    # Those of Cauchy's are too far out for it.
+    for kind in ("normal", "cauchy"):
+        x = sample(kind, 5000)
+        found = soft.sort(x.astype(np.float32), topk=3)
+        with jax.enable_x64(True):
+            expected = np.asarray(soft.sort(x, topk=3))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.ptp(x))
+
+
+def test_chords_of_sorted_values(monkeypatch):
+    monkeypatch.setattr(compressed, "_MOST_KNOTS", 2**8)
+    x = sample("normal", 4999)
+    found = np.asarray(soft.sort(x.astype(np.float32), tolerance=1e-3))
+    with jax.enable_x64(True):
+        expected = np.asarray(soft.sort(x))
+    assert (np.diff(found) >= 0).all()
+    assert 1e-6 < np.abs(found - expected).max() / np.ptp(x) < 1e-3
+    # They are not enough for the usual tolerance.
+    found = np.asarray(soft.sort(x.astype(np.float32)))
+    assert np.abs(found - expected).max() < 1e-6 * np.ptp(x)

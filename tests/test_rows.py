@@ -51,7 +51,7 @@ def by_nodes(x, epsilon, order):
     return jax.vmap(both)(x)
 
 
-@pytest.mark.parametrize(("epsilon", "n"), [(1.0, 16), (0.01, 16), (0.004, 100)])
+@pytest.mark.parametrize(("epsilon", "n"), [(0.01, 16), (0.004, 100)])
 def test_errors_are_estimated(x64, epsilon, n):
     x = batch(n=n, count=5 * len(KINDS))
     expected = dense(x, epsilon)
