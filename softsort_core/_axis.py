@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from softsort_core import _kept as kept
 from softsort_core._errors import SoftSortError
 from softsort_core._rounding import used_range
 
@@ -43,7 +44,8 @@ def over_slices(
         entries: size of the plan that an operator makes of a slice.
 
     Returns:
-        The results of each slice, in the order of `as_slices`.
+        The results of each slice, in the order of `as_slices`; of vectors those of
+        their only slice, for an axis more would take a copy.
     """
     inputs = arrays[0]
     n = math.prod(inputs.shape[i] for i in axes)
@@ -54,7 +56,7 @@ def over_slices(
         )
     if inputs.ndim == 1:
         weights = None if weights is None else weights.astype(inputs.dtype)
-        return _first_certain(operators, [weights, *arrays])[None]
+        return _first_certain(operators, [weights, *arrays])
     slices = [as_slices(array, axes) for array in arrays]
     shape = slices[0].shape
     if weights is not None:
@@ -116,18 +118,22 @@ def _first_certain(
     return results
 
 
+@kept.jit
 def are_lacking(values: Array, results: Array) -> Array:
     """Return whether the results of values that are numbers are not."""
-    low, high = used_range(values, None)
+
+    def are_numbers() -> Array:
+        return jnp.all(jnp.isfinite(jnp.stack(used_range(values, None))))
+
     found, _ = used_range(results.reshape(-1), None)
-    return jnp.isnan(found) & jnp.isfinite(low) & jnp.isfinite(high)
+    return jax.lax.cond(jnp.isnan(found), are_numbers, lambda: jnp.array(False))
 
 
 def as_slices(array: Array, axes: tuple[int, ...]) -> Array:
     """Return the slices along some axes, one a row."""
-    kept = [i for i in range(array.ndim) if i not in axes]
+    others = [i for i in range(array.ndim) if i not in axes]
     n = math.prod(array.shape[i] for i in axes)
-    return jnp.transpose(array, (*kept, *axes)).reshape(-1, n)
+    return jnp.transpose(array, (*others, *axes)).reshape(-1, n)
 
 
 def in_place(
@@ -136,21 +142,23 @@ def in_place(
     """Return the results of the slices of an array of some shape where these were.
 
     Args:
-        results: k for each slice, or k of some shape.
+        results: k for each slice, or k of some shape, as `over_slices` returns them.
         shape: that of the array.
         axes: those along which the slices are.
         same_shape: whether the k = n results take the places of the values. If not,
             an axis of the results stands where the first of the given axes was.
     """
-    kept = [i for i in range(len(shape)) if i not in axes]
-    results = results.reshape(*(shape[i] for i in kept), *results.shape[1:])
+    if len(shape) == 1:
+        return results
+    others = [i for i in range(len(shape)) if i not in axes]
+    results = results.reshape(*(shape[i] for i in others), *results.shape[1:])
     if same_shape:
         results = results.reshape(*results.shape[:-1], *(shape[i] for i in axes))
-        return jnp.moveaxis(results, range(len(kept), len(shape)), axes)
+        return jnp.moveaxis(results, range(len(others), len(shape)), axes)
     return jnp.moveaxis(
         results,
-        range(len(kept), results.ndim),
-        range(min(axes), min(axes) + results.ndim - len(kept)),
+        range(len(others), results.ndim),
+        range(min(axes), min(axes) + results.ndim - len(others)),
     )
 
 

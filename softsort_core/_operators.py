@@ -687,8 +687,9 @@ def _read_plans(
         axes,
         entries=max(n, *sizes),
     )
-    values = x[None] if x.ndim == 1 else as_slices(x, axes)
-    return results, jax.vmap(are_lacking)(values, results)
+    if x.ndim == 1:
+        return results, are_lacking(x, results)
+    return results, jax.vmap(are_lacking)(as_slices(x, axes), results)
 
 
 _compiled_read_plans = kept.jit(
