@@ -112,6 +112,10 @@ def begin(where: Device, bits: str) -> None:
         start(where, bits)
         return
 
+    # Both threads need it. Where one imports a package and the other a module of it,
+    # Python 3.11 can give one of them a half of it.
+    import numpy as np  # noqa: F401
+
     def load() -> None:
         start(where, bits)
         import softsort_core  # noqa: F401
