@@ -144,6 +144,9 @@ def main() -> NoReturn:
     # Threads that read or write the next piece of a file work outside the interpreter
     # for the most part: they need not wait long to get into it between.
     sys.setswitchinterval(5e-4)
+    # Systems are many and small, and solved one after another: threads that wait for
+    # one another in each took five times as long. numpy reads this when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = run()
     except SystemExit as end:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -131,12 +131,12 @@ class Result:
     """The results for a column, group by group."""
 
     present: Places  # the rows that have a number, group by group
-    given: list[np.ndarray]  # these numbers
-    values: list[np.ndarray]  # of each group
+    given: groups.Grouped  # these numbers
+    values: groups.Grouped
 
     def column(self, place: int) -> Result:
         """One column of results that are rows."""
-        found = [each[..., place] for each in self.values]
+        found = groups.Grouped(self.values.together[:, place], self.values.sizes)
         return Result(self.present, self.given, found)
 
 
@@ -167,32 +167,45 @@ def rowwise(
     absent = np.isnan(values)
     there = ~(absent if values.ndim == 1 else absent.any(axis=1))
     present, sizes = _present(data, there)
-    groups = np.split(values[present], np.cumsum(sizes)[:-1])
+    given = groups.Grouped(values[present], sizes)
     try:
-        found = apply(operator, groups, solver, data)
+        found = apply(operator, given, solver, data)
     except (CommandError, ValueError) as error:
         raise CommandError(f"column {name!r}: {error}") from error
-    settle(found, name, solver)
-    return Result(present, groups, found)
+    settle(found.together, name, solver)
+    return Result(present, given, found)
 
 
 def apply(
-    operator: Operator, values: list[np.ndarray], solver: Solver, data: chosen.Chosen
-) -> list[np.ndarray]:
+    operator: Operator, given: groups.Grouped, solver: Solver, data: chosen.Chosen
+) -> groups.Grouped:
     """The results for each group, or for all values if there are no groups."""
-    found = [each[..., 1:] if each.ndim > 1 else each for each in values]
-    small: list[int] = []
-    if operator.padded is not None and data.groups is not None:
-        sizes = range(operator.fewest, PADDED + 1)
-        small = [place for place, each in enumerate(values) if len(each) in sizes]
-        few = [values[place] for place in small]
-        given = operator.padded, few, solver.epsilon, operator.together
-        for place, result in groups.over(*given):
-            found[small[place]] = result[: operator.count(len(few[place]))]
-    for place in set(range(len(values))).difference(small):
-        if len(values[place]):
-            found[place] = operator.one(values[place])
-    return found
+    import numpy as np
+
+    sizes, starts = given.sizes, given.starts()
+    left = sizes > 0
+    if data.groups is None and left.all():
+        result = operator.one(given.together)
+        return groups.Grouped(result, np.array([len(result)]))
+    together = None
+    if operator.padded and operator.together and left.sum() >= groups.MANY:
+        together = operator.together(given.together, sizes)
+        left[left] = np.isnan(together[starts[left]])
+    found: dict[int, np.ndarray] = {}
+    if operator.padded is not None:
+        small = np.flatnonzero(left & (sizes >= operator.fewest) & (sizes <= PADDED))
+        left[small] = False
+        for place, result in groups.over(operator.padded, given, small, solver.epsilon):
+            found[place] = result[: operator.count(int(sizes[place]))]
+    for place in np.flatnonzero(left).tolist():
+        start = starts[place]
+        found[place] = operator.one(given.together[start : start + sizes[place]])
+    if together is not None:
+        for place, result in found.items():
+            together[starts[place] :][: len(result)] = result
+        return groups.Grouped(together, sizes)
+    none = next(iter(found.values()), given.together)[:0]
+    return groups.Grouped.of([found.get(i, none) for i in range(len(sizes))])
 
 
 def _present(data: chosen.Chosen, there: Any) -> tuple[Places, np.ndarray]:
@@ -211,7 +224,7 @@ def spread(data: chosen.Chosen, result: Result, from_top: bool) -> np.ndarray:
     """The results at the rows of their values, or in the first rows of each group."""
     import numpy as np
 
-    together = _together(result.values)
+    together = result.values.together
     if isinstance(result.present, slice) and not from_top:
         return together
     values = np.full(data.height, np.nan, together.dtype)
@@ -220,35 +233,25 @@ def spread(data: chosen.Chosen, result: Result, from_top: bool) -> np.ndarray:
         there = np.ones(data.height, bool) if kept is None else kept
         places, sizes = _present(data, there)
         rows = np.arange(data.height)[places]
-        starts = np.cumsum(sizes) - sizes
-        counts = np.array([len(each) for each in result.values])
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        starts, counts = np.cumsum(sizes) - sizes, result.values.sizes
+        within = np.arange(counts.sum()) - np.repeat(result.values.starts(), counts)
         values[rows[np.repeat(starts, counts) + within]] = together
     else:
         values[result.present] = together
     return values
 
 
-def _together(parts: list[np.ndarray]) -> np.ndarray:
-    """The numbers of all parts; a single part is not copied."""
-    import numpy as np
-
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def settle(found: list[np.ndarray], source: str, solver: Solver) -> None:
+def settle(found: np.ndarray, source: str, solver: Solver) -> None:
     """Refuse a result that is not a number: the solver did not converge."""
     import numpy as np
 
-    together = _together([each.reshape(-1) for each in found])
-    total = together.size
-    bad = total - np.count_nonzero(np.isfinite(together))
+    bad = found.size - np.count_nonzero(np.isfinite(found))
     if bad:
         remedy = "choose a larger --epsilon"
         remedy += " or --precision 64" if solver.precision == "32" else ""
         raise CommandError(
             f"column {source!r}: the solver did not converge at epsilon "
-            f"{solver.epsilon:g} ({bad} of {total} results); {remedy}"
+            f"{solver.epsilon:g} ({bad} of {found.size} results); {remedy}"
         )
 
 
@@ -290,7 +293,7 @@ class Few:
     data: chosen.Chosen
     form: formats.Form
     names: Sequence[str]  # of the columns of the table of results
-    values: list[list[np.ndarray]]
+    values: Sequence[Iterable[np.ndarray]]
 
 
 def suffixed(suffix: str) -> Named:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cli import tables
 
 AT_ONCE = 1 << 22  # entries of the plans that are solved together
+ROWS_AT_ONCE = 1 << 20  # whose keys are found together
 FEWEST = 16  # rows of an array
 # Columns of an array. Up to 12 targets are solved for in another, quicker way.
 WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
@@ -36,6 +37,36 @@ Padded: TypeAlias = "Callable[[Row], Any]"
 # From the values of many groups, one after another, and the sizes of these, to results,
 # one for each value; NaN in groups that are left to others.
 Together: TypeAlias = "Callable[[np.ndarray, np.ndarray], np.ndarray]"
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Values, or rows of them, of groups, one after another."""
+
+    together: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[np.ndarray]) -> Grouped:
+        """The groups of these values."""
+        import numpy as np
+
+        sizes = np.array([len(each) for each in parts])
+        return cls(np.concatenate(parts), sizes)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (
+            self.together[start : start + size]
+            for start, size in zip(
+                self.starts().tolist(), self.sizes.tolist(), strict=True
+            )
+        )
+
+    def starts(self) -> np.ndarray:
+        """Where each group begins."""
+        import numpy as np
+
+        return np.cumsum(self.sizes) - self.sizes
 
 
 @dataclass(frozen=True)
@@ -53,9 +84,12 @@ class Groups:
 
     def order(self) -> np.ndarray:
         """The rows, group by group."""
-        import numpy as np
+        import polars as pl
 
-        return np.argsort(self.codes, kind="stable")
+        rows = pl.DataFrame({"code": self.codes}).with_row_index("row")
+        # Codes are in the order of the first rows of their groups.
+        grouped = rows.group_by("code", maintain_order=True).agg("row")
+        return grouped["row"].explode().to_numpy()
 
 
 class Keys:
@@ -65,6 +99,7 @@ class Keys:
         self.columns = list(columns)
         self._codes: list[np.ndarray] = []
         self._known: pl.DataFrame | None = None
+        self._added: list[pl.DataFrame] = []
 
     def add(self, part: tables.Part) -> None:
         """Find the groups of more rows."""
@@ -74,9 +109,18 @@ class Keys:
             return
         cells = part.said(self.columns)
         names = [str(place) for place in range(len(cells))]
-        frame = pl.DataFrame(dict(zip(names, cells, strict=True)))
+        self._added.append(pl.DataFrame(dict(zip(names, cells, strict=True))))
+        # All keys that are known are looked at each time.
+        if sum(frame.height for frame in self._added) >= ROWS_AT_ONCE:
+            self._find()
+
+    def _find(self) -> None:
+        import polars as pl
+
+        frame = pl.concat(self._added)
+        self._added.clear()
+        names, known = frame.columns, self._known
         fresh = frame.unique(maintain_order=True)
-        known = self._known
         if known is not None:
             fresh = fresh.join(known, on=names, how="anti", nulls_equal=True)
         start = 0 if known is None else known.height
@@ -92,6 +136,8 @@ class Keys:
         """The groups of all rows."""
         import numpy as np
 
+        if self._added:
+            self._find()
         assert self._known is not None
         keys = self._known.drop("code")
         return Groups(self.columns, np.concatenate(self._codes), keys)
@@ -114,12 +160,9 @@ class Row:
 
 
 def over(
-    padded: Padded,
-    groups: Sequence[np.ndarray],
-    epsilon: float,
-    together: Together | None = None,
+    padded: Padded, groups: Grouped, places: np.ndarray, epsilon: float
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The results of each group: its place among them, and a row that may be padded.
+    """The results of the groups at some places, as rows that may be padded.
 
     Groups are vectors, or arrays whose rows belong to their values.
     """
@@ -140,31 +183,20 @@ def over(
 
     name = _name(padded)
     batch = jax.jit(on_rows) if name is None else soft.kept_jit(on_rows, name=name)
-    sizes = np.array([len(group) for group in groups])
-    everything = np.concatenate(groups) if len(groups) else np.zeros(0)
-    starts = np.cumsum(sizes) - sizes
-    widths = np.array(WIDTHS)[np.searchsorted(WIDTHS, sizes)]
-    left = sizes > 0
-    with console.progress("groups", len(groups)) as step:
-        if together is not None and np.count_nonzero(left) >= MANY:
-            found = together(everything, sizes)
-            done = np.flatnonzero(left)
-            done = done[~np.isnan(found[starts[done]])]
-            left[done] = False
-            for place in done.tolist():
-                yield place, found[starts[place] :][: sizes[place]]
-                step()
-        for width in np.unique(widths[left]).tolist():
-            places = np.flatnonzero((widths == width) & left)
+    sizes, starts = groups.sizes, groups.starts()
+    widths = np.array(WIDTHS)[np.searchsorted(WIDTHS, sizes[places])]
+    with console.progress("groups", len(places)) as step:
+        for width in np.unique(widths).tolist():
+            same = places[widths == width]
             # One height for all, for another would have to be compiled.
-            height = _height(width, len(places))
-            for some in np.split(places, range(height, len(places), height)):
+            height = _height(width, len(same))
+            for some in np.split(same, range(height, len(same), height)):
                 filled = np.resize(some, height)
                 within = np.arange(width)
                 # What pads a group is its first value again: a number like the others,
                 # wherever they are.
                 within = np.where(within < sizes[filled, None], within, 0)
-                values = everything[starts[filled, None] + within]
+                values = groups.together[starts[filled, None] + within]
                 results = np.asarray(batch(values, sizes[filled], epsilon))
                 for place, result in zip(some.tolist(), results, strict=False):
                     yield place, result

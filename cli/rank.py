@@ -56,7 +56,8 @@ def rank(
             less = replace(solver, epsilon=solver.epsilon / 10)
             smaller = columnwise.apply(_operator(less, 0), result.given, less, data)
             soft = [ranks - start for ranks in result.values]
-            explaining.ranks(name, result.given, soft, smaller, solver)
+            given = list(result.given), soft, list(smaller)
+            explaining.ranks(name, *given, solver)
         if plot is not None:
             (values,), (ranks,) = result.given, result.values
             order = values.argsort()

@@ -149,9 +149,6 @@ def start(where: Device, bits: str) -> None:
     console.silence_libraries()
     if where.device == "cpu" and not shared:
         os.environ["JAX_PLATFORMS"] = "cpu"
-    # The many small systems of a batch are solved one after another: threads that wait
-    # for one another in each took five times as long.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
     if not console.verbose:

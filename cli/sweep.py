@@ -81,7 +81,7 @@ def sweep(
                     runtime.operator(operator, softer, columnwise.BITS)(values)
                     for operator in ("sort", "ranks")
                 ]
-                columnwise.settle(pair, name, softer)
+                columnwise.settle(np.array(pair), name, softer)
                 pairs.append(pair)
                 step()
             ordered, ranks = (np.array(each) for each in zip(*pairs, strict=True))

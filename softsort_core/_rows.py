@@ -170,23 +170,6 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
     return Solved(tuple(found), least)
 
 
-def _means(
-    columns: Array, y: Array, epsilon: Array, s: Array, values: Array
-) -> Float[Array, " k"]:
-    """Return the expectations of values, one per node of targets, given inputs."""
-
-    # The kernel would go through memory.
-    def add(sums, node):
-        column, y, value = node
-        share = column * jnp.exp(-((s - y) ** 2) / epsilon)
-        total, weighted = sums
-        return (total + share, weighted + share * value), None
-
-    none = jnp.zeros_like(s)
-    sums, _ = jax.lax.scan(add, (none, none), (columns, y, values), unroll=4)
-    return sums[1] / sums[0]
-
-
 def _guess(moments: Array, epsilon: Array, y: Array, b: Array) -> Array:
     """Return factors for inputs that are spread evenly, of right mean and variance."""
     mean = (1 + moments[1]) / 2
@@ -385,13 +368,30 @@ def _read_at_inputs(
     s: Array, epsilon: Array, rules: Rules, solved: Solved, values: Float[Array, "3 N"]
 ) -> tuple[Array, Array]:
     """Return the expectations at inputs of values from 0 to 1, and their error."""
-    means = [
-        _means(columns, y, epsilon, s, levels[: y.shape[0]])
-        for (columns, *_), (y, _), levels in zip(
-            solved.solutions, rules, values, strict=True
-        )
-    ]
-    return means[-1], solved.error(jnp.stack(means), epsilon)
+    size = 2 * order_of(rules)
+    series = []
+    for (columns, _, totals), (y, _), levels in zip(
+        solved.solutions, rules, values, strict=True
+    ):
+        order = y.shape[0]
+        kernel = _kernel(_positions(order), y, epsilon)
+        means = product(columns * levels[:order], kernel.T) / totals
+        # Points can stand for inputs if so many terms are enough.
+        series.append(product(jnp.asarray(_folded(2 * order, size)), means))
+    rows, split = chebyshev.folded_shape(size)
+    low = chebyshev.first(2 * s - 1, split + 1)
+    high = chebyshev.first(low[split], rows)
+    sums = product(jnp.stack(series).reshape(-1, split), jnp.stack(low[:split]))
+    # A single loop over all of it, and of what is read once.
+    sums = jax.lax.optimization_barrier(sums).reshape(len(series), rows, -1)
+    means = functools.reduce(jnp.add, (high[i] * sums[:, i] for i in range(rows)))
+    return means[-1], solved.error(means, epsilon)
+
+
+@functools.cache
+def _folded(count: int, size: int) -> np.ndarray:
+    """Return the matrix from values at points to a series of products of terms."""
+    return chebyshev.unfolding_of(size)[:count].T @ chebyshev.analysis(count)
 
 
 def _read_at_targets(

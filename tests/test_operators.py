@@ -72,24 +72,21 @@ def test_converged_median(x64):
 def test_meaning_is_that_of_ott(x64):
     ott = importlib.import_module("ott.tools.soft_sort")
     rng = np.random.default_rng(0)
-    x, z = rng.normal(size=(3, 11)), jnp.asarray(rng.normal(size=(4, 3, 5)))
+    # What batches add is compared with loops elsewhere.
+    x, z = jnp.asarray(rng.normal(size=11)), jnp.asarray(rng.normal(size=(4, 3, 5)))
     t, w = jnp.sort(rng.normal(size=4)), jnp.array([0.2, 0.3, 0.1, 0.4])
-    rows = rng.normal(size=(11, 2))
-    x, rows = jnp.asarray(x), jnp.asarray(rows)
-    one = x[0]  # what batches add is compared with loops elsewhere
+    rows = jnp.asarray(rng.normal(size=(11, 2)))
     calls = [
-        ("sort", (x,), {}),
-        ("sort", (one, -1, 3), {}),
-        ("ranks", (one,), {}),
-        ("ranks", (one, -1, None, w), {}),
+        ("sort", (x, -1, 3), {}),
+        ("ranks", (x,), {}),
+        ("ranks", (x, -1, None, w), {}),
         ("topk_mask", (x, -1, 3), {}),
-        ("quantile", (one, None), {}),
-        ("quantile", (one, jnp.array([0.01, 0.35, 0.9])), {}),
-        ("quantile", (z, 0.3, (0, 2)), {}),
-        ("quantile_normalization", (one, t, w), {}),
-        ("quantize", (one, 4), {}),
-        ("sort_with", (rows, one[:, None], 3), {}),
-        ("sort", (one,), {"squashing_fun": lambda v: 0.5 + v / 8}),
+        ("quantile", (x, jnp.array([0.01, 0.35, 0.9])), {}),
+        ("quantile", (z, None, (0, 2)), {}),
+        ("quantile_normalization", (x, t, w), {}),
+        ("quantize", (x, 4), {}),
+        ("sort_with", (rows, x[:, None], 3), {}),
+        ("sort", (x,), {"squashing_fun": lambda v: 0.5 + v / 8}),
     ]
     exact = {"threshold": 1e-12, "max_iterations": 100_000}
     for name, arguments, options in calls:
@@ -363,8 +360,8 @@ def test_a_small_epsilon_converges_or_is_nan(x64):
 
 
 def test_topk_of_many_values_stays_below_the_maximum():
-    x = jnp.asarray(sample("uniform", 20_000), jnp.float32)
-    top = soft.sort(x, topk=5)
+    x = jnp.asarray(sample("uniform", 5000), jnp.float32)
+    top = soft.sort(x, topk=3)
     assert (top <= x.max()).all()
     assert (top > 0.9).all()
 
