@@ -177,7 +177,8 @@ def _sink(lazy: pl.LazyFrame, form: Form, stream: BinaryIO) -> None:
         target = stream if isinstance(name, str) and Path(name).is_file() else spool
         try:
             if form.kind == "parquet":
-                lazy.sink_parquet(target)
+                # Level 3, the default, takes a fifth longer for half a percent.
+                lazy.sink_parquet(target, compression_level=1)
             else:
                 lazy.sink_ipc(target)
         except pl.exceptions.PolarsError as error:
