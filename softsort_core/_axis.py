@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from softsort_core import _kept as kept
 from softsort_core._errors import SoftSortError
 from softsort_core._rounding import used_range
 
@@ -118,7 +117,6 @@ def _first_certain(
     return results
 
 
-@kept.jit
 def are_lacking(values: Array, results: Array) -> Array:
     """Return whether the results of values that are numbers are not."""
 

@@ -571,7 +571,7 @@ def _over_plans(
     if not is_concrete((slices, rest)):
         # All would be compiled. The first is the quickest, the last is enough for all.
         ends = dict.fromkeys((resolutions[0], resolutions[-1]))
-        return placed(read_plans(read, *slices, *rest, tuple(ends), axes)[0])
+        return placed(read_plans(read, *slices, *rest, tuple(ends), axes))
     if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1
     ):
@@ -583,15 +583,16 @@ def _over_plans(
             return result.astype(dtype)
     # What need not be traced need not be compiled either.
     first, *others = resolutions
-    results, lacking = read_plans(read, *slices, *rest, (first,), axes)
+    results = read_plans(read, *slices, *rest, (first,), axes)
     for each in others:
+        lacking = np.ravel(_lacking(x, results, axes))
         places = np.flatnonzero(lacking)
         if places.size == 0:
             break
         if isinstance(each, SharedNodes) and places.size < _FEWEST_SHARED:
             continue
         if places.size == lacking.size:
-            results, lacking = read_plans(read, *slices, *rest, (each,), axes)
+            results = read_plans(read, *slices, *rest, (each,), axes)
             continue
         # Few numbers of slices share what is compiled.
         size = min(lacking.size, 4 ** math.ceil(math.log(places.size, 4)))
@@ -602,9 +603,8 @@ def _over_plans(
             return as_slices(array, axes)[places] if are_slices else array
 
         values, weights, points = jax.tree.map(some, slices)
-        mended, still = read_plans(read, values, weights, points, *rest, (each,), (1,))
-        results, lacking = results.at[places].set(mended), np.array(lacking)
-        lacking[places] = still
+        mended = read_plans(read, values, weights, points, *rest, (each,), (1,))
+        results = results.at[places].set(mended)
     return placed(results)
 
 
@@ -652,11 +652,10 @@ def _read_plans(
     m: int | None,
     resolutions: tuple[AnyResolution, ...],
     axes: tuple[int, ...],
-) -> tuple[Array, Array]:
+) -> Array:
     """Read a plan of each slice, of the first resolution that is certain.
 
-    Targets are given by their weights or, if equal, by their number m. Also return
-    which slices are not certain.
+    Targets are given by their weights or, if equal, by their number m.
     """
     n = slice_size(x, axes)
     targets: Any = target_weights if m is None else m
@@ -680,21 +679,26 @@ def _read_plans(
                 f"than {_LARGEST_PLAN} entries): use fewer targets or shorter slices"
             )
         sizes.append(rows * columns)
-    results = over_slices(
+    return over_slices(
         [functools.partial(operator, resolution) for resolution in resolutions],
         (x,) if squashed is None else (x, squashed),
         input_weights,
         axes,
         entries=max(n, *sizes),
     )
-    if x.ndim == 1:
-        return results, are_lacking(x, results)
-    return results, jax.vmap(are_lacking)(as_slices(x, axes), results)
 
 
 _compiled_read_plans = kept.jit(
     _read_plans, static_argnames=("read", "m", "resolutions", "axes")
 )
+
+
+@kept.jit(static_argnames="axes")
+def _lacking(x: Array, results: Array, axes: tuple[int, ...]) -> Array:
+    """Return which slices of numbers have results that are not."""
+    if x.ndim == 1:
+        return are_lacking(x, results)
+    return jax.vmap(are_lacking)(as_slices(x, axes), results)
 
 
 def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:
