@@ -33,9 +33,11 @@ from softsort_core._rows import (
 from softsort_core._squash import in_double, squash
 
 # Smaller ones have too few targets, larger ones are not worth it.
-SMALLEST, LARGEST = 13, 512
+SMALLEST, LARGEST = 13, 2**14
 # Rows of a block, for more would be filled less, and how wide they are.
 _HEIGHT, _NARROWEST = 32, 32
+# Few groups are of the same size if that is large: each is a block.
+_SINGLE = 2**9
 # Blocks, of one width, that are solved by one call.
 _AT_ONCE = 8
 
@@ -61,7 +63,7 @@ def group_ranks(
 
     Returns:
         The ranks of the values. Those of a group are NaN if that is of 2 to 12 values
-        or more than 512, or not certain: `ranks` is slower but finds them.
+        or more than 16,384, or not certain: `ranks` is slower but finds them.
 
     Example:
         >>> import numpy as np
@@ -119,9 +121,10 @@ def _over_groups(
             narrowest: int = narrowest,
         ) -> None:
             filled = [blocks[i % len(blocks)] for i in range(_AT_ONCE)]
-            filled = np.stack([np.resize(block, _HEIGHT) for block in filled])
-            counts = sizes[filled[:, 0]]
-            within = np.arange(max(narrowest, _width(int(counts.max()))))
+            counts = sizes[[block[0] for block in filled]]
+            height, width = _shape(int(counts[0]), narrowest)
+            filled = np.stack([np.resize(block, height) for block in filled])
+            within = np.arange(width)
             within = np.where(within < counts[:, None], within, 0)
             rows = starts[filled][..., None] + within[:, None]
             # Nodes are doubles.
@@ -138,27 +141,40 @@ def _over_groups(
                 kept = slice(len(block)), slice(size)
                 results[row[kept]] = each[kept]
 
-        # What the first of all compiles, and the first of a width, is not to be
+        # What the first of a height compiles, and then that of a width, is not to be
         # compiled by others as well. They are too little work for threads of their own.
-        first = {_width(int(sizes[part[0][0]])): part for part in reversed(parts)}
-        firsts = list(first.values())
-        others = [part for part in parts if all(part is not each for each in firsts)]
         with ThreadPoolExecutor(core_count()) as pool:
-            for some in (firsts[:1], firsts[1:], others):
-                list(pool.map(solve, some))
+            done: set[int] = set()
+            for some in (*_firsts(sizes, parts), range(len(parts))):
+                fresh = [place for place in some if place not in done]
+                list(pool.map(solve, [parts[place] for place in fresh]))
+                done.update(fresh)
         left = left[np.isnan(results[starts[left]])]
         # Those few are not worth compiling for more than one width.
-        narrowest = _width(int(sizes[left].max(initial=1)))
+        narrow = sizes[left[sizes[left] <= _SINGLE]]
+        _, narrowest = _shape(int(narrow.max(initial=1)))
     return results
 
 
+def _firsts(sizes: np.ndarray, parts: list[list[np.ndarray]]) -> list[list[int]]:
+    """Return the places of the first part of each height, and of each width."""
+    shapes = [_shape(int(sizes[part[0][0]])) for part in parts]
+    return [
+        list(
+            {shape[axis]: i for i, shape in reversed(list(enumerate(shapes)))}.values()
+        )
+        for axis in (0, 1)
+    ]
+
+
 def _parts(sizes: np.ndarray, left: np.ndarray) -> list[list[np.ndarray]]:
-    """Return the places of groups in blocks of a size, in parts of a width."""
-    blocks: dict[int, list[np.ndarray]] = {}
+    """Return the places of groups in blocks of a size, in parts of a shape."""
+    blocks: dict[tuple[int, int], list[np.ndarray]] = {}
     order = left[np.argsort(sizes[left], kind="stable")]
     for same in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):
-        some = np.split(same, range(_HEIGHT, len(same), _HEIGHT))
-        blocks.setdefault(_width(int(sizes[same[0]])), []).extend(some)
+        shape = _shape(int(sizes[same[0]]))
+        some = np.split(same, range(shape[0], len(same), shape[0]))
+        blocks.setdefault(shape, []).extend(some)
     return [
         each[start : start + _AT_ONCE]
         for each in blocks.values()
@@ -166,9 +182,10 @@ def _parts(sizes: np.ndarray, left: np.ndarray) -> list[list[np.ndarray]]:
     ]
 
 
-def _width(size: int) -> int:
-    """Return the next power of 2."""
-    return max(_NARROWEST, 1 << (size - 1).bit_length())
+def _shape(size: int, narrowest: int = _NARROWEST) -> tuple[int, int]:
+    """Return the rows of a block of groups of a size, and how wide they are."""
+    width = max(narrowest, 1 << (size - 1).bit_length())
+    return (_HEIGHT if size <= _SINGLE else 1), width
 
 
 def _solved_blocks(
