@@ -185,8 +185,9 @@ def share(threads: int) -> None:
     """
     global shared
     shared = True
-    # jax and polars read these when they are first used.
+    # jax, scipy and polars read these when they are first used.
     os.environ.setdefault("NPROC", str(threads))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 

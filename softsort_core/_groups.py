@@ -158,13 +158,8 @@ def _over_groups(
 
 def _firsts(sizes: np.ndarray, parts: list[list[np.ndarray]]) -> list[list[int]]:
     """Return the places of the first part of each height, and of each width."""
-    shapes = [_shape(int(sizes[part[0][0]])) for part in parts]
-    return [
-        list(
-            {shape[axis]: i for i, shape in reversed(list(enumerate(shapes)))}.values()
-        )
-        for axis in (0, 1)
-    ]
+    shapes = np.array([_shape(int(sizes[part[0][0]])) for part in parts])
+    return [np.unique(each, return_index=True)[1].tolist() for each in shapes.T]
 
 
 def _parts(sizes: np.ndarray, left: np.ndarray) -> list[list[np.ndarray]]:
