@@ -118,13 +118,16 @@ def _first_certain(
 
 
 def are_lacking(values: Array, results: Array) -> Array:
-    """Return whether the results of values that are numbers are not."""
+    """Return whether the results of values that are numbers are not.
+
+    Such results are all NaN, so that the first of them tells.
+    """
 
     def are_numbers() -> Array:
         return jnp.all(jnp.isfinite(jnp.stack(used_range(values, None))))
 
-    found, _ = used_range(results.reshape(-1), None)
-    return jax.lax.cond(jnp.isnan(found), are_numbers, lambda: jnp.array(False))
+    is_nan = jnp.any(jnp.isnan(results.reshape(-1)[:1]))
+    return jax.lax.cond(is_nan, are_numbers, lambda: jnp.array(False))
 
 
 def as_slices(array: Array, axes: tuple[int, ...]) -> Array:

@@ -238,13 +238,15 @@ class NodePlan:
 
         def estimated(epsilon, found, y, weighted):
             def at_further(each: tuple[Found, Array]) -> Array:
-                found, used = each
-                _, ax = weighted.nodes(found.s_edges, used, order)
+                found, ax = each
                 columns = jnp.exp(found.columns(epsilon, y)[0])
                 return product(ax, columns) / product(found.a, columns)
 
-            orders = jnp.asarray(self.resolution.orders())
-            means = jax.lax.map(at_further, (found, orders))
+            # All have the same panels, so that most of the work is done once.
+            _, ax = jax.vmap(weighted.nodes, (None, 0, None))(
+                found.s_edges[-1], jnp.asarray(self.resolution.orders()), order
+            )
+            means = jax.lax.map(at_further, (found, ax))
             return panels.estimated_error(means, epsilon)
 
         error = in_double(estimated, self.epsilon, self.found, further, weighted)
@@ -361,7 +363,7 @@ class CompressedPlan:
             return _evaluated_at_targets(
                 means, scale, error, self.tolerance, self.num_targets
             )
-        return scale.restored(means, error, self.tolerance)
+        return _restored(means, scale, error, self.tolerance)
 
     def _weighted(
         self, values: Array, scale: "Scale"
@@ -423,6 +425,11 @@ def _evaluated(
     """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
     is_series = means.ndim > 1
     means = given.evaluate(means) if is_series else means[: given.values.shape[0]]
+    return scale.restored(means, error, tolerance)
+
+
+@kept.jit
+def _restored(means: Array, scale: Scale, error: Array, tolerance: Any) -> Array:
     return scale.restored(means, error, tolerance)
 
 

@@ -169,10 +169,11 @@ class ManyInputs(NamedTuple):
         )
         if self.levels is not None:
             masses *= self.levels
-        panel, terms = _in_panels(edges, cell_nodes(self.moments.shape).T, order)
         # Edges are those of cells, so that all of a cell is in one panel.
+        panel = _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
+        terms = _terms(edges, panel, cell_nodes(self.moments.shape).T, order)
         of_cells = jnp.sum(masses.T * terms, axis=1)
-        return jax.ops.segment_sum(of_cells.T, panel[0], edges.shape[0] - 1)
+        return jax.ops.segment_sum(of_cells.T, panel, edges.shape[0] - 1)
 
     def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
         """Return the series, in cells, of what has these values at the nodes.
@@ -207,7 +208,9 @@ def cell_series(
     order, cell_order = levels.shape[0] // matters.shape[0], positions.shape[1]
     analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
     series = product(levels.reshape(-1, order), analysis.T)
-    panel, terms = _in_panels(edges.astype(levels.dtype), positions, order)
+    edges, positions = edges.astype(levels.dtype), jnp.asarray(positions, levels.dtype)
+    panel = _panels_of(edges, positions)
+    terms = _terms(edges, panel, positions, order)
     values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
     last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
     analysis = jnp.asarray(chebyshev.analysis(cell_order), levels.dtype)
@@ -227,14 +230,16 @@ def panel_nodes(edges: Array, order: int) -> Array:
     return edges[:-1, None] + jnp.diff(edges)[:, None] * inside
 
 
-def _in_panels(edges: Array, positions: Any, order: int) -> tuple[Array, Array]:
-    """Return the panel of each position and T_k < order of where in it that is.
+def _panels_of(edges: Array, positions: Any) -> Array:
+    panel = jnp.searchsorted(edges, positions, side="right") - 1
+    return jnp.clip(panel, 0, edges.shape[0] - 2)
+
+
+def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
+    """Return T_k < order of where in its panel each position is.
 
     The degrees are along the first axis.
     """
-    positions = jnp.asarray(positions, edges.dtype)
-    panel = jnp.searchsorted(edges, positions, side="right") - 1
-    panel = jnp.clip(panel, 0, edges.shape[0] - 2)
     width = edges[panel + 1] - edges[panel]
     local = 2 * (positions - edges[panel]) / jnp.where(width > 0, width, 1.0) - 1
     local = jnp.clip(local, -1.0, 1.0)
@@ -245,7 +250,7 @@ def _in_panels(edges: Array, positions: Any, order: int) -> tuple[Array, Array]:
         # T_(h + j) = 2 T_h T_j - T_(h - j), h being the highest so far.
         higher = 2 * terms[-1:] * terms[1:] - terms[-2::-1]
         terms = jnp.concatenate([terms, higher])
-    return panel, terms[:order]
+    return terms[:order]
 
 
 def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
@@ -394,6 +399,8 @@ def _search(
         )
         log_rows, v, steps = solve(logits, a, b, guess)
         found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps)
+        if stages == 0:
+            return (found, new_epsilon, jnp.asarray(False)), found
 
         rows = jnp.where(b > 0, jnp.exp(log_rows), 0.0)
         columns = jnp.maximum(a, 0.0)[:, None] * rows

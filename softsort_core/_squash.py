@@ -110,12 +110,13 @@ def refined(
 
     def rests(rough, x, a=None):
         a = None if a is None else a / jnp.sum(a)
-        scaled = rough.scaled(x)
-        mean = jnp.average(scaled, weights=a)
-        deviation = jnp.sqrt(jnp.average((scaled - mean) ** 2, weights=a))
+        # The offset is so near that nothing cancels: one pass gives both.
+        gaps = rough.scaled(x) - rough.offset
+        rest = _average(gaps, a)
+        deviation = jnp.sqrt(_average(gaps**2, a) - rest**2)
         constant = rough.scale == 0
         scale = jnp.where(constant, 0.0, 1 / jnp.where(constant, 1.0, deviation))
-        return mean - rough.offset, scale - rough.scale
+        return rest, scale - rough.scale
 
     given = () if weights is None else (weights,)
     offset_rest, scale_rest = (
