@@ -319,7 +319,8 @@ class CompressedPlan:
     Attributes:
         nodes: the plan between these.
         given: the inputs.
-        num_targets: number of even targets.
+        num_targets: number of targets.
+        places: so many results there are at even targets; see `plan_of`.
         tolerance: largest error that is certain enough, relative to the range of what
             is read.
     """
@@ -327,6 +328,7 @@ class CompressedPlan:
     nodes: NodePlan
     given: Given
     num_targets: int
+    places: int
     tolerance: Any
 
     @property
@@ -361,7 +363,7 @@ class CompressedPlan:
             means, error = self.nodes.at_targets(last())
         if self.nodes.is_even:
             return _evaluated_at_targets(
-                means, scale, error, self.tolerance, self.num_targets
+                means, scale, error, self.tolerance, self.num_targets, self.places
             )
         return _restored(means, scale, error, self.tolerance)
 
@@ -475,31 +477,39 @@ def _unsquashed(
     return inputs._replace(levels=jnp.where(is_known, levels, jnp.nan))
 
 
-@kept.jit(static_argnames="m")
+@kept.jit(static_argnames="places")
 def _evaluated_at_targets(
-    series: Array, scale: Scale, error: Array, tolerance: Any, m: int
+    series: Array, scale: Scale, error: Array, tolerance: Any, m: Any, places: int
 ) -> Array:
-    step = 2 ** max(0, math.floor(math.log2(m / _MOST_KNOTS)))
+    step = 2 ** max(0, math.floor(math.log2(places / _MOST_KNOTS)))
     if series.shape[0] > 1 or step == 1:
-        return scale.restored(evaluate_even(series, 0, m, m), error, tolerance)
+        means = evaluate_even(series, 0, places, m)
+        return scale.restored(means, error, tolerance)
     # A single series is smooth enough for chords, which keep the order of knots.
-    radius = jnp.full((), (m - 1) / 2, series.dtype)
-    places = step * jnp.arange(-(-m // step) + 1, dtype=series.dtype)
-    knots = chebyshev.evaluate(places, _linear(radius, radius), series, False)
+    knots = step * jnp.arange(-(-places // step) + 1, dtype=series.dtype)
+    knots = chebyshev.evaluate(knots, _evenly(m, series.dtype), series, False)
     sag = (2 * step / (m - 1)) ** 2 / 8 * chebyshev.steepest(series, 2)
     error = error + jax.lax.stop_gradient(sag)
     knots = increasing(scale.restored(knots, error, tolerance))
     starts, stops = knots[:-1, None], knots[1:, None]
     shares = jnp.arange(step, dtype=series.dtype) / step
     between = clipped(starts + (stops - starts) * shares, starts, stops)
-    return between.reshape(-1)[:m]
+    return between.reshape(-1)[:places]
 
 
-def evaluate_even(series: Array, start: int, stop: int, m: int) -> Array:
-    """Return a series in cells at the targets from `start` to `stop` of m even ones."""
-    radius = jnp.full((), (m - 1) / 2, series.dtype)
-    indices = jnp.arange(start, stop, dtype=series.dtype)
-    return chebyshev.evaluate(indices, _linear(radius, radius), series, False)
+def evaluate_even(series: Array, start: int, stop: int, m: Any) -> Array:
+    """Return a series in cells at the targets from `start` to `stop` of m even ones.
+
+    Those beyond the last are like that.
+    """
+    last = jnp.asarray(m - 1, series.dtype)
+    indices = jnp.minimum(jnp.arange(start, stop, dtype=series.dtype), last)
+    return chebyshev.evaluate(indices, _evenly(m, series.dtype), series, False)
+
+
+def _evenly(m: Any, dtype: Any) -> Standardisation:
+    radius = jnp.asarray((m - 1) / 2, dtype)
+    return _linear(radius, radius)
 
 
 def _rounding(series: Float[Array, "cells order"]) -> Array:
@@ -517,6 +527,7 @@ def compressed_plan(
     epsilon: Float[Array, ""],
     tolerance: Any,
     resolution: Resolution,
+    places: int | None,
 ) -> CompressedPlan:
     """Return the plan between inputs, given squashed or not, and targets."""
     squashes = squashed is None
@@ -529,7 +540,7 @@ def compressed_plan(
         inputs = _points(given)
     nodes = node_plan(inputs, targets, epsilon, resolution)
     m = targets.number if isinstance(targets, EvenTargets) else targets.points.size
-    return CompressedPlan(nodes, given, m, tolerance)
+    return CompressedPlan(nodes, given, m, places or m, tolerance)
 
 
 @kept.jit
@@ -538,13 +549,13 @@ def _points(given: Given) -> FewPoints:
     n = s.shape[0]
     a = jnp.full(n, 1 / n, s.dtype) if given.weights is None else given.weights
     # Many numbers of inputs share what is compiled.
-    more = 0, _rounded_up(n) - n
+    more = 0, rounded_up(n) - n
     return FewPoints(jnp.pad(s, more, "edge"), jnp.pad(rest, more), jnp.pad(a, more))
 
 
-def _rounded_up(n: int) -> int:
+def rounded_up(n: int) -> int:
     """Return the next power of 2, or 3 / 4 of it."""
-    power = 2 ** max(5, math.ceil(math.log2(n)))
+    power = 2 ** max(4, math.ceil(math.log2(n)))
     return 3 * power // 4 if n <= 3 * power // 4 else power
 
 

@@ -41,6 +41,7 @@ from softsort_core._compressed import (
     SMALL_EPSILON,
     TOLERANCE,
     resolutions_for,
+    rounded_up,
 )
 from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_if_certain, hard_ranks
@@ -50,10 +51,16 @@ from softsort_core._rows import SharedNodes, shared_nodes
 
 # Fewer rows, or of fewer targets, do not share nodes.
 _FEWEST_SHARED, _LEAST_SHARED = 64, 13
+# Vectors of up to so many values share what is compiled with others.
+_MOST_PADDED = 2**17
 # Entries of a plan that is made at all.
 _LARGEST_PLAN = 2**28
 
 Squashing: TypeAlias = Callable[[Array], Array] | None
+# Inputs, their weights and what they are squashed to.
+_Slices: TypeAlias = tuple[Array, Array | None, Array | None]
+# Weights of targets, epsilon, tolerance, what is given and the number of even targets.
+_Problem: TypeAlias = tuple[Array | None, Array, Any, tuple[Array, ...], int | None]
 
 
 def sort(
@@ -516,6 +523,9 @@ def _at_levels(values: Array, distinct: Array, levels: Array) -> Array:
 
 
 def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Array:
+    if (more := keys.shape[0] - vectors.shape[0]) > 0:
+        padding = (0, more), *[(0, 0)] * (vectors.ndim - 1)
+        vectors = _beside(vectors, np.pad(np.asarray(vectors), padding))
     return plan.given_target(vectors.astype(keys.dtype))
 
 
@@ -552,7 +562,7 @@ def _over_plans(
         return x.astype(dtype)
     resolutions = _resolutions(x, axes, m, as_epsilon(epsilon), are_even=are_even)
     slices = x, a, squashed
-    rest = (
+    problem = (
         None if are_even else jnp.asarray(targets, x.dtype),
         jnp.asarray(as_epsilon(epsilon), x.dtype),
         as_tolerance(tolerance),
@@ -560,18 +570,11 @@ def _over_plans(
         m if are_even else None,
     )
 
-    # What is to be compiled for one vector is mostly the same for other operators, and
-    # other lengths if they are large: each step of it is compiled on its own.
-    in_steps = is_concrete((slices, rest)) and x.ndim == 1
-    read_plans = _read_plans if in_steps else _compiled_read_plans
-
-    def placed(results: Array) -> Array:
-        return in_place(results, x.shape, axes, same_shape=same_shape).astype(dtype)
-
-    if not is_concrete((slices, rest)):
+    if not is_concrete((slices, problem)):
         # All would be compiled. The first is the quickest, the last is enough for all.
-        ends = dict.fromkeys((resolutions[0], resolutions[-1]))
-        return placed(read_plans(read, *slices, *rest, tuple(ends), axes))
+        ends = tuple(dict.fromkeys((resolutions[0], resolutions[-1])))
+        results = _compiled_read_plans(read, *slices, *problem, ends, axes)
+        return in_place(results, x.shape, axes, same_shape=same_shape).astype(dtype)
     if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1
     ):
@@ -581,31 +584,75 @@ def _over_plans(
         )
         if result is not None:
             return result.astype(dtype)
-    # What need not be traced need not be compiled either.
+    is_short = x.ndim == 1 and max(n, m) <= _MOST_PADDED and len(x.devices()) == 1
+    if is_short and (a is None or a.shape == x.shape):
+        places = rounded_up(m) if are_even else None
+        results = _read_in_turn(
+            read, _padded(*slices), problem, resolutions, axes, places
+        )
+        size = n if same_shape else m if are_even else None
+        # What was to be compiled for this would be so for each length.
+        return _beside(x, np.asarray(results)[:size]).astype(dtype)
+    results = _read_in_turn(read, slices, problem, resolutions, axes)
+    return in_place(results, x.shape, axes, same_shape=same_shape).astype(dtype)
+
+
+def _padded(x: Array, a: Array | None, squashed: Array | None) -> _Slices:
+    """Return a vector with more values, of no weight, to a length that others have."""
+    more = 0, rounded_up(x.size) - x.size
+    weights = np.ones(x.shape) if a is None else np.asarray(a)
+    padded = (
+        np.pad(np.asarray(x), more, "edge"),
+        np.pad(weights.astype(x.dtype), more),
+        None if squashed is None else np.pad(np.asarray(squashed), more, "edge"),
+    )
+    return _beside(x, padded)
+
+
+def _beside(x: Array, arrays: Any) -> Any:
+    return jax.device_put(arrays, x.sharding if x.committed else None)
+
+
+def _read_in_turn(
+    read: Callable[..., Array],
+    slices: _Slices,
+    problem: _Problem,
+    resolutions: tuple[AnyResolution, ...],
+    axes: tuple[int, ...],
+    places: int | None = None,
+) -> Array:
+    """Read plans as `_read_plans` does, of slices and a problem that are at hand.
+
+    What need not be traced, for what was before is certain, need not be compiled.
+    """
+    x = slices[0]
+    # What is to be compiled for one vector is mostly the same for other operators, and
+    # other lengths if they are large: each step of it is compiled on its own.
+    read_plans = _read_plans if x.ndim == 1 else _compiled_read_plans
     first, *others = resolutions
-    results = read_plans(read, *slices, *rest, (first,), axes)
+    results = read_plans(read, *slices, *problem, (first,), axes, places)
     for each in others:
         lacking = np.ravel(_lacking(x, results, axes))
-        places = np.flatnonzero(lacking)
-        if places.size == 0:
+        missing = np.flatnonzero(lacking)
+        if missing.size == 0:
             break
-        if isinstance(each, SharedNodes) and places.size < _FEWEST_SHARED:
+        if isinstance(each, SharedNodes) and missing.size < _FEWEST_SHARED:
             continue
-        if places.size == lacking.size:
-            results = read_plans(read, *slices, *rest, (each,), axes)
+        if missing.size == lacking.size:
+            results = read_plans(read, *slices, *problem, (each,), axes, places)
             continue
         # Few numbers of slices share what is compiled.
-        size = min(lacking.size, 4 ** math.ceil(math.log(places.size, 4)))
-        places = np.resize(places, size)
+        size = min(lacking.size, 4 ** math.ceil(math.log(missing.size, 4)))
+        missing = np.resize(missing, size)
 
-        def some(array: Array, places: np.ndarray = places) -> Array:
+        def some(array: Array, missing: np.ndarray = missing) -> Array:
             are_slices = array.ndim == x.ndim
-            return as_slices(array, axes)[places] if are_slices else array
+            return as_slices(array, axes)[missing] if are_slices else array
 
         values, weights, points = jax.tree.map(some, slices)
-        mended = read_plans(read, values, weights, points, *rest, (each,), (1,))
-        results = results.at[places].set(mended)
-    return placed(results)
+        mended = read_plans(read, values, weights, points, *problem, (each,), (1,))
+        results = results.at[missing].set(mended)
+    return results
 
 
 def _resolutions(
@@ -652,17 +699,19 @@ def _read_plans(
     m: int | None,
     resolutions: tuple[AnyResolution, ...],
     axes: tuple[int, ...],
+    places: int | None = None,
 ) -> Array:
     """Read a plan of each slice, of the first resolution that is certain.
 
-    Targets are given by their weights or, if equal, by their number m.
+    Targets are given by their weights or, if equal, by their number m; see `plan_of`
+    for their places.
     """
     n = slice_size(x, axes)
     targets: Any = target_weights if m is None else m
 
     def operator(resolution, weights, values, squashed=None):
         plan = plan_of(
-            values, weights, squashed, targets, epsilon, tolerance, resolution
+            values, weights, squashed, targets, epsilon, tolerance, resolution, places
         )
         return read(plan, values, *given)
 
@@ -689,7 +738,7 @@ def _read_plans(
 
 
 _compiled_read_plans = kept.jit(
-    _read_plans, static_argnames=("read", "m", "resolutions", "axes")
+    _read_plans, static_argnames=("read", "m", "resolutions", "axes", "places")
 )
 
 
@@ -708,15 +757,19 @@ def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarra
     return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
 
 
-@kept.jit(static_argnames="n")
 def quantile_weights(
     levels: Array | np.ndarray, weight: float | Array | None, n: int
 ) -> Array:
     """Return weights of 2 k + 1 targets: filler, level, filler, ..., level, filler."""
+    return _quantile_weights(levels, min(0.02, 1.5 / n) if weight is None else weight)
+
+
+@kept.jit
+def _quantile_weights(levels: Array | np.ndarray, weight: float | Array) -> Array:
     k = levels.size
     gaps = jnp.diff(levels, prepend=0.0, append=1.0)
     room = jnp.minimum(0.5 / k, 0.5 * jnp.min(gaps))
-    w = jnp.minimum(room, min(0.02, 1.5 / n) if weight is None else weight)
+    w = jnp.minimum(room, weight)
     ends = jnp.full(k + 1, 1.0).at[jnp.array([0, -1])].set(0.5)
     fillers = gaps - w * ends
     return jnp.stack([fillers, jnp.full(k + 1, w)], axis=1).reshape(-1)[:-1]

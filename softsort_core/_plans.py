@@ -26,6 +26,7 @@ def plan_of(
     epsilon: Float[Array, ""],
     tolerance: Any,
     resolution: AnyResolution,
+    places: int | None = None,
 ) -> AnyPlan:
     """Return the plan between values and targets.
 
@@ -37,35 +38,34 @@ def plan_of(
         epsilon: regularisation.
         tolerance: largest error that is returned, if fewer nodes stand for the points.
         resolution: how many do; None if all points are taken as they are.
+        places: so many results there are at targets, those beyond the last like that,
+            so that different numbers of targets share what is compiled.
     """
     given = values, weights, squashed
     if resolution is None:
-        b, m = (None, targets) if isinstance(targets, int) else (targets, targets.size)
-        return _dense_plan(*given, b, epsilon, m)
+        return _dense_plan(*given, *_points(targets, places, values.dtype), epsilon)
     if isinstance(resolution, SharedNodes):
         assert isinstance(targets, int)
-        y = _positions(targets, values.dtype)
+        y = jnp.asarray(_positions(targets), values.dtype)
         return row_plan(*given, rules(targets, resolution), y, epsilon, tolerance)
     if isinstance(targets, int):
         points = EvenTargets(targets)
     else:
-        y = _positions(targets.size, values.dtype)
-        points = FewPoints(y, jnp.zeros_like(y), without_lightest(targets))
-    return compressed_plan(*given, points, epsilon, tolerance, resolution)
+        y, b = _points(targets, None, values.dtype)
+        points = FewPoints(y, jnp.zeros_like(y), without_lightest(b))
+    return compressed_plan(*given, points, epsilon, tolerance, resolution, places)
 
 
-@kept.jit(static_argnames="m")
+@kept.jit
 def _dense_plan(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
     squashed: Float[Array, " n"] | None,
-    target_weights: Float[Array, " m"] | None,
+    y: Float[Array, " m"],
+    b: Float[Array, " m"],
     epsilon: Float[Array, ""],
-    m: int,
 ) -> Plan:
-    y, (a, b) = _positions(m, values.dtype), (weights, target_weights)
-    if b is None:
-        b = jnp.full(m, 1 / m, values.dtype)
+    a = weights
     if a is None:
         a = jnp.full(values.shape, 1 / values.size, values.dtype)
     s = squash(values, a) if squashed is None else squashed
@@ -74,6 +74,18 @@ def _dense_plan(
     return transport(logits.astype(values.dtype), a, b, guess)._replace(targets=y)
 
 
-def _positions(m: int, dtype: Any) -> Array:
+def _points(
+    targets: int | Float[Array, " m"], places: int | None, dtype: Any
+) -> tuple[Float[Array, " places"], Float[Array, " places"]]:
+    """Return the positions of targets and their weights; see `plan_of`."""
+    if not isinstance(targets, int):
+        return jnp.asarray(_positions(targets.size), dtype), targets
+    more = 0, (places or targets) - targets
+    y = np.pad(_positions(targets), more, "edge")
+    b = np.pad(np.full(targets, 1 / targets), more)
+    return jnp.asarray(y, dtype), jnp.asarray(b, dtype)
+
+
+def _positions(m: int) -> np.ndarray:
     # A single target lies in the middle.
-    return jnp.asarray(np.linspace(0.0, 1.0, m) if m > 1 else [0.5], dtype)
+    return np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])

@@ -103,3 +103,28 @@ def test_derivatives_are_not_kept(folder):
     later(folder)
     found = jax.grad(lambda x: soft.ranks(x)[0])(x)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("lengths", [(9, 12), (2100, 3000)])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        soft.ranks,
+        soft.sort,
+        lambda x: soft.quantile(x, 0.5),
+        lambda x: soft.sort_with(jnp.stack([x, x**2], 1), x),
+    ],
+    ids=["ranks", "sort", "quantile", "sort_with"],
+)
+def test_lengths_share_what_is_kept(folder, operator, lengths):
+    soft.keep_compiled(folder)
+    x = np.random.default_rng(0).normal(size=lengths[1]).astype(np.float32)
+    operator(x[: lengths[0]])
+    programs = set(folder.iterdir())
+    assert programs
+    found = operator(x)
+    assert set(folder.iterdir()) == programs
+    # Compiled as a whole, it is for this length alone.
+    alone = jax.jit(operator)(x)
+    assert found.shape == alone.shape
+    np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-5 * len(x))
