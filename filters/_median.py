@@ -305,7 +305,9 @@ def _combine(
     weights = shares * (1 / jnp.sum(shares, 0))
     # Differences from a first estimate round less than the values do; values far
     # from it have no weight, so an outlier costs no digits.
+    low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))
     (estimate,) = window_sums(jax.lax.stop_gradient(weights * x))
+    estimate = jnp.clip(estimate, low, high)
     mean = estimate + jnp.sum(weights * (x - estimate), 0)
-    within = jnp.clip(mean, jnp.min(x, 0), jnp.max(x, 0))
+    within = jnp.clip(mean, low, high)
     return mean + jax.lax.stop_gradient(within - mean)
