@@ -228,10 +228,10 @@ def _added(
 
 def _products(placing: Placing, order: int, values: Array, *weights: Array) -> Array:
     """Return the sums of the products of all factors."""
-    # Stacked, both are in memory: the compiler would else read the weights anew for
-    # every factor, which takes three times as long.
+    # Stacked, both are in memory: the compiler would else make the points and read the
+    # weights anew for every factor, which with weights takes three times as long.
     stacked = jnp.stack([placing.points(values), *weights])
-    points, *given = jax.lax.optimization_barrier(stacked) if weights else stacked
+    points, *given = jax.lax.optimization_barrier(stacked)
     rows, split = folded_shape(order)
     high = first(first(points, split + 1)[split], rows)
     low = jnp.stack(first(points, split, *given)).T
