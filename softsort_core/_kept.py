@@ -31,7 +31,9 @@ from softsort_core._arguments import is_concrete
 _OPTIONS = ("jax_enable_x64", "jax_default_matmul_precision")
 # Processors that have such wide vectors are up to twice as fast with them, but are not
 # asked to use them by default. A later XLA may not know this.
-_FAST = {"xla_cpu_prefer_vector_width": 512} if jax.__version_info__ < (0, 9) else None
+_WIDE_VECTORS = (
+    {"xla_cpu_prefer_vector_width": 512} if jax.__version_info__ < (0, 9) else None
+)
 
 _folder: Path | None = None
 _programs: dict[str, Callable[..., Any]] = {}
@@ -74,7 +76,9 @@ def jit(
         static_argnames = (static_argnames,)
     static = frozenset(static_argnames)
     inlined = jax.jit(function, static_argnames=tuple(static))
-    compiled = jax.jit(function, static_argnames=tuple(static), compiler_options=_FAST)
+    compiled = jax.jit(
+        function, static_argnames=tuple(static), compiler_options=_WIDE_VECTORS
+    )
     name = name or f"{function.__module__}.{function.__qualname__}"
     folder = Path(inspect.getfile(inspect.unwrap(function))).parent
     positions = [
@@ -108,7 +112,7 @@ def jit(
         key = _key(folder, name, fixed, leaves, structure)
         program = _programs.get(key) or _load(key)
         if program is None:
-            lowered = jax.jit(flat, compiler_options=_FAST).lower(*leaves)
+            lowered = jax.jit(flat, compiler_options=_WIDE_VECTORS).lower(*leaves)
             program = _compile(key, lowered)
         _programs[key] = program
         return program(*leaves)

@@ -523,6 +523,7 @@ def _at_levels(values: Array, distinct: Array, levels: Array) -> Array:
 
 
 def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Array:
+    # Vectors of weightless keys; see `_padded`.
     if (more := keys.shape[0] - vectors.shape[0]) > 0:
         padding = (0, more), *[(0, 0)] * (vectors.ndim - 1)
         vectors = _beside(vectors, np.pad(np.asarray(vectors), padding))

@@ -65,9 +65,8 @@ def _dense_plan(
     b: Float[Array, " m"],
     epsilon: Float[Array, ""],
 ) -> Plan:
-    a = weights
-    if a is None:
-        a = jnp.full(values.shape, 1 / values.size, values.dtype)
+    a = jnp.full(values.shape, 1 / values.size, values.dtype)
+    a = a if weights is None else weights
     s = squash(values, a) if squashed is None else squashed
     logits = -((s[:, None] - y) ** 2) / epsilon
     guess = hard_potentials(s, a, y, b, epsilon)
