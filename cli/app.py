@@ -59,6 +59,8 @@ COMMANDS = {
     "info": "Show versions, devices, folders and a numerical self-check.",
 }
 
+ENDS = "SIGHUP", "SIGQUIT", "SIGTERM"  # signals that end a command
+
 
 class Commands(TyperGroup):
     """The commands by name."""
@@ -75,7 +77,11 @@ class Commands(TyperGroup):
         # Without rich, --help takes half the time.
         alone = typer.Typer(rich_markup_mode=None, add_completion=False)
         alone.command(cmd_name)(getattr(module, cmd_name))
-        return typer.main.get_command(alone)
+        found = typer.main.get_command(alone)
+        for each in found.params:
+            # By default a variable would be split at spaces, which names may have.
+            each.envvar_list_splitter = "\n"  # pyright: ignore
+        return found
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write what each command does."""
@@ -137,7 +143,16 @@ def _softsort(
 
 def main() -> NoReturn:
     """Run the command line, and end with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ENDS:
+        end = getattr(signal, name, None)  # not all are on all systems
+        # nohup has the first ignored, and so it stays.
+        if end is not None and signal.getsignal(end) is not signal.SIG_IGN:
+            signal.signal(end, _terminate)
+    if sys.stderr is None:
+        # It is closed: what is said would be printed on standard output instead, and
+        # the next file that is opened would take its place for what libraries say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = open(2, "w", encoding="utf-8")  # noqa: SIM115
     # Imports and tracing make many objects that stay: looking through them for
     # garbage all the time would cost a tenth of a short command.
     gc.set_threshold(100_000)
@@ -158,17 +173,21 @@ def main() -> NoReturn:
         files.discard_stdout()
         if not isinstance(error, BrokenPipeError):
             code = _fail(f"cannot write standard output: {error.strerror}")
-    if sys.stderr is not None:
-        sys.stderr.flush()
+    sys.stderr.flush()
     # Taking the interpreter, jax and its threads down in order would cost a fifth of
     # a short command, and wait for what threads still do that nobody needs any more;
     # everything written is closed by now.
     os._exit(code)
 
 
-def _terminate(*_: object) -> NoReturn:
+_ended = 0  # by which signal
+
+
+def _terminate(number: int, _: object) -> NoReturn:
+    global _ended
+    _ended = number
     # As an exception, so that temporary files are removed on the way out.
-    sys.exit(128 + signal.SIGTERM)
+    sys.exit(128 + number)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -199,6 +218,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int = 1) -> int:
+    if _ended:
+        # A library that was interrupted may make another error of it.
+        return 128 + _ended
     if console.verbose:
         traceback.print_exc()
     console.error(message)

@@ -33,6 +33,7 @@ class Tally:
     absent: int = 0
     invalid: int = 0
     first: str = ""  # the first invalid one, and where it is
+    rounded: bool = False  # whether float64 does not hold an integer among them
 
     def add(self, part: tables.Part, column: int, found: numbers.Numbers) -> None:
         """Count the cells of a part of the table."""
@@ -41,6 +42,7 @@ class Tally:
         self.present += part.height - found.absent - len(found.invalid)
         self.absent += found.absent
         self.invalid += len(found.invalid)
+        self.rounded |= found.rounded
 
     def __add__(self, other: Tally) -> Tally:
         """What the cells of two parts of a column say."""
@@ -49,6 +51,7 @@ class Tally:
             self.absent + other.absent,
             self.invalid + other.invalid,
             self.first or other.first,
+            self.rounded or other.rounded,
         )
 
 
@@ -190,14 +193,16 @@ def _pass(table: tables.Table, used: Sequence[int], keys: Keys, allowed: float) 
     if blocks > 1:
         runtime.expect_many()
     with console.progress("reading", blocks) as step:
-        parts = table.parts(needed)
-        for part, found in ahead.each(lambda part: (part, parse(part, used)), parts):
+        parts = ahead.each(
+            lambda part: (part, parse(part, used), keys.said(part)), table.parts(needed)
+        )
+        for part, found, said in parts:
             for column, some in found.items():
                 seen.tallies[column].add(part, column, some)
                 seen.invalid[column].append(some.invalid + seen.height)
                 if seen.parts is not None:
                     seen.parts[column].append(some.values)
-            keys.add(part)
+            keys.add(said)
             seen.height += part.height
             width = len(used) + bool(keys.columns)
             if VALUE * seen.height * width > allowed:
@@ -288,7 +293,7 @@ def judge(
     tallies: Mapping[int, Tally],
     on_invalid: str,
 ) -> list[int]:
-    """Report absent cells, refuse invalid ones; return the columns that have some."""
+    """Report absent and rounded cells, refuse invalid ones; return columns of these."""
     wrong = [column for column in used if tallies[column].invalid]
     if wrong and on_invalid == "error":
         raise CommandError(
@@ -305,6 +310,12 @@ def judge(
         more = f" and {len(absent) - 8} more columns" if len(absent) > 8 else ""
         console.note(
             f"{table.source}: absent cells left out: {', '.join(absent[:8])}{more}"
+        )
+    rounded = [repr(table.names[column]) for column in used if tallies[column].rounded]
+    if rounded:
+        console.note(
+            f"{table.source}: integers beyond 2^53 are taken as the nearest numbers "
+            f"that 64 bits hold, which may be equal: in {', '.join(rounded[:8])}"
         )
     return wrong
 

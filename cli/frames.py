@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,14 +59,17 @@ class Frames:
         """The table, not read yet."""
         import polars as pl
 
-        self.input.file.seek(0)
+        file = self.input.file
         if self.form.kind == "parquet":
-            return pl.scan_parquet(self.input.file)
-        if self.input.file.read(6) != b"ARROW1":
-            self.input.file.seek(0)
-            return pl.read_ipc_stream(self.input.file).lazy()
-        self.input.file.seek(0)
-        return pl.scan_ipc(self.input.file)
+            file.seek(0)
+            return pl.scan_parquet(file)
+        file.seek(0)
+        is_stream = file.read(6) != b"ARROW1"
+        # Polars reads on from where the descriptor is. Where Python is may be within
+        # what it holds of the file, of which the end is the descriptor's place.
+        file.seek(0, os.SEEK_END)
+        file.seek(0)
+        return pl.read_ipc_stream(file).lazy() if is_stream else pl.scan_ipc(file)
 
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Part]:
         """These columns of the table, or all, some rows at a time."""

@@ -101,15 +101,21 @@ class Keys:
         self._known: pl.DataFrame | None = None
         self._added: list[pl.DataFrame] = []
 
-    def add(self, part: tables.Part) -> None:
-        """Find the groups of more rows."""
+    def said(self, part: tables.Part) -> pl.DataFrame | None:
+        """The keys of the rows of a part, for `add`; None if it has none."""
         import polars as pl
 
         if not self.columns or not part.height:
-            return
+            return None
         cells = part.said(self.columns)
         names = [str(place) for place in range(len(cells))]
-        self._added.append(pl.DataFrame(dict(zip(names, cells, strict=True))))
+        return pl.DataFrame(dict(zip(names, cells, strict=True)))
+
+    def add(self, said: pl.DataFrame | None) -> None:
+        """Find the groups of more rows."""
+        if said is None:
+            return
+        self._added.append(said)
         # All keys that are known are looked at each time.
         if sum(frame.height for frame in self._added) >= ROWS_AT_ONCE:
             self._find()

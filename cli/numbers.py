@@ -22,6 +22,7 @@ class Numbers:
     values: np.ndarray  # float64, one a row, NaN where there is no number
     absent: int  # how many cells say that there is none
     invalid: np.ndarray  # the rows whose cell says something else
+    rounded: bool = False  # whether a cell is an integer that float64 does not hold
 
 
 def parse(cells: pl.Series) -> Numbers:
@@ -43,11 +44,12 @@ def parse(cells: pl.Series) -> Numbers:
     odd = (~numbers.is_finite()).fill_null(True).arg_true()
     values = numbers.fill_null(np.nan).to_numpy(writable=True)
     if odd.is_empty():
-        return Numbers(values, 0, odd.to_numpy())
+        return Numbers(values, 0, odd.to_numpy(), _are_rounded(cells, values))
     if cells.dtype != pl.String:
         values[np.isinf(values)] = np.nan
         infinite = numbers.is_infinite().fill_null(False).arg_true()
-        return Numbers(values, len(odd) - len(infinite), infinite.to_numpy())
+        rounded = _are_rounded(cells, values)
+        return Numbers(values, len(odd) - len(infinite), infinite.to_numpy(), rounded)
     blanks = " \t"
     said = cells.gather(odd).fill_null("").str.strip_chars(blanks)
     quoted = said.str.starts_with('"') & said.str.ends_with('"')
@@ -58,7 +60,24 @@ def parse(cells: pl.Series) -> Numbers:
     values[odd.to_numpy()] = again.fill_null(np.nan).to_numpy()
     absent = said.str.to_lowercase().is_in(ABSENT)
     invalid = odd.filter(again.is_null() & ~absent)
-    return Numbers(values, int(absent.sum()), invalid.to_numpy())
+    rounded = _are_rounded(cells, values)
+    return Numbers(values, int(absent.sum()), invalid.to_numpy(), rounded)
+
+
+def _are_rounded(cells: pl.Series, values: np.ndarray) -> bool:
+    """Whether cells are integers that the values they were read as are not."""
+    import numpy as np
+    import polars as pl
+
+    large = np.flatnonzero(np.abs(values) >= 2**53)
+    if not large.size or not (cells.dtype.is_integer() or cells.dtype == pl.String):
+        return False
+    some = cells.gather(large)
+    if some.dtype == pl.String:
+        some = some.str.strip_chars(' \t"')
+    # Null where it is no integer.
+    exact = some.cast(pl.Int128, strict=False)
+    return bool((exact != pl.Series(values[large]).cast(pl.Int128, strict=False)).any())
 
 
 def check_format(spec: str | None) -> None:

@@ -192,6 +192,13 @@ def test_options_from_the_environment(softsort, monkeypatch):
     assert column(out, "x_rank") == ["0.00", "2.00", "1.00", "3.00", "4.00"]
 
 
+def test_several_options_from_one_variable(softsort, monkeypatch):
+    monkeypatch.setenv("SOFTSORT_BY", "a b\nc")
+    text = "a b,c,x\n1,1,5\n1,2,4\n1,1,3\n"
+    _, out, _ = softsort("rank", "-", "--hard", "-c", "x", stdin=text)
+    assert column(out, "x_rank") == ["1.0", "0.0", "0.0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "expected"),
     [

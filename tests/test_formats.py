@@ -222,6 +222,20 @@ def test_results_beside_typed_cells(softsort, folder, came, goes):
     assert found.equals(expected.filter(pl.col("kept") != 2))
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("rows", [1, 1000, 300_000])
+def test_arrow_of_any_size(softsort, folder, rows, is_stream):
+    frame = pl.DataFrame({"x": range(rows)})
+    write = frame.write_ipc_stream if is_stream else frame.write_ipc
+    write(folder / "t.arrow")
+    for given in [["t.arrow"], ["-", "--format", "arrow"]]:
+        stdin = (folder / "t.arrow").read_bytes() if "-" in given else None
+        arguments = ["rank", "--hard", *given, "-o", "o.arrow", "--force"]
+        assert softsort(*arguments, stdin=stdin) == (0, b"", "")
+        found = pl.read_ipc((folder / "o.arrow").read_bytes())
+        assert found.equals(frame.with_columns(x_rank=pl.col("x").cast(pl.Float64)))
+
+
 @pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet", "arrow"])
 def test_names_that_are_patterns_elsewhere(softsort, folder, kind):
     frame = pl.DataFrame({"*": [1.5, 2.0, 0.5], "^a$": [4, 3, 4], "a": ["u", "v", "u"]})

@@ -37,6 +37,24 @@ def test_numbers(cell, value):
     assert (read.absent, len(read.invalid)) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("cells", "rounded"),
+    [
+        (["9007199254740993"], True),
+        ([" -9007199254740993 ", "x"], True),
+        (['"9007199254740995"', ""], True),
+        (["9007199254740994", "1e300", "0.1", "9007199254740993.0"], False),
+        (["9" * 45, "9007199254740992"], False),
+        ([2**53 + 1, None], True),
+        ([2**63 - 1, 7], True),
+        ([2**53 + 2, 7], False),
+        ([1e17 + 16, 0.1], False),
+    ],
+)
+def test_integers_that_float64_does_not_hold(cells, rounded):
+    assert parse(pl.Series(cells)).rounded == rounded
+
+
 @pytest.mark.parametrize("cell", ["", " ", '""', "NA", "na", "NaN", "nan", '"NA"'])
 def test_absent_cells(cell):
     read = parse(pl.Series(["1", cell, "2"]))

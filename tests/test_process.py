@@ -143,6 +143,19 @@ def test_a_closed_standard_output_is_one_line():
     assert "standard output is closed" in done.stderr
 
 
+@pytest.mark.parametrize(("text", "code"), [("x\n1\n", 0), ("x\n?\n", 1)])
+def test_a_closed_standard_error_takes_no_other_place(text, code):
+    done = subprocess.run(
+        ["bash", "-c", '"$@" 2>&-', "bash", *SOFTSORT, "rank", "--hard"],
+        input=text,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    expected = "x,x_rank\n1,0.0\n" if code == 0 else ""
+    assert (done.returncode, done.stdout, done.stderr) == (code, expected, "")
+
+
 def test_a_terminal_is_not_waited_for():
     ours, theirs = pty.openpty()
     done = run("rank", stdin=theirs, timeout=60)
@@ -154,7 +167,13 @@ def test_a_terminal_is_not_waited_for():
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGQUIT, 131),
+    ],
 )
 def test_signals_leave_nothing_behind(tmp_path, number, code):
     # The command is caught while it writes its file.

@@ -240,3 +240,11 @@ def test_what_is_not_a_table_is_refused(data: bytes, message: str):
 def test_delimiters_that_cannot_be_are_refused(delimiter: str):
     with pytest.raises(UsageError, match="--delimiter"):
         form_in(None, None, delimiter)
+
+
+def test_integers_beyond_float64_are_told(softsort):
+    text = b"x,y\n9007199254740993,1\n9007199254740992,2\n"
+    code, out, err = softsort("rank", "--hard", stdin=text)
+    assert (code, out.splitlines()[1]) == (0, b"9007199254740993,1,0.5,0.0")
+    assert "integers beyond 2^53" in err
+    assert err.endswith("in 'x'\n")
