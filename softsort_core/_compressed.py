@@ -22,12 +22,19 @@ from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
-from softsort_core._rounding import clipped, increasing, product, used_range
+from softsort_core._rounding import (
+    clipped,
+    increasing,
+    product,
+    relative,
+    used_range,
+)
 from softsort_core._squash import (
     Standardisation,
     in_double,
     refined,
     standardisation,
+    total,
 )
 
 # Largest error that is returned by default, relative to the range of the results.
@@ -87,9 +94,12 @@ def resolutions_for(
         return (None,)
     careful = resolution_for(epsilon, is_even=is_even)
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
-    if n <= MANY or is_small or dtype == jnp.float64:
+    if is_small or dtype == jnp.float64:
         return (careful,)
-    careful = careful._replace(cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER)
+    if n > MANY:
+        careful = careful._replace(
+            cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER
+        )
     return (*SINGLE, careful) if is_even else (careful,)
 
 
@@ -102,7 +112,14 @@ def are_many_targets(m: int, epsilon: Any) -> bool:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Given:
-    """Inputs, their weights and how they are placed where their moments are taken."""
+    """Inputs and how they are placed where their moments are taken.
+
+    Attributes:
+        values: the inputs.
+        weights: theirs, up to a factor; None for equal ones.
+        standardisation: what places them.
+        squashes: whether they are squashed as well.
+    """
 
     values: Float[Array, " n"]
     weights: Float[Array, " n"] | None
@@ -122,15 +139,13 @@ class Given:
         return s, jax.lax.convert_element_type(rest, s.dtype)
 
     def summary(self, cells: Cells, mass: Array | None) -> ManyInputs:
-        """Return the moments of a mass at each input; None for ones.
-
-        Without weights of the inputs each counts for one of n.
-        """
+        """Return the moments of a mass at each input; None for ones."""
         moments = chebyshev.moments(
             self.values, self.standardisation, mass, cells, self.squashes
         )
-        total = self.values.shape[0] if self.weights is None else 1
-        return _as_inputs(moments, float(total), self.standardisation, self.squashes)
+        count = float(self.values.shape[0])
+        placing = self.standardisation
+        return _as_inputs(moments, count, self.weights, placing, self.squashes)
 
     def evaluate(self, series: Array) -> Float[Array, " n"]:
         return chebyshev.evaluate(
@@ -140,12 +155,17 @@ class Given:
 
 @kept.jit(static_argnames="squashes")
 def _as_inputs(
-    moments: Array, total: Any, placing: Standardisation, squashes: bool
+    moments: Array,
+    count: Any,
+    weights: Array | None,
+    placing: Standardisation,
+    squashes: bool,
 ) -> ManyInputs:
+    whole = count if weights is None else total(weights)
     middle, radius = placing.middle, placing.half_range
     if squashes:
         middle = radius = jnp.full((), 0.5, moments.dtype)
-    return ManyInputs(moments / total, middle, radius)
+    return ManyInputs(moments / whole, middle, radius)
 
 
 @kept.jit(static_argnames="is_fine")
@@ -330,12 +350,6 @@ class CompressedPlan:
     num_targets: int
     places: int
     tolerance: Any
-
-    @property
-    def input_weights(self) -> Float[Array, " n"]:
-        """The weights of all inputs, which sum to 1."""
-        a, values = self.given.weights, self.given.values
-        return jnp.full(values.shape, 1 / values.size, values.dtype) if a is None else a
 
     @property
     def targets(self) -> Float[Array, "3 N"]:
@@ -531,9 +545,12 @@ def compressed_plan(
 ) -> CompressedPlan:
     """Return the plan between inputs, given squashed or not, and targets."""
     squashes = squashed is None
+    are_many = values.shape[0] > MANY or resolution in SINGLE
+    if weights is not None and are_many:
+        weights = _relative(weights)
     placing = _placing(values, weights, squashed, is_fine=resolution.cells > 1)
     given = Given(values if squashes else squashed, weights, placing, squashes)
-    if values.shape[0] > MANY:
+    if are_many:
         cells = Cells(resolution.cells, resolution.cell_order)
         inputs = given.summary(cells, weights)
     else:
@@ -541,6 +558,9 @@ def compressed_plan(
     nodes = node_plan(inputs, targets, epsilon, resolution)
     m = targets.number if isinstance(targets, EvenTargets) else targets.points.size
     return CompressedPlan(nodes, given, m, places or m, tolerance)
+
+
+_relative = kept.jit(relative)
 
 
 @kept.jit

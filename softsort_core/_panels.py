@@ -171,7 +171,8 @@ class ManyInputs(NamedTuple):
             masses *= self.levels
         # Edges are those of cells, so that all of a cell is in one panel.
         panel = _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
-        terms = _terms(edges, panel, cell_nodes(self.moments.shape).T, order)
+        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
+        terms = _terms(edges, panel, positions, order)
         of_cells = jnp.sum(masses.T * terms, axis=1)
         return jax.ops.segment_sum(of_cells.T, panel, edges.shape[0] - 1)
 
@@ -220,13 +221,14 @@ def cell_series(
 
 def divided(edges: Array, parts: int) -> Array:
     """Return the edges of even parts of each panel."""
-    inner = edges[:-1, None] + jnp.diff(edges)[:, None] * (np.arange(parts) / parts)
+    shares = jnp.asarray(np.arange(parts) / parts, edges.dtype)
+    inner = edges[:-1, None] + jnp.diff(edges)[:, None] * shares
     return jnp.append(inner.reshape(-1), edges[-1])
 
 
 def panel_nodes(edges: Array, order: int) -> Array:
     """Return the Chebyshev points of each panel."""
-    inside = (chebyshev.nodes(order) + 1) / 2
+    inside = jnp.asarray((chebyshev.nodes(order) + 1) / 2, edges.dtype)
     return edges[:-1, None] + jnp.diff(edges)[:, None] * inside
 
 
@@ -258,16 +260,29 @@ def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
 
     With min(used, c) nodes that have a weight; the others have none.
     """
-    k = np.arange(1, order)
-    c = counts[:, None]
-    squares = k**2 * (c**2 - k**2) / (4.0 * (4 * k**2 - 1))
-    off = xp.sqrt(xp.where((k < c) & (k < used), squares, 0.0))
+    off = jacobi_matrix(xp, counts, order, used)
     upper = xp.concatenate([off, off[:, :1] * 0], axis=1)[:, :, None] * np.eye(
         order, k=1
     )
     nodes, vectors = xp.linalg.eigh(upper + xp.swapaxes(upper, 1, 2))
-    shares = vectors[:, 0, :] ** 2
-    return nodes + (c - 1) / 2, c * xp.where(shares > 1e-24, shares, 0.0)
+    return rule_of(xp, counts[:, None], nodes, vectors[:, 0, :])
+
+
+def jacobi_matrix(xp: Any, counts: Any, order: int, used: Any) -> Any:
+    """Return, for each count, the entries beside the diagonal, which is 0.
+
+    They are of the matrix whose eigenvectors are the rule; see `gauss_rule`.
+    """
+    k = np.arange(1, order)
+    c = counts[:, None]
+    squares = k**2 * (c**2 - k**2) / (4.0 * (4 * k**2 - 1))
+    return xp.sqrt(xp.where((k < c) & (k < used), squares, 0.0))
+
+
+def rule_of(xp: Any, count: Any, values: Any, entries: Any) -> tuple[Any, Any]:
+    """Return the rule by the eigenvalues and the first entries of the eigenvectors."""
+    shares = entries**2
+    return values + (count - 1) / 2, count * xp.where(shares > 1e-24, shares, 0.0)
 
 
 class Found(NamedTuple):

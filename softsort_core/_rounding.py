@@ -44,6 +44,15 @@ def _folded(extreme: Callable[..., Array], values: Float[Array, "n *d"]) -> Arra
     return values
 
 
+def relative(weights: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return weights over the largest.
+
+    Equal ones become 1, of which sums are exact. Those of what is rounded, like 1 / n,
+    are not: every addition may be off in the same direction.
+    """
+    return weights / jnp.max(weights)
+
+
 def product(left: Array, right: Array) -> Array:
     """Return left @ right, in the precision of both.
 

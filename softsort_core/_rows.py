@@ -24,7 +24,13 @@ from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
 from softsort_core._compressed import Scale
-from softsort_core._panels import Found, estimated_error, gauss_rule, log_plan
+from softsort_core._panels import (
+    Found,
+    estimated_error,
+    jacobi_matrix,
+    log_plan,
+    rule_of,
+)
 from softsort_core._rounding import product, used_range
 from softsort_core._squash import in_double, squash
 from softsort_core._transport import damped
@@ -78,9 +84,15 @@ Rules = tuple[tuple[Any, Any], ...]
 @functools.lru_cache(maxsize=1024)
 def rules(m: int, resolution: SharedNodes) -> Rules:
     """Return what stands for m even targets of equal weight."""
+    # Quicker than numpy's for all matrices, whose threads would be in the way of those
+    # that solve for other sizes. Few processes need it, and importing it takes time.
+    from scipy.linalg import eigh_tridiagonal
+
     found = []
     for order in resolution.orders():
-        (y,), (b,) = gauss_rule(np, np.array([float(m)]), order, order)
+        (off,) = jacobi_matrix(np, np.array([float(m)]), order, order)
+        values, vectors = eigh_tridiagonal(np.zeros(order), off)
+        y, b = rule_of(np, m, values, vectors[0])
         found.append((y / (m - 1), b / m))
     return tuple(found)
 

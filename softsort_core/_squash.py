@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from softsort_core._rounding import product, used_range
+from softsort_core._rounding import product, relative, used_range
 
 _PART = 2**10
 
@@ -109,7 +109,6 @@ def refined(
     """Return the standardisation with what its rounding left out."""
 
     def rests(rough, x, a=None):
-        a = None if a is None else a / jnp.sum(a)
         # The offset is so near that nothing cancels: one pass gives both.
         gaps = rough.scaled(x) - rough.offset
         rest = _average(gaps, a)
@@ -145,9 +144,15 @@ def standardisation(
 
 
 def _average(values: Array, weights: Array | None) -> Array:
-    """Return the mean, in parts that are added in double precision."""
-    if weights is not None:
-        return product(weights, values)
+    """Return the mean."""
+    if weights is None:
+        return total(values) / values.shape[0]
+    weights = relative(weights)
+    return total(weights * values) / total(weights)
+
+
+def total(values: Array) -> Array:
+    """Return the sum, in parts that are added in double precision."""
     n = values.shape[0]
     whole = n - n % _PART
     ones = jnp.ones(_PART, values.dtype)
@@ -155,4 +160,4 @@ def _average(values: Array, weights: Array | None) -> Array:
     parts = jnp.append(parts, jnp.sum(values[whole:]))
     with jax.enable_x64(True):
         total = jnp.sum(jax.lax.convert_element_type(parts, jnp.float64))
-    return jax.lax.convert_element_type(total, values.dtype) / n
+    return jax.lax.convert_element_type(total, values.dtype)

@@ -1,5 +1,7 @@
 """Many targets through few nodes, and many inputs through few points."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +74,20 @@ def test_gauss_rules_of_even_grids(x64):
 def test_ranks_and_sorted_values_are_the_dense_ones(x64):
     for kind in KINDS:
         check(sample(kind, N), 0.01, 1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_single_precision_is_kept_beside_double(x64, dtype):
+    x = jnp.asarray(sample("normal", 3000), dtype)
+    exact = x.astype(float)
+    for n, epsilon in itertools.product((200, 3000), (0.01, 2e-3)):
+        given, options = (x[:n], exact[:n]), {"epsilon": epsilon}
+        for operator, scale in ((soft.ranks, n - 1), (soft.sort, np.ptp(exact))):
+            found, expected = (operator(each, **options) for each in given)
+            assert found.dtype == dtype
+            error = np.abs(found.astype(float) - expected.astype(dtype).astype(float))
+            bound = 1e-6 + 2 * float(jnp.finfo(dtype).eps)
+            assert error.max() <= bound * scale
 
 
 @pytest.mark.usefixtures("few_are_many")
