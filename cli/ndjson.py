@@ -7,7 +7,8 @@ before the last brace of a line.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from cli.records import BOM
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,49 @@ def open_ndjson(given: Input, form: Form) -> Ndjson:
     raise CommandError(f"{given.source} is empty: expected a JSON object a line")
 
 
+def _label(name: str, space: str = " ") -> pl.Expr:
+    import polars as pl
+
+    return pl.lit(json.dumps(name, ensure_ascii=False) + ":" + space)
+
+
+def _numbers(cells: pl.Series) -> pl.Series:
+    """Numbers, or texts that a format made of them, as JSON.
+
+    A text that is a number in JSON stays as it is, another becomes a string.
+    """
+    import polars as pl
+
+    if cells.dtype == pl.String:
+        strings = [
+            text if text is None or NUMBER.fullmatch(text) else json.dumps(text)
+            for text in cells
+        ]
+        cells = pl.Series(strings, dtype=pl.String)
+    return cells.cast(pl.String).fill_null("null")
+
+
+def table_of(frame: pl.DataFrame, formatted: Container[str] = ()) -> bytes:
+    """The rows of a frame as objects; formatted columns hold numbers as texts."""
+    import polars as pl
+
+    names = frame.columns
+    if not any(name in formatted for name in names):
+        buffer = BytesIO()
+        frame.write_ndjson(buffer)
+        return buffer.getvalue()
+    members = []
+    for name, cells in zip(names, frame.get_columns(), strict=True):
+        if name in formatted:
+            members.append(_label(name, "") + _numbers(cells))
+        else:
+            # An object of this member alone, without its braces.
+            lines = table_of(cells.to_frame()).decode().split("\n")[:-1]
+            members.append(pl.lit(pl.Series([line[1:-1] for line in lines])))
+    joined = pl.select(pl.concat_str(members, separator=",")).to_series()
+    return "".join(f"{{{line}}}\n" for line in joined).encode()
+
+
 def append(
     block: Block, columns: Mapping[str, pl.Series], kept: np.ndarray | None = None
 ) -> bytes:
@@ -145,11 +191,7 @@ def append(
     import polars as pl
 
     lines: list[bytes | None] = list(block.lines)
-    texts = []
-    for name, cells in columns.items():
-        label = json.dumps(name, ensure_ascii=False) + ": "
-        values = cells.cast(pl.String).fill_null("null")
-        texts.append((pl.lit(label) + values).alias(name))
+    texts = [_label(name) + _numbers(cells) for name, cells in columns.items()]
     members = pl.select(pl.concat_str(texts, separator=", ")).to_series()
     for place, row in enumerate(block.rows):
         if kept is not None and not kept[place]:

@@ -119,6 +119,60 @@ def test_lines_of_ndjson_stay_as_they_are(softsort):
     ]
 
 
+FORMATTED = {
+    ".2f": ["1000.00", None, "1001.00"],
+    ".3e": ["1.000e+03", None, "1.001e+03"],
+    "+.1f": ['"+1000.0"', None, '"+1001.0"'],
+    "07.1f": ['"01000.0"', None, '"01001.0"'],
+    ",.1f": ['"1,000.0"', None, '"1,001.0"'],
+    ".1%": ['"100000.0%"', None, '"100100.0%"'],
+    '">7.1f': ['"\\"1000.0"', None, '"\\"1001.0"'],
+}
+
+
+@pytest.mark.parametrize("spec", FORMATTED)
+def test_formatted_numbers_are_json_in_ndjson(softsort, folder, spec):
+    expected = [text or "null" for text in FORMATTED[spec]]
+    arguments = ["--hard", "--float-format", spec, "-c", "a", "-q"]
+    lines = ['{"a":1', '{"a":null', '{"a":3000']
+    given = "".join(line + "}\n" for line in lines).encode()
+    rank = ["rank", "--start", "1000", *arguments]
+    _, out, _ = softsort(*rank, "--format", "ndjson", stdin=given)
+    pairs = zip(lines, expected, strict=True)
+    appended = [f'{line}, "a_rank": {text}}}' for line, text in pairs]
+    assert out.decode().splitlines() == appended
+    # What was a text stays one, even if it looks like a number.
+    (folder / "t.csv").write_text("é,a\n7.0,1\n,\nx,3000\n", encoding="utf-8")
+    softsort(*rank, "t.csv", "-o", "o.ndjson")
+    texts = ['"7.0","a":"1"', 'null,"a":null', '"x","a":"3000"']
+    pairs = zip(texts, expected, strict=True)
+    converted = [f'{{"é":{text},"a_rank":{rank}}}' for text, rank in pairs]
+    assert (folder / "o.ndjson").read_text("utf-8").splitlines() == converted
+
+
+def test_formatted_numbers_of_tables_of_results(softsort, folder):
+    (folder / "t.csv").write_bytes(b"k,x\n7.0,1000\n,2000\n3.0,\n")
+    arguments = ["quantile", "t.csv", "--hard", "--by", "k", "-q", "0.5"]
+    softsort(*arguments, "--float-format", ",.1f", "-o", "o.ndjson")
+    assert (folder / "o.ndjson").read_bytes().splitlines() == [
+        b'{"k":"7.0","column":"x","q":0.5,"value":"1,000.0"}',
+        b'{"k":null,"column":"x","q":0.5,"value":"2,000.0"}',
+        b'{"k":"3.0","column":"x","q":0.5,"value":null}',
+    ]
+    _, out, _ = softsort(*arguments, "--float-format", ",.1f")
+    assert out.splitlines()[1:] == [
+        b'7.0,x,0.5,"1,000.0"',
+        b',x,0.5,"2,000.0"',
+        b"3.0,x,0.5,",
+    ]
+
+
+def test_an_absent_result_is_an_empty_cell_whatever_the_format(softsort, folder):
+    arguments = ["rank", "--hard", "--format", "ndjson", "--float-format", ".1f"]
+    softsort(*arguments, "-o", "o.csv", stdin=b'{"x":1}\n{"x":null}\n')
+    assert (folder / "o.csv").read_bytes() == b"x,x_rank\n1,0.0\n,\n"
+
+
 @pytest.mark.parametrize(
     ("name", "data", "code", "message"),
     [
