@@ -52,11 +52,39 @@ def check_names(
             )
 
 
+def _check_types(
+    table: tables.Table, types: Mapping[str, pl.DataType], form: Form
+) -> None:
+    """Refuse columns of types that a text has no cells for."""
+    import polars as pl
+
+    for name, kind in types.items():
+        nested = kind.is_nested() or kind == pl.Duration
+        if (form.kind == "delimited" and nested) or _has_bytes(kind):
+            raise CommandError(
+                f"{table.source}, column {name!r}: {form.kind} text has no cells for "
+                f"{str(kind).lower()}; write Parquet or Arrow, as in -o FILE.parquet, "
+                "or cast the column to text, or leave it out of the file"
+            )
+
+
+def _has_bytes(kind: pl.DataType) -> bool:
+    """Whether cells of this type hold bytes, which may be no text."""
+    import polars as pl
+
+    if isinstance(kind, pl.Struct):
+        return any(_has_bytes(field.dtype) for field in kind.fields)  # pyright: ignore[reportArgumentType]
+    inner = getattr(kind, "inner", None)
+    return kind == pl.Binary or (inner is not None and _has_bytes(inner))
+
+
 def write_appended(
     table: tables.Table, rows: Iterable[Rows], form: Form, writing: TableWriting
 ) -> None:
     """Write the table with results behind its rows."""
     spec = writing.float_format
+    if isinstance(table, frames.Frames) and not form.is_binary:
+        _check_types(table, table.lazy().collect_schema(), form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
             parts = (frame for frame, _ in _typed(table, rows))
@@ -205,6 +233,8 @@ def write_table(
     }
     given = {name for name, each in columns.items() if isinstance(each, pl.Series)}
     formatted = cells.keys() - given if spec else ()
+    if not form.is_binary:
+        _check_types(table, {name: each.dtype for name, each in cells.items()}, form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
             _sink(pl.LazyFrame(cells), form, stream)
