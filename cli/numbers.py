@@ -90,10 +90,13 @@ def check_format(spec: str | None) -> None:
         ) from None
 
 
-def as_cells(values: np.ndarray, spec: str | None, delimiter: str) -> pl.Series:
+def as_cells(
+    values: np.ndarray, spec: str | None, delimiter: str | None = None
+) -> pl.Series:
     """Numbers as cells: by `spec`, or numbers still, which polars writes shortest.
 
-    A NaN gives an empty cell.
+    A NaN gives an empty cell, a null. With a `delimiter`, texts are quoted where it
+    makes them need it.
     """
     import numpy as np
     import polars as pl
@@ -101,6 +104,8 @@ def as_cells(values: np.ndarray, spec: str | None, delimiter: str) -> pl.Series:
     if not spec:
         return pl.Series(values).fill_nan(None)
     texts = [
-        "" if np.isnan(value) else format(value, spec) for value in values.tolist()
+        None if np.isnan(value) else format(value, spec) for value in values.tolist()
     ]
-    return pl.Series([quote(text, delimiter) for text in texts], dtype=pl.String)
+    if delimiter is not None:
+        texts = [text and quote(text, delimiter) for text in texts]
+    return pl.Series(texts, dtype=pl.String)

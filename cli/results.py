@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -52,14 +52,43 @@ def check_names(
             )
 
 
+def _check_types(
+    table: tables.Table, types: Mapping[str, pl.DataType], form: Form
+) -> None:
+    """Refuse columns of types that a text has no cells for."""
+    import polars as pl
+
+    for name, kind in types.items():
+        nested = kind.is_nested() or kind == pl.Duration
+        if (form.kind == "delimited" and nested) or _has_bytes(kind):
+            raise CommandError(
+                f"{table.source}, column {name!r}: {form.kind} text has no cells for "
+                f"{str(kind).lower()}; write Parquet or Arrow, as in -o FILE.parquet, "
+                "or cast the column to text, or leave it out of the file"
+            )
+
+
+def _has_bytes(kind: pl.DataType) -> bool:
+    """Whether cells of this type hold bytes, which may be no text."""
+    import polars as pl
+
+    if isinstance(kind, pl.Struct):
+        return any(_has_bytes(field.dtype) for field in kind.fields)  # pyright: ignore[reportArgumentType]
+    inner = getattr(kind, "inner", None)
+    return kind == pl.Binary or (inner is not None and _has_bytes(inner))
+
+
 def write_appended(
     table: tables.Table, rows: Iterable[Rows], form: Form, writing: TableWriting
 ) -> None:
     """Write the table with results behind its rows."""
     spec = writing.float_format
+    if isinstance(table, frames.Frames) and not form.is_binary:
+        _check_types(table, table.lazy().collect_schema(), form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            _sink(_lazy(_typed(table, rows)), form, stream)
+            parts = (frame for frame, _ in _typed(table, rows))
+            _sink(_lazy(parts), form, stream)
         else:
             as_it_came = form.kind == table.form.kind and (
                 form.delimiter == table.form.delimiter
@@ -76,11 +105,12 @@ def _appended(
 ) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
     append = ndjson.append if form.kind == "ndjson" else delimited.append
+    delimiter = form.delimiter or None
 
     def text(row: Rows) -> bytes:
         part, results, kept = row
         cells = {
-            name: numbers.as_cells(values, spec, form.delimiter)
+            name: numbers.as_cells(values, spec, delimiter)
             for name, values in results.items()
         }
         return append(part, cells, kept)  # pyright: ignore[reportArgumentType]
@@ -92,23 +122,21 @@ def _converted(
     table: tables.Table, rows: Iterable[Rows], form: Form, spec: str | None
 ) -> Iterator[bytes]:
     headed = not isinstance(table, delimited.Delimited) or table.headers
-    for place, frame in enumerate(_typed(table, rows, spec)):
-        buffer = BytesIO()
+    for place, (frame, formatted) in enumerate(_typed(table, rows, spec)):
         if form.kind == "ndjson":
-            frame.write_ndjson(buffer)
-        else:
-            frame.write_csv(
-                buffer,
-                separator=form.delimiter,
-                include_header=headed and place == 0,
-            )
+            yield ndjson.table_of(frame, formatted)
+            continue
+        buffer = BytesIO()
+        frame.write_csv(
+            buffer, separator=form.delimiter, include_header=headed and place == 0
+        )
         yield buffer.getvalue()
 
 
 def _typed(
     table: tables.Table, rows: Iterable[Rows], spec: str | None = None
-) -> Iterator[pl.DataFrame]:
-    """The parts as frames: texts stay texts."""
+) -> Iterator[tuple[pl.DataFrame, Container[str]]]:
+    """The parts as frames, whose texts stay texts, and which columns `spec` made."""
     import polars as pl
 
     if len(set(table.names)) < len(table.names):
@@ -119,10 +147,11 @@ def _typed(
     for part, results, kept in rows:
         columns = dict(table.typed(part))  # pyright: ignore[reportArgumentType]
         for name, values in results.items():
-            columns[name] = numbers.as_cells(values, spec, "\n")
+            columns[name] = numbers.as_cells(values, spec)
         frame = pl.DataFrame(columns)
         if frame.height:
-            yield frame if kept is None else frame.filter(kept)
+            frame = frame if kept is None else frame.filter(kept)
+            yield frame, results if spec else ()
 
 
 def write_beside(
@@ -139,7 +168,7 @@ def write_beside(
     import polars as pl
     from polars import selectors
 
-    new = {name: numbers.as_cells(each, None, "") for name, each in columns.items()}
+    new = {name: numbers.as_cells(each, None) for name, each in columns.items()}
     replaced = [name for name in table.names if name in new]
     old = table.lazy().drop(selectors.by_name(replaced))
     order = list(dict.fromkeys([*table.names, *new]))
@@ -199,19 +228,19 @@ def write_table(
 
     spec = writing.float_format
     cells = {
-        name: each
-        if isinstance(each, pl.Series)
-        else numbers.as_cells(each, spec, form.delimiter)
+        name: each if isinstance(each, pl.Series) else numbers.as_cells(each, spec)
         for name, each in columns.items()
     }
+    given = {name for name, each in columns.items() if isinstance(each, pl.Series)}
+    formatted = cells.keys() - given if spec else ()
+    if not form.is_binary:
+        _check_types(table, {name: each.dtype for name, each in cells.items()}, form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
             _sink(pl.LazyFrame(cells), form, stream)
             return
-        buffer = BytesIO()
         if form.kind == "ndjson":
-            pl.DataFrame(cells).write_ndjson(buffer)
-            text = buffer.getvalue()
+            text = ndjson.table_of(pl.DataFrame(cells), formatted)
         else:
             text = _delimited(table, cells, form)
         with packing.packed(stream, form.packing) as packed:

@@ -1,8 +1,10 @@
 """Tables in every format, packing and encoding, from files and from pipes."""
 
+import csv
 import gzip
 import io
 import itertools
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -117,6 +119,170 @@ def test_lines_of_ndjson_stay_as_they_are(softsort):
         b'{"d":null, "a_rank": null}',
         b'{ "a" : "0.5" , "a_rank": 0.0}',
     ]
+
+
+FORMATTED = {
+    ".2f": ["1000.00", None, "1001.00"],
+    ".3e": ["1.000e+03", None, "1.001e+03"],
+    "+.1f": ['"+1000.0"', None, '"+1001.0"'],
+    "07.1f": ['"01000.0"', None, '"01001.0"'],
+    ",.1f": ['"1,000.0"', None, '"1,001.0"'],
+    ".1%": ['"100000.0%"', None, '"100100.0%"'],
+    '">7.1f': ['"\\"1000.0"', None, '"\\"1001.0"'],
+}
+
+
+@pytest.mark.parametrize("spec", FORMATTED)
+def test_formatted_numbers_are_json_in_ndjson(softsort, folder, spec):
+    expected = [text or "null" for text in FORMATTED[spec]]
+    arguments = ["--hard", "--float-format", spec, "-c", "a", "-q"]
+    lines = ['{"a":1', '{"a":null', '{"a":3000']
+    given = "".join(line + "}\n" for line in lines).encode()
+    rank = ["rank", "--start", "1000", *arguments]
+    _, out, _ = softsort(*rank, "--format", "ndjson", stdin=given)
+    pairs = zip(lines, expected, strict=True)
+    appended = [f'{line}, "a_rank": {text}}}' for line, text in pairs]
+    assert out.decode().splitlines() == appended
+    # What was a text stays one, even if it looks like a number.
+    (folder / "t.csv").write_text("é,a\n7.0,1\n,\nx,3000\n", encoding="utf-8")
+    softsort(*rank, "t.csv", "-o", "o.ndjson")
+    texts = ['"7.0","a":"1"', 'null,"a":null', '"x","a":"3000"']
+    pairs = zip(texts, expected, strict=True)
+    converted = [f'{{"é":{text},"a_rank":{rank}}}' for text, rank in pairs]
+    assert (folder / "o.ndjson").read_text("utf-8").splitlines() == converted
+
+
+def test_formatted_numbers_of_tables_of_results(softsort, folder):
+    (folder / "t.csv").write_bytes(b"k,x\n7.0,1000\n,2000\n3.0,\n")
+    arguments = ["quantile", "t.csv", "--hard", "--by", "k", "-q", "0.5"]
+    softsort(*arguments, "--float-format", ",.1f", "-o", "o.ndjson")
+    assert (folder / "o.ndjson").read_bytes().splitlines() == [
+        b'{"k":"7.0","column":"x","q":0.5,"value":"1,000.0"}',
+        b'{"k":null,"column":"x","q":0.5,"value":"2,000.0"}',
+        b'{"k":"3.0","column":"x","q":0.5,"value":null}',
+    ]
+    _, out, _ = softsort(*arguments, "--float-format", ",.1f")
+    assert out.splitlines()[1:] == [
+        b'7.0,x,0.5,"1,000.0"',
+        b',x,0.5,"2,000.0"',
+        b"3.0,x,0.5,",
+    ]
+
+
+def test_an_absent_result_is_an_empty_cell_whatever_the_format(softsort, folder):
+    arguments = ["rank", "--hard", "--format", "ndjson", "--float-format", ".1f"]
+    softsort(*arguments, "-o", "o.csv", stdin=b'{"x":1}\n{"x":null}\n')
+    assert (folder / "o.csv").read_bytes() == b"x,x_rank\n1,0.0\n,\n"
+
+
+ODD = {
+    "binary": pl.Series([b"a", b"\xff"]),
+    "list": pl.Series([[1], [2, 3]]),
+    "array": pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int64, 2)),
+    "struct": pl.Series([{"a": 1}, {"a": 2}]),
+    "duration": pl.Series([timedelta(1), timedelta(2)]),
+    "list of binary": pl.Series([[b"a"], [b"\xff"]]),
+    "struct of binary": pl.Series([{"a": b"a"}, {"a": b"\xff"}]),
+}
+IN_JSON = {
+    "list": ["[1]", "[2,3]"],
+    "array": ["[1,2]", "[3,4]"],
+    "struct": ['{"a":1}', '{"a":2}'],
+    "duration": ['"PT86400S"', '"PT172800S"'],
+}
+
+
+@pytest.mark.parametrize("goes", ["csv", "ndjson"])
+@pytest.mark.parametrize("came", ["parquet", "arrow"])
+@pytest.mark.parametrize("kind", ODD)
+def test_cells_that_are_no_text(softsort, folder, kind, came, goes):
+    WRITERS[came](pl.DataFrame({"odd": ODD[kind], "x": [1, 2]}), folder / f"t.{came}")
+    arguments = [f"t.{came}", "--hard", "-c", "x", "-o", f"o.{goes}"]
+    rank = softsort("rank", *arguments)
+    keys = softsort("quantile", "-q", "1", "--by", "odd", *arguments, "--force")
+    if goes == "ndjson" and kind in IN_JSON:
+        assert (rank[0], keys[0]) == (0, 0)
+        lines = (folder / "o.ndjson").read_text().splitlines()
+        assert [line.partition(',"column"')[0] for line in lines] == [
+            f'{{"odd":{text}' for text in IN_JSON[kind]
+        ]
+        return
+    for code, out, err in (rank, keys):
+        assert (code, out, err.count("\n")) == (1, b"", 1)
+        assert f"t.{came}, column 'odd': " in err
+        assert "-o FILE.parquet" in err
+    assert not (folder / f"o.{goes}").exists()
+
+
+def test_members_that_appear_late(softsort, folder, monkeypatch):
+    monkeypatch.setattr(inputs, "BLOCK", 64)
+    early = [f'{{"x": {place}, "deep": {{"lost": {{"u": []}}}}}}' for place in range(9)]
+    late = ['{"x": 9, "l\\u0061te": 2.50, "q\\"": 7}', '{"late": 1e5, "": [1,  2]}']
+    (folder / "t.ndjson").write_text("\n".join([*early, *late, "{}"]))
+    arguments = ["rank", "--hard", "t.ndjson", "-q"]
+    assert softsort(*arguments, "-c", "late", "-o", "o.csv")[0] == 0
+    names, *rows = csv.reader((folder / "o.csv").read_text().splitlines())
+    assert names == ["x", "deep", "late", 'q"', "", "late_rank"]
+    assert rows[0] == ["0", '{"lost": {"u": []}}', "", "", "", ""]
+    assert rows[-3:] == [
+        ["9", "", "2.50", "7", "", "0.0"],
+        ["", "", "1e5", "", "[1,  2]", "1.0"],
+        [""] * 6,
+    ]
+    (folder / "t.ndjson").write_text("\n".join([*early, '{"x_rank": 1}']))
+    code, out, err = softsort(*arguments, "-c", "x")
+    assert (code, out, "already has a column 'x_rank'" in err) == (1, b"", True)
+
+
+def test_the_last_of_several_members_of_a_name_counts(softsort):
+    lines = ['{"x": 1, "x": 4}', "{}", '{"x": 2}', '{"x": 5, "\\u0078": 3}']
+    arguments = ["rank", "--hard", "--format", "ndjson", "-c", "x"]
+    for given in (lines, [*lines, '{"x": NaN}']):  # which polars does not read
+        _, out, _ = softsort(*arguments, stdin="\n".join(given).encode())
+        ranks = [line.rpartition(b" ")[2] for line in out.splitlines()]
+        assert ranks[:4] == [b"2.0}", b"null}", b"0.0}", b"1.0}"]
+
+
+def test_texts_of_ndjson_are_carried_along_as_they_are_written(softsort, folder):
+    values = [
+        "1.00",
+        "1.0",
+        "1",
+        '"1"',
+        "1e5",
+        "1.10",
+        "-0.0",
+        "12345678901234567890123",
+    ]
+    values += ["0.10000000000000001", "[1.0,  2]", '{"b": 1.50}', "true", "null"]
+    values += [
+        '"null"',
+        '""',
+        r'"\u00e9\n\"\\,"',
+        '"a\\\\"',
+        r'"\ud83d\ude00"',
+        '": 1, "',
+    ]
+    lines = [f'{{"k": {value}, "x": {x}}}' for x, value in enumerate(values)]
+    plain = "\n".join(lines)
+    expected: list[str | None] = [value.strip('"') for value in values]
+    expected[12], expected[15:18] = None, ['é\n"\\,', "a\\", "\U0001f600"]
+    for text in (plain, plain + '\n{"x": NaN}'):  # which polars does not read
+        (folder / "t.ndjson").write_text(text)
+        arguments = ["t.ndjson", "-c", "x", "--hard", "--force", "-q"]
+        softsort("rank", *arguments, "-o", "o.parquet")
+        found = pl.read_parquet(folder / "o.parquet")["k"].to_list()
+        assert found[: len(expected)] == expected
+
+
+@pytest.mark.parametrize("more", ["", '{"k": 2, "x": NaN}\n'])
+def test_keys_of_ndjson_compare_as_they_are_written(softsort, more):
+    spelled = ["1.00", "1.0", "1", '"1"', "1.00", '"\\u0031"']
+    lines = [f'{{"k": {key}, "x": {x}}}\n' for x, key in enumerate(spelled)]
+    arguments = ["rank", "--format", "ndjson", "-c", "x", "--by", "k", "--hard"]
+    _, out, _ = softsort(*arguments, stdin=("".join(lines) + more).encode())
+    ranks = [line.rpartition(b" ")[2] for line in out.splitlines()[:6]]
+    assert ranks == [b"0.0}", b"0.0}", b"0.0}", b"1.0}", b"1.0}", b"2.0}"]
 
 
 @pytest.mark.parametrize(
