@@ -1,9 +1,9 @@
 """Plans of many inputs or targets: linear time, certified accuracy.
 
-Targets are resolved by the nodes of `_panels`. Up to some thousand inputs are taken as
-they are. More are represented by Chebyshev moments: one pass over the inputs makes
-them, another evaluates the result. A single series is the quickest and is enough for
-smooth inputs at a moderate epsilon; moments of many cells are enough for all.
+Targets are resolved by the nodes of `_panels`. Inputs are represented by Chebyshev
+moments: one pass over the inputs makes them, another evaluates the result. A single
+series is the quickest and is enough for smooth inputs at a moderate epsilon. Where it
+is not, moments of many cells are, or up to some thousand inputs as they are.
 """
 
 import math
@@ -101,6 +101,11 @@ def resolutions_for(
             cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER
         )
     return (*SINGLE, careful) if is_even else (careful,)
+
+
+def are_summarised(n: int, resolution: Any) -> bool:
+    """Return whether moments stand for n inputs, which else are taken as they are."""
+    return n > MANY or resolution in SINGLE
 
 
 def are_many_targets(m: int, epsilon: Any) -> bool:
@@ -545,7 +550,7 @@ def compressed_plan(
 ) -> CompressedPlan:
     """Return the plan between inputs, given squashed or not, and targets."""
     squashes = squashed is None
-    are_many = values.shape[0] > MANY or resolution in SINGLE
+    are_many = are_summarised(values.shape[0], resolution)
     if weights is not None and are_many:
         weights = _relative(weights)
     placing = _placing(values, weights, squashed, is_fine=resolution.cells > 1)

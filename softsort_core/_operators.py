@@ -40,6 +40,7 @@ from softsort_core._compressed import (
     MANY,
     SMALL_EPSILON,
     TOLERANCE,
+    are_summarised,
     resolutions_for,
     rounded_up,
 )
@@ -722,7 +723,8 @@ def _read_plans(
         if resolution is not None:
             columns = columns if m is None else resolution.nodes
             # Newton's system is the larger one if inputs are compressed.
-            rows = n if n <= MANY else max(resolution.nodes, columns)
+            summarised = are_summarised(n, resolution)
+            rows = max(resolution.nodes, columns) if summarised else n
         if rows * columns > _LARGEST_PLAN:
             raise SoftSortError(
                 f"a plan between {n} values and {columns} targets is too large (more "

@@ -16,9 +16,9 @@ from softsort_core._arguments import (
 )
 from softsort_core._compressed import (
     LEAST_EPSILON,
-    MANY,
     TOLERANCE,
     CompressedPlan,
+    are_summarised,
     resolutions_for,
 )
 from softsort_core._errors import SoftSortError
@@ -83,7 +83,7 @@ def solve_report(
         >>> import softsort_core as soft
         >>> report = soft.solve_report(np.arange(1000.0), epsilon=0.01)
         >>> report.target_nodes, report.is_certain, report.is_hard
-        (80, True, False)
+        (48, True, False)
     """
     x = as_floating(inputs, "inputs")[0]
     a = as_weights(input_weights, "input_weights")
@@ -120,8 +120,8 @@ def solve_report(
 
 
 def _nodes(n: int, resolution: Resolution) -> tuple[int, int]:
-    inputs = n if n <= MANY else resolution.finer * resolution.nodes
-    return inputs, resolution.nodes
+    summarised = are_summarised(n, resolution)
+    return resolution.finer * resolution.nodes if summarised else n, resolution.nodes
 
 
 def _solved(
