@@ -21,7 +21,7 @@ TILE = (256, 256)  # where the image has none
 BUFFER = 2**26  # of tiles that are being compressed
 
 CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIFF
-ONE_AT_A_TIME = threading.RLock()
+ONE_AT_A_TIME = threading.Lock()  # see Filtering.turn
 
 
 # From rows of an image to its filtered strips, numbers or pixels, and where they are.

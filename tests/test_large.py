@@ -1,11 +1,15 @@
 """TIFF images that are filtered strip by strip: the same as filtered as a whole."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import PIL.Image
 import pytest
 import tifffile
 
-from cli import denoise, large, runtime
+from cli import cluster, denoise, large, runtime
+from cli.errors import CommandError
 
 RANDOM = np.random.default_rng(0)
 KINDS = {
@@ -168,3 +172,54 @@ def test_a_damaged_part_leaves_no_output(
     assert (code, err.count("\n")) == (1, 1)
     assert "a.tif is damaged" in err
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_an_image_that_fails_lets_others_have_their_turn(
+    on_images, monkeypatch, little_memory, name
+):
+    PIL.Image.fromarray(RANDOM.integers(0, 256, (96, 64), np.uint8)).save(name)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * 40))
+    errors = []  # with all that was going on when they were raised
+
+    def fail(*_):
+        errors.append(CommandError("no"))
+        raise errors[-1]
+
+    monkeypatch.setattr(denoise, "_check_converged", fail)
+    assert on_images("denoise", name, *little_memory())[0] == 1
+    with ThreadPoolExecutor(1) as pool:
+        turn = pool.submit(large.ONE_AT_A_TIME.acquire, blocking=False)
+        assert turn.result()
+        pool.submit(large.ONE_AT_A_TIME.release)
+    assert len(errors) == 1
+
+
+def test_an_interrupt_ends_the_images_in_work(on_images, monkeypatch, little_memory):
+    for name in "ab":
+        tifffile.imwrite(f"{name}.tif", np.zeros((96, 64), np.uint8))
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    seen, begun, interrupted = [], threading.Event(), threading.Event()
+
+    def strips(*_, **__):
+        for number in range(9):
+            seen.append(number)
+            yield slice(0, 0), np.zeros((0, 64))
+            begun.set()
+            interrupted.wait(60)
+
+    def interrupt(*_):
+        begun.wait(60)
+        raise KeyboardInterrupt
+
+    class Flag(threading.Event):
+        def set(self):
+            super().set()
+            interrupted.set()
+
+    monkeypatch.setattr(runtime, "strips_operator", lambda *_: strips)
+    monkeypatch.setattr(cluster, "finish", interrupt)
+    monkeypatch.setattr(cluster, "_given_up", Flag())
+    code, _, _ = on_images("denoise", "-r", ".", "--out-dir", "out", *little_memory())
+    assert (code, seen) == (130, [0, 1])
