@@ -67,8 +67,8 @@ def denoise(
     """Take noise out of images with a soft median filter.
 
     Each pixel becomes the soft median of the window around it, channel by channel and
-    frame by frame. x.png becomes x_soft.png beside it, unless -o or --out-dir says
-    otherwise.
+    frame by frame. Colours count by their opacity, which stays as it is. x.png becomes
+    x_soft.png beside it, unless -o or --out-dir says otherwise.
 
     Pixels keep their type: 1, 8 or 16 bits, integers or floats of a TIFF; palettes
     become RGB. All frames and pages are kept, and EXIF, ICC profile, resolution,
@@ -171,8 +171,9 @@ class Filtering:
         from filters import choose
 
         middle = max(rows.shape[0] // 2 - 256, 0)
+        values = rows[middle : middle + 512]
         best = choose(
-            rows[middle : middle + 512],
+            opacity.multiplied(values) if rows.alpha else values,
             sizes=self.sizes or (self.window.size,),
             q=self.quantile,
             border=self.border,
@@ -182,11 +183,11 @@ class Filtering:
         return best.epsilon, best.size
 
     def apply(
-        self, values: np.ndarray, epsilon: float, size: tuple[int, int]
+        self, values: np.ndarray, epsilon: float, size: tuple[int, int], *, alpha: bool
     ) -> np.ndarray:
         """An image, or a frame of one, filtered."""
         for _ in range(self.iterations):
-            values = _program(self, size)(values, epsilon)
+            values = _program(self, size, alpha)(values, epsilon)
         return values
 
     def strips(self, rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
@@ -212,10 +213,12 @@ class Filtering:
 
         cluster.check_wanted()
         if self._is_whole(rows, held):
-            yield slice(0, rows.shape[0]), self.apply(rows[:], epsilon, size)
+            whole = self.apply(rows[:], epsilon, size, alpha=rows.alpha)
+            yield slice(0, rows.shape[0]), whole
             return
         settings = self.window.settings() | {"q": self.quantile, "border": self.border}
         settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
+        settings |= {"alpha": rows.alpha}
         operator = runtime.strips_operator(self.solver, BITS)
         for part in operator(rows, **settings, memory=self._free(held)):
             yield part
@@ -230,7 +233,9 @@ class Filtering:
 
 
 @lru_cache(maxsize=16)
-def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray]:
+def _program(
+    work: Filtering, size: tuple[int, int], alpha: bool
+) -> Callable[..., np.ndarray]:
     """The filter with a window of this size, the same for all images."""
     from cli import runtime
 
@@ -238,6 +243,7 @@ def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray
         "size": size,
         "q": work.quantile,
         "border": work.border,
+        "alpha": alpha,
     }
     start = runtime.filter_operator(work.solver, BITS)
     if work.solver.hard:
@@ -267,7 +273,7 @@ def _one(job: batch.Job, work: Filtering) -> None:
         pixels = np.empty_like(rows.frame)
         with work.turn(rows, held):
             for place, filtered in work.parts(rows, held, epsilon, size):
-                values = rows.visible(filtered, place)
+                values = rows.stored(filtered, place)
                 _check_converged(values, work.solver, picture.source)
                 pixels[place] = images.to_pixels(values, pixels.dtype)
         frames.append(pixels)

@@ -31,6 +31,8 @@ Filtered: TypeAlias = "Callable[[Rows], Iterator[tuple[slice, np.ndarray]]]"
 class Rows:
     """The rows of a TIFF page as numbers from 0 to 1, read when they are asked for."""
 
+    alpha = False  # see _is_simple
+
     def __init__(self, page: Any, source: str, dtype: str) -> None:
         self.page, self.source, self.dtype = page, source, dtype
         self.shape: tuple[int, ...] = page.shape

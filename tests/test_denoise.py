@@ -15,7 +15,7 @@ import tifffile
 from scipy.ndimage import median_filter, percentile_filter
 
 import filters
-from cli import hard, images, opacity, shapes
+from cli import hard, shapes
 
 PHOTO = Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 RANDOM = np.random.default_rng(0)
@@ -95,23 +95,29 @@ def test_similar_sizes_share_a_program():
     assert len(seen) <= 6
 
 
-def test_what_cannot_be_seen_adds_no_colour():
-    values = np.zeros((9, 9, 4))
-    values[:, :5] = [0.8, 0.4, 0.2, 1]
-    values[:, 5:] = [0, 1, 0, 0]
-
-    def apply(image):
-        return median_filter(image, size=(3, 3, 1))
-
-    frame = images.to_pixels(values, RGBA.dtype)
-    picture = images.Picture("a.png", "PNG", [frame], alpha=True)
-    rows = opacity.Seen(frame, picture, "float64")
-    result = rows.visible(apply(rows[:]), slice(None))
-    np.testing.assert_array_equal(result[..., 3], values[..., 3])
-    np.testing.assert_allclose(result, values, atol=1e-12)
-    rows = opacity.Seen(RGBA, picture, "float64")
-    same = rows.visible(rows[:], slice(None))
-    np.testing.assert_array_equal(images.to_pixels(same, RGBA.dtype), RGBA)
+@pytest.mark.parametrize(
+    "mode", [(), ("--hard",), ("--size", "5", "--iterations", "2")]
+)
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_what_cannot_be_seen_adds_no_colour(on_images, mode, name):
+    pixels = np.zeros((12, 40, 4), np.uint8)
+    pixels[:4] = 0, 255, 0, 0
+    pixels[6] = 200, 100, 30, 255
+    pixels[6, ::2] = 30, 100, 200, 255
+    pixels[6, 20:] = 250, 100, 40, 200
+    save("a.png", pixels)
+    pixels[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255))
+    settings = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
+    tifffile.imwrite("a.tif", pixels, **settings)
+    assert on_images("denoise", name, *mode, "-o", f"b{name[1:]}") == (0, "", "")
+    png = name == "a.png"
+    result = (load("b.png") if png else tifffile.imread("b.tif")).astype(int)
+    np.testing.assert_array_equal(result[..., 3], pixels[..., 3])
+    line = result[6, :, :3] * (1 if png else 255 / result[6, :, 3:])
+    assert (np.abs(line[:, 1] - 100) <= 0.7).all()
+    assert (np.abs(line[25:] - [250, 100, 40]) <= 0.7).all()
+    assert (line[:, 0] >= 30).all()
+    assert (line[:, 2] <= 200).all()
 
 
 def test_pixels_that_did_not_converge_are_an_error(on_images, monkeypatch):
