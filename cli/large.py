@@ -81,8 +81,10 @@ class Rows:
             file = page.parent.filehandle
             file.seek(page.dataoffsets[index])
             coded = file.read(page.databytecounts[index])
+            # Strips and tiles of JPEG share tables.
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             try:
-                part, *_ = page.decode(coded, index)
+                part, *_ = page.decode(coded, index, **tables)
             except Exception as error:  # a broken file can break it anywhere
                 raise CommandError(f"{self.source} is damaged: {error}") from error
             self._last = index, part

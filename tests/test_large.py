@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import PIL.Image
 import pytest
+import pyvips
 import tifffile
 
 from cli import cluster, denoise, large, runtime
@@ -62,6 +63,30 @@ def test_strips_do_not_show(on_images, monkeypatch, little_memory, kind, dtype):
         assert len(after.pages) == 2
         assert after.pages[0].compression == before.pages[0].compression
         assert after.pages[0].tags["XResolution"].value == (9, 1)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("kind", ["grey", "RGB", "YCbCr"])
+def test_strips_of_jpeg_do_not_show(on_images, monkeypatch, little_memory, kind, tiled):
+    channels = 1 if kind == "grey" else 3
+    smooth = np.linspace(0, 255, 96 * 64 * channels).astype(np.uint8)
+    image = pyvips.Image.new_from_array(smooth.reshape(96, 64, channels))
+    image = image.copy(interpretation="b-w" if kind == "grey" else "srgb")
+    settings = {"tile": True, "tile_width": 16, "tile_height": 16} if tiled else {}
+    # At 90 and above libvips does without YCbCr.
+    settings |= {"compression": "jpeg", "Q": 75 if kind == "YCbCr" else 95}
+    image.tiffsave("a.tif", **settings)
+    with tifffile.TiffFile("a.tif") as file:
+        assert file.pages[0].jpegtables
+        expected = {"grey": "MINISBLACK", "RGB": "RGB", "YCbCr": "YCBCR"}[kind]
+        assert file.pages[0].photometric.name == expected
+    assert on_images("denoise", "a.tif", "-o", "whole.tif") == (0, "", "")
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * channels * 40))
+    assert on_images("denoise", "a.tif", *little_memory(channels)) == (0, "", "")
+    np.testing.assert_array_equal(
+        tifffile.imread("a_soft.tif"), tifffile.imread("whole.tif")
+    )
 
 
 @pytest.mark.parametrize("kind", ["grey", "RGBA", "RGB, two frames"])
