@@ -51,6 +51,9 @@ class Rows:
             columns = slice(left, left + part.shape[1])
             values = images.to_unit(part[first - top : last - top], self.dtype)
             result[first - start : last - start, columns] = values
+        if self.page.dtype.kind == "f":
+            where = f" in rows {start + 1} to {stop}"
+            images.check_finite(result, self.source, where)
         return result
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:

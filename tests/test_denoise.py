@@ -135,11 +135,22 @@ def test_pixels_that_did_not_converge_are_an_error(on_images, monkeypatch):
     assert not Path("a_soft.png").exists()
 
 
-def test_values_that_are_no_numbers_are_an_error(on_images):
-    tifffile.imwrite("a.tif", np.array([[1, np.nan], [np.inf, 2]], np.float32))
-    code, _, err = on_images(*HARD, "a.tif")
-    assert code == 1
-    assert "2 values that are NaN or infinite" in err
+@pytest.mark.parametrize(
+    "command",
+    [
+        HARD,
+        ("noise",),
+        ("noise", "--kind", "gaussian"),
+        ("noise", "--kind", "speckle"),
+        ("compare",),
+    ],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_an_error(on_images, command, value):
+    tifffile.imwrite("a.tif", np.array([[1, value], [value, 2]], np.float32))
+    code, _, err = on_images(*command, "a.tif")
+    assert (code, made()) == (1, {"a.tif"})
+    assert "a.tif has 2 values that are NaN or infinite: replace them first" in err
 
 
 def test_standard_input_and_output(on_images, monkeypatch, tmp_path):

@@ -184,6 +184,22 @@ def test_pages_that_lie_are_told(on_images, monkeypatch, little_memory, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_values_that_are_no_numbers_are_told(
+    on_images, monkeypatch, little_memory, tmp_path, compression
+):
+    array = RANDOM.uniform(size=(96, 64)).astype(np.float32)
+    array[50, 3:5] = np.nan, np.inf
+    array[90, 3] = np.nan
+    tifffile.imwrite("a.tif", array, compression=compression)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    code, _, err = on_images("denoise", "a.tif", *little_memory())
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.tif has 2 values that are NaN or infinite in rows " in err
+    assert "replace them first" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
 def test_a_damaged_part_leaves_no_output(
     on_images, monkeypatch, little_memory, tmp_path
 ):
