@@ -191,6 +191,17 @@ def test_folders_are_mirrored(on_images):
     assert "all images are done already" in on_images(*again)[2]
 
 
+def test_an_output_that_exists_can_be_skipped(on_images):
+    save("a.png", GREY)
+    again = (*HARD, "a.png", "-o", "b.png", "--skip-existing")
+    assert on_images(*again) == (0, "", "")
+    before = Path("b.png").stat().st_mtime_ns
+    code, _, err = on_images(*again)
+    assert code == 0
+    assert "all images are done already" in err
+    assert Path("b.png").stat().st_mtime_ns == before
+
+
 def test_outputs_in_a_folder_are_not_inputs(on_images):
     tree()
     assert on_images(*HARD, "-r", "in")[0] == 0
