@@ -39,6 +39,8 @@ def read(data: bytes, source: str) -> images.Picture:
 
 
 def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
+    import PIL.Image
+
     _check(image, source)
     form, count = str(image.format), getattr(image, "n_frames", 1)
     if form == "MPO" or (form == "JPEG" and "mp" in image.info):
@@ -57,7 +59,12 @@ def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
         durations: list[float] = []
     else:
         frames, alpha, durations = _frames(image, count, source)
-    metadata = _metadata(image)
+    if form == "PNG" and frames[0].dtype == "uint16":
+        # Pillow has not loaded it, nor seen what comes behind the pixels.
+        with PIL.Image.open(BytesIO(png.without_pixels(data))) as described:
+            metadata = _metadata(described)
+    else:
+        metadata = _metadata(image)
     if form == "PNG":
         metadata["chunks"] = png.kept_chunks(data)
     if count > 1:
