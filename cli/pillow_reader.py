@@ -153,8 +153,10 @@ def _encoding(image: PIL.Image.Image, data: bytes) -> dict[str, Any]:
         "progressive": "progressive" in image.info,
         "keep_rgb": image.info.get("adobe_transform") == 0 and image.mode == "RGB",
     }
-    sampling = get_sampling(image)
-    return kept | ({"subsampling": sampling} if sampling >= 0 else {})
+    if image.layers == 3:
+        # Pillow writes 4:4:4, 4:2:2 and 4:2:0: of others, such as 4:4:0, all is kept.
+        kept["subsampling"] = max(get_sampling(image), 0)
+    return kept
 
 
 def _is_lossless(data: bytes) -> bool:

@@ -139,6 +139,21 @@ def test_jpeg_keeps_its_quantization(on_images, mode, subsampling):
     assert np.abs(vips("b.jpg").astype(int) - vips("a.jpg")).max() <= 3
 
 
+@pytest.mark.parametrize("subsampling", ["440", "411"])
+def test_jpeg_of_other_samplings_keeps_all_colours(on_images, subsampling):
+    array = np.full((64, 64, 3), 40, np.uint8)
+    # Along one axis the colours are all there: of columns in 4:4:0, of rows in 4:1:1.
+    along = array.swapaxes(0, 1) if subsampling == "440" else array
+    along[::2] = [200, 40, 40]
+    coded = imagecodecs.jpeg8_encode(array, level=95, subsampling=subsampling)
+    Path("a.jpg").write_bytes(coded)
+    assert on_images(*SAME, "a.jpg", "-o", "b.jpg") == (0, "", "")
+    with PIL.Image.open("a.jpg") as before, PIL.Image.open("b.jpg") as after:
+        assert after.quantization == before.quantization
+        difference = np.array(before, int) - np.array(after, int)
+    assert np.abs(difference).max() <= 12
+
+
 @pytest.mark.parametrize("gain_map", [False, True])
 def test_the_first_picture_of_a_camera_that_writes_several(on_images, gain_map):
     exif = PIL.Image.Exif()
