@@ -34,7 +34,7 @@ def jobs(images: Sequence[Path], addition: str, writing: BatchWriting) -> list[J
     if writing.output is not None:
         if len(found) > 1 or writing.out_dir is not None:
             raise UsageError("-o names one file: use --out-dir for several, not both")
-        return [Job(found[0][0], writing.output)]
+        return _missing([Job(found[0][0], writing.output)], writing)
     folder = writing.out_dir
     named, others = [], []
     for path, within, by_name in found:
@@ -52,9 +52,14 @@ def jobs(images: Sequence[Path], addition: str, writing: BatchWriting) -> list[J
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError(f"several images would be written under one name, {twice}")
-    if writing.skip_existing:
-        chosen = [job for job in chosen if not (job.output and job.output.exists())]
-    return chosen
+    return _missing(chosen, writing)
+
+
+def _missing(jobs: list[Job], writing: BatchWriting) -> list[Job]:
+    """Those jobs whose output is not there, if others are to be skipped."""
+    if not writing.skip_existing:
+        return jobs
+    return [job for job in jobs if job.output is None or not job.output.is_file()]
 
 
 def _is_inside(path: Path, within: Path, folder: Path) -> bool:

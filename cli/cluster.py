@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as Promise
@@ -37,6 +38,7 @@ PATIENCE = 4.5  # seconds for the scheduler to answer, and again for its workers
 MERGED = 8  # futures by one task
 # What must be the same on all machines, for tasks to be understood and results equal.
 PACKAGES = ("softsort-cli", "distributed", "jax", "numpy", "polars")
+_given_up = threading.Event()  # nobody waits any more for what threads do
 
 
 class Future(Protocol):
@@ -77,16 +79,27 @@ def engine(
 
             runtime.start(solver, bits)
         threads = Threads()
+        _given_up.clear()
         try:
             yield threads
+        except BaseException:
+            _given_up.set()
+            raise
         finally:
-            # Interrupted, it ends when the tasks in work are done.
+            # Interrupted, it ends when the tasks in work are done, or stop by
+            # themselves: they remove what they have begun to write.
             threads.pool.shutdown(cancel_futures=True)
         return
     with _client(solver.cluster) as client:
         setup = Setup(_versions(), solver, bits)
         _check_workers(client, setup.versions, folder, inputs)
         yield Workers(client, setup)
+
+
+def check_wanted() -> None:
+    """End a long task, between two steps of it, if nobody waits for it any more."""
+    if _given_up.is_set():
+        raise CommandError("interrupted")
 
 
 class Threads:

@@ -78,14 +78,14 @@ def compare(
         raise UsageError(f"cannot write {output}: name it {', '.join(SHOWN)}")
     files.check_output(output, force=writing.force)
     picture = _plain(images.read(image))
+    bits = where.precision or BITS
+    images.check_precision(picture, bits)
     if is_flat(picture):
         raise CommandError(
             f"{picture.source} has one value everywhere, and no black and white: no "
             "scores can be given"
         )
     turn = orientation(picture)
-    bits = where.precision or BITS
-    images.check_precision(picture, bits)
     filters = _filters(window, chosen, where)
     (noisy,) = spoilt(picture, spoiling, f"float{bits}")
     unit = images.to_unit(noisy, f"float{bits}")

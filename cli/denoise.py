@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from cli import batch, console, files, large, opacity, pieces, shapes
+from cli import batch, cluster, console, files, large, opacity, pieces, shapes
 from cli.errors import CommandError, UsageError
 from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
 
@@ -66,8 +67,8 @@ def denoise(
     """Take noise out of images with a soft median filter.
 
     Each pixel becomes the soft median of the window around it, channel by channel and
-    frame by frame. x.png becomes x_soft.png beside it, unless -o or --out-dir says
-    otherwise.
+    frame by frame. Colours count by their opacity, which stays as it is. x.png becomes
+    x_soft.png beside it, unless -o or --out-dir says otherwise.
 
     Pixels keep their type: 1, 8 or 16 bits, integers or floats of a TIFF; palettes
     become RGB. All frames and pages are kept, and EXIF, ICC profile, resolution,
@@ -149,7 +150,12 @@ class Filtering:
         precision = self.solver.precision or BITS
         with tifffile.TiffFile(job.path) as file, console.held() as notes:
             rows = pieces.opened(file, job.path, piece, f"float{precision}")
-            parts = [values for _, values in self.strips(rows, piece.rows)]
+            epsilon, size = self.tuned(rows, rows.source)
+            halo = size[0] // 2 * self.iterations
+            band = pieces.Band(rows, piece.rows, halo, wraps=self.border == "wrap")
+            with self.turn(band, rows.held):
+                strips = self.parts(band, rows.held, epsilon, size)
+                parts = [band.inside(place, values) for place, values in strips]
             for part in parts:
                 _check_converged(part, self.solver, str(job.path))
             pieces.write(piece, parts, rows.page.dtype)
@@ -165,8 +171,9 @@ class Filtering:
         from filters import choose
 
         middle = max(rows.shape[0] // 2 - 256, 0)
+        values = rows[middle : middle + 512]
         best = choose(
-            rows[middle : middle + 512],
+            opacity.multiplied(values) if rows.alpha else values,
             sizes=self.sizes or (self.window.size,),
             q=self.quantile,
             border=self.border,
@@ -176,25 +183,24 @@ class Filtering:
         return best.epsilon, best.size
 
     def apply(
-        self, values: np.ndarray, epsilon: float, size: tuple[int, int]
+        self, values: np.ndarray, epsilon: float, size: tuple[int, int], *, alpha: bool
     ) -> np.ndarray:
         """An image, or a frame of one, filtered."""
         for _ in range(self.iterations):
-            values = _program(self, size)(values, epsilon)
+            values = _program(self, size, alpha)(values, epsilon)
         return values
 
-    def strips(
-        self, rows: large.Rows, only: range | None = None
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """A large image, or only some of its rows, filtered strip by strip."""
-        epsilon, size = self.tuned(rows, rows.source)
-        if only is None:
-            yield from self.parts(rows, rows.held, epsilon, size)
-            return
-        halo = size[0] // 2 * self.iterations
-        band = pieces.Band(rows, only, halo, wraps=self.border == "wrap")
-        for place, values in self.parts(band, rows.held, epsilon, size):
-            yield place, band.inside(place, values)
+    def strips(self, rows: large.Rows) -> Iterator[tuple[slice, np.ndarray]]:
+        """A large image, filtered strip by strip."""
+        return self.parts(rows, rows.held, *self.tuned(rows, rows.source))
+
+    def turn(self, rows: Rows, held: int) -> AbstractContextManager[object]:
+        """What to hold while `parts` filters an image, if that takes all there is.
+
+        `parts` does not itself: what a generator holds when it is given up, it keeps.
+        """
+        whole = self._is_whole(rows, held)
+        return nullcontext() if whole else large.ONE_AT_A_TIME
 
     def parts(
         self, rows: Rows, held: int, epsilon: float, size: tuple[int, int]
@@ -205,19 +211,31 @@ class Filtering:
         """
         from cli import runtime
 
-        free = max(self.limit - large.OVERHEAD - held, LEAST - large.OVERHEAD)
-        if self.solver.hard or large.fits(rows.shape, free):
-            yield slice(0, rows.shape[0]), self.apply(rows[:], epsilon, size)
+        cluster.check_wanted()
+        if self._is_whole(rows, held):
+            whole = self.apply(rows[:], epsilon, size, alpha=rows.alpha)
+            yield slice(0, rows.shape[0]), whole
             return
         settings = self.window.settings() | {"q": self.quantile, "border": self.border}
         settings |= {"epsilon": epsilon, "size": size, "iterations": self.iterations}
-        with large.ONE_AT_A_TIME:
-            operator = runtime.strips_operator(self.solver, BITS)
-            yield from operator(rows, **settings, memory=free)
+        settings |= {"alpha": rows.alpha}
+        operator = runtime.strips_operator(self.solver, BITS)
+        for part in operator(rows, **settings, memory=self._free(held)):
+            yield part
+            cluster.check_wanted()
+
+    def _is_whole(self, rows: Rows, held: int) -> bool:
+        return self.solver.hard or large.fits(rows.shape, self._free(held))
+
+    def _free(self, held: int) -> int:
+        """The bytes that filtering may take besides those that are held."""
+        return max(self.limit - large.OVERHEAD - held, LEAST - large.OVERHEAD)
 
 
 @lru_cache(maxsize=16)
-def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray]:
+def _program(
+    work: Filtering, size: tuple[int, int], alpha: bool
+) -> Callable[..., np.ndarray]:
     """The filter with a window of this size, the same for all images."""
     from cli import runtime
 
@@ -225,6 +243,7 @@ def _program(work: Filtering, size: tuple[int, int]) -> Callable[..., np.ndarray
         "size": size,
         "q": work.quantile,
         "border": work.border,
+        "alpha": alpha,
     }
     start = runtime.filter_operator(work.solver, BITS)
     if work.solver.hard:
@@ -252,10 +271,11 @@ def _one(job: batch.Job, work: Filtering) -> None:
     frames = []
     for rows in every:
         pixels = np.empty_like(rows.frame)
-        for place, filtered in work.parts(rows, held, epsilon, size):
-            values = rows.visible(filtered, place)
-            _check_converged(values, work.solver, picture.source)
-            pixels[place] = images.to_pixels(values, pixels.dtype)
+        with work.turn(rows, held):
+            for place, filtered in work.parts(rows, held, epsilon, size):
+                values = rows.stored(filtered, place)
+                _check_converged(values, work.solver, picture.source)
+                pixels[place] = images.to_pixels(values, pixels.dtype)
         frames.append(pixels)
     data = images.encode(picture, frames, form, strip=work.writing.strip)
     with files.open_output(job.output, force=work.writing.force) as stream:

@@ -105,16 +105,25 @@ def check_type(dtype: np.dtype, source: str, bits: str) -> None:
 
 def check_precision(picture: Picture, bits: str) -> None:
     """Refuse pixels that floats of so many bits cannot hold, and floats of no value."""
-    import numpy as np
-
     for frame in picture.frames:
         check_type(frame.dtype, picture.source, bits)
-        if frame.dtype.kind == "f" and not np.isfinite(frame).all():
-            count = int((~np.isfinite(frame)).sum())
-            raise CommandError(
-                f"{picture.source} has {count} values that are NaN or infinite: "
-                "replace them first"
-            )
+        check_finite(frame, picture.source)
+
+
+def check_finite(values: np.ndarray, source: str, where: str = "") -> None:
+    """Refuse floats of no value, `where` in an image if not all of it is given."""
+    import numpy as np
+
+    if values.dtype.kind != "f":
+        return
+    count = values.size - sum(
+        np.count_nonzero(np.isfinite(values[rows])) for rows in blocks(values)
+    )
+    if count:
+        raise CommandError(
+            f"{source} has {count} values that are NaN or infinite{where}: replace "
+            "them first"
+        )
 
 
 def format_for(picture: Picture, path: Path | None) -> str:

@@ -21,7 +21,7 @@ TILE = (256, 256)  # where the image has none
 BUFFER = 2**26  # of tiles that are being compressed
 
 CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIFF
-ONE_AT_A_TIME = threading.RLock()
+ONE_AT_A_TIME = threading.Lock()  # see Filtering.turn
 
 
 # From rows of an image to its filtered strips, numbers or pixels, and where they are.
@@ -30,6 +30,8 @@ Filtered: TypeAlias = "Callable[[Rows], Iterator[tuple[slice, np.ndarray]]]"
 
 class Rows:
     """The rows of a TIFF page as numbers from 0 to 1, read when they are asked for."""
+
+    alpha = False  # see _is_simple
 
     def __init__(self, page: Any, source: str, dtype: str) -> None:
         self.page, self.source, self.dtype = page, source, dtype
@@ -49,6 +51,9 @@ class Rows:
             columns = slice(left, left + part.shape[1])
             values = images.to_unit(part[first - top : last - top], self.dtype)
             result[first - start : last - start, columns] = values
+        if self.page.dtype.kind == "f":
+            where = f" in rows {start + 1} to {stop}"
+            images.check_finite(result, self.source, where)
         return result
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -79,8 +84,10 @@ class Rows:
             file = page.parent.filehandle
             file.seek(page.dataoffsets[index])
             coded = file.read(page.databytecounts[index])
+            # Strips and tiles of JPEG share tables.
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             try:
-                part, *_ = page.decode(coded, index)
+                part, *_ = page.decode(coded, index, **tables)
             except Exception as error:  # a broken file can break it anywhere
                 raise CommandError(f"{self.source} is damaged: {error}") from error
             self._last = index, part

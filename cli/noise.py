@@ -48,6 +48,7 @@ def noise(
     picture = images.read(image)
     form = images.format_for(picture, output)
     bits = "64" if images.needs_64_bits(picture) else "32"
+    images.check_precision(picture, bits)
     runtime.start(Device(), bits)
     if form == "JPEG":
         console.note(

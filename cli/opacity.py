@@ -1,6 +1,6 @@
 """Colours count by their opacity, so that what cannot be seen adds nothing.
 
-The premultiplied colours are filtered, and divided by the opacity filtered likewise.
+The filters weight colours by it, which asks for colours that are not multiplied by it.
 Opacity stays as it is.
 """
 
@@ -18,28 +18,35 @@ class Seen:
     """The rows of a frame as they are to be filtered, made when they are asked for."""
 
     def __init__(self, frame: np.ndarray, picture: images.Picture, dtype: str) -> None:
-        self.frame, self.picture, self.dtype = frame, picture, dtype
-        self.shape = frame.shape
+        self.frame, self.dtype = frame, dtype
+        self.shape, self.alpha = frame.shape, picture.alpha
+        self.premultiplied = picture.premultiplied
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
 
         values = images.to_unit(self.frame[rows], self.dtype)
-        if not self.picture.alpha or self.picture.premultiplied:
-            return values
-        opacity = values[..., -1:]
-        return np.concatenate([values[..., :-1] * opacity, opacity], axis=-1)
+        if self.premultiplied:
+            opacity = values[..., -1:]
+            values[..., :-1] /= np.where(opacity == 0, 1, opacity)
+        return values
 
-    def visible(self, filtered: np.ndarray, rows: slice) -> np.ndarray:
-        """The picture of which these rows were filtered."""
+    def stored(self, filtered: np.ndarray, rows: slice) -> np.ndarray:
+        """Filtered rows as they are in the frame."""
         import numpy as np
 
-        if not self.picture.alpha:
+        if not self.premultiplied:
             return filtered
         values = images.to_unit(self.frame[rows], self.dtype)
-        colours, opacity = values[..., :-1], values[..., -1:]
-        around = filtered[..., -1:]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shown = filtered[..., :-1] / around
-            shown = shown * opacity if self.picture.premultiplied else shown
-        return np.concatenate([np.where(around == 0, colours, shown), opacity], axis=-1)
+        opacity = values[..., -1:]
+        multiplied = filtered[..., :-1] * opacity
+        colours = np.where(opacity == 0, values[..., :-1], multiplied)
+        return np.concatenate([colours, opacity], axis=-1)
+
+
+def multiplied(values: np.ndarray) -> np.ndarray:
+    """Colours multiplied by their opacity."""
+    import numpy as np
+
+    opacity = values[..., -1:]
+    return np.concatenate([values[..., :-1] * opacity, opacity], axis=-1)

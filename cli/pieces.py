@@ -37,6 +37,8 @@ class Piece:
 class Band:
     """Rows and those around them, as an image of its own."""
 
+    alpha = False
+
     def __init__(self, image: large.Rows, rows: range, halo: int, *, wraps: bool):
         height = image.shape[0]
         first, last = rows.start - halo, rows.stop + halo

@@ -39,6 +39,8 @@ def read(data: bytes, source: str) -> images.Picture:
 
 
 def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
+    import PIL.Image
+
     _check(image, source)
     form, count = str(image.format), getattr(image, "n_frames", 1)
     if form == "MPO" or (form == "JPEG" and "mp" in image.info):
@@ -57,7 +59,12 @@ def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
         durations: list[float] = []
     else:
         frames, alpha, durations = _frames(image, count, source)
-    metadata = _metadata(image)
+    if form == "PNG" and frames[0].dtype == "uint16":
+        # Pillow has not loaded it, nor seen what comes behind the pixels.
+        with PIL.Image.open(BytesIO(png.without_pixels(data))) as described:
+            metadata = _metadata(described)
+    else:
+        metadata = _metadata(image)
     if form == "PNG":
         metadata["chunks"] = png.kept_chunks(data)
     if count > 1:
@@ -146,8 +153,10 @@ def _encoding(image: PIL.Image.Image, data: bytes) -> dict[str, Any]:
         "progressive": "progressive" in image.info,
         "keep_rgb": image.info.get("adobe_transform") == 0 and image.mode == "RGB",
     }
-    sampling = get_sampling(image)
-    return kept | ({"subsampling": sampling} if sampling >= 0 else {})
+    if image.layers == 3:
+        # Pillow writes 4:4:4, 4:2:2 and 4:2:0: of others, such as 4:4:0, all is kept.
+        kept["subsampling"] = max(get_sampling(image), 0)
+    return kept
 
 
 def _is_lossless(data: bytes) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 LONGEST = 10**6  # pixels of a side, to libpng
 START = 33  # bytes of the signature and the header
+END = b"\0\0\0\0IEND\xaeB`\x82"
 # These describe the picture, whatever its pixels; others describe how it is stored.
 KEPT = {
     b"cHRM",
@@ -50,6 +51,11 @@ def kept_chunks(data: bytes) -> bytes:
 def with_chunks(data: bytes, chunks: bytes) -> bytes:
     """A PNG with these chunks in it."""
     return data[:START] + chunks + data[START:]
+
+
+def without_pixels(data: bytes) -> bytes:
+    """The header of a PNG, and what describes its picture, even behind the pixels."""
+    return data[:START] + kept_chunks(data) + END
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from filters._arguments import (
     as_positive,
 )
 from filters._few import few_quantiles
-from filters._plan import Weights, middle_shares, target_weights
+from filters._plan import Masses, Weights, middle_shares, target_weights
 from filters._windows import (
     Values,
     Window,
@@ -48,6 +48,7 @@ def soft_median(
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,
+    alpha: bool = False,
 ) -> Float[Array, "h w *c"]:
     """Replace every pixel by the soft median of the window around it.
 
@@ -84,6 +85,7 @@ def soft_median(
         squashing_fun=squashing_fun,
         border=border,
         cval=cval,
+        alpha=alpha,
     )
 
 
@@ -99,6 +101,7 @@ def soft_quantile_filter(
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,
+    alpha: bool = False,
 ) -> Float[Array, "h w *c"]:
     """Replace every pixel by the soft quantile of level q of the window around it.
 
@@ -135,6 +138,9 @@ def soft_quantile_filter(
         border: how the image goes on outside, as in scipy.ndimage: "reflect",
             "nearest", "mirror", "wrap" or "constant".
         cval: the value outside if border is "constant".
+        alpha: the last channel is opacity, not negative: the values of the others are
+            weighted by it, and stay as they are where nothing around is visible. It
+            stays as it is, and derivatives take it for constant.
 
     Returns:
         The shape of `image`, and its dtype if that is floating. Windows that contain
@@ -156,18 +162,23 @@ def soft_quantile_filter(
     check_border(border)
     if not (squashing_fun is None or callable(squashing_fun)):
         raise SoftSortError(f"squashing_fun is {squashing_fun!r}: give a function")
+    if alpha and (pixels.ndim < 3 or pixels.shape[2] < 2):
+        raise SoftSortError(
+            f"alpha: image has shape {pixels.shape}: give channels, the last of opacity"
+        )
     numbers = (
         as_level(q, pixels.dtype),
         as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
         as_number(cval, "cval", pixels.dtype),
     )
     weighing = None if weighing is None else weighing.astype(pixels.dtype)
-    settings = as_count(iterations), n, window, squashing_fun, border
+    settings = as_count(iterations), n, window, squashing_fun, border, alpha
     return _filter(pixels, weighing, *numbers, *settings).astype(dtype)
 
 
 @partial(
-    jax.jit, static_argnames=("iterations", "n", "window", "squashing_fun", "border")
+    jax.jit,
+    static_argnames=("iterations", "n", "window", "squashing_fun", "border", "alpha"),
 )
 def _filter(
     image: Float[Array, "h w *c"],
@@ -180,6 +191,7 @@ def _filter(
     window: Window,
     squashing_fun: Squashing,
     border: str,
+    alpha: bool,
 ) -> Float[Array, "h w *c"]:
     pixels = image.reshape(*image.shape[:2], -1)
     # Traced values have not been checked.
@@ -195,13 +207,31 @@ def _filter(
     def quantile(values, squashed=None):
         return _many(values, squashed, masses, b, epsilon)
 
-    def once(_, pixels):
+    def by_opacity(values, opacity, known, squashed=None):
+        return _mend_uneven(values, opacity, known, squashed, masses, b, epsilon)
+
+    def filtered(pixels):
         images = [extend(pixels, window.shape, border, cval)]
         if squashing_fun is not None:
             images.append(_squash_all(squashing_fun, images[0]))
         elif weights is None and are_few(window, pixels.dtype):
-            return _few(*images, window, masses, b, epsilon)
-        return map_windows(quantile, images, window)
+            return images, _few(*images, window, masses, b, epsilon)
+        return images, map_windows(quantile, images, window)
+
+    def once(_, pixels):
+        if not alpha:
+            return filtered(pixels)[1]
+        colours, opacity = pixels[..., :-1], pixels[..., -1:]
+        (extended, *squashed), known = filtered(colours)
+        each = jnp.broadcast_to(jax.lax.stop_gradient(opacity), colours.shape)
+        images = [
+            extended,
+            extend(each, window.shape, border, jnp.zeros_like(cval)),
+            _surrounded(known, window),
+            *squashed,
+        ]
+        found = map_windows(by_opacity, images, window)
+        return jnp.concatenate([found, opacity], axis=-1)
 
     if iterations == 1:
         result = once(0, pixels)
@@ -213,14 +243,63 @@ def _filter(
 def _many(
     values: Values,
     squashed: Values | None,
-    masses: Float[Array, "n 1 1"],
+    masses: Masses,
     b: Weights,
     epsilon: Float[Array, ""],
 ) -> Float[Array, "rows columns"]:
-    x = values.stacked()
-    s = _squash(x, masses) if squashed is None else squashed.stacked()
+    s = None if squashed is None else squashed.stacked()
+    return _weighted(values.stacked(), s, masses, b, epsilon)
+
+
+def _weighted(
+    x: Float[Array, "n *tile"],
+    s: Float[Array, "n *tile"] | None,
+    masses: Masses,
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "*tile"]:
+    s = _squash(x, masses) if s is None else s
     shares, certified = middle_shares(s, masses, b, epsilon)
     return jnp.where(certified, _combine(shares, x), jnp.nan)
+
+
+def _mend_uneven(
+    values: Values,
+    opacity: Values,
+    known: Values,
+    squashed: Values | None,
+    masses: Masses,
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "rows columns"]:
+    """What is known of equal weights, or of weights by opacity where they differ."""
+    visible = opacity.stacked()
+    most = jnp.max(visible, 0)
+    uneven = jnp.min(visible, 0) < most
+
+    def mended():
+        x = values.stacked()
+        # Relative to the largest, so that no sum of weights underflows.
+        each = jnp.where(uneven, visible / jnp.where(uneven, most, 1), 1)
+        weights = masses * each
+        weights = weights / jnp.sum(weights, 0)
+        # What cannot be seen becomes like the rest: it must not even spread the scale.
+        mean = jnp.sum(jnp.where(weights > 0, weights * x, 0), 0)
+        x = jnp.where(weights > 0, x, mean)
+        s = None if squashed is None else squashed.stacked()
+        found = _weighted(x, s, weights, b, epsilon)
+        found = jnp.where(uneven, found, known.centre())
+        return jnp.where(most > 0, found, values.centre())
+
+    return jax.lax.cond(jnp.any(uneven | (most <= 0)), mended, known.centre)
+
+
+def _surrounded(
+    filtered: Float[Array, "h w c"], window: Window
+) -> Float[Array, "H W c"]:
+    """Results among extended images, to be found in the centres of windows."""
+    margins = [(side // 2, side // 2) for side in window.shape]
+    return jnp.pad(filtered, [*margins, (0, 0)])
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -247,8 +326,7 @@ def _few(
         )
 
     def mend(found):
-        margins = [(side // 2, side // 2) for side in window.shape]
-        known = jnp.pad(found.reshape(shape), [*margins, (0, 0)])
+        known = _surrounded(found.reshape(shape), window)
         return map_windows(mended, [image, known], window).reshape(found.shape)
 
     def check(state):
@@ -284,9 +362,7 @@ def _squash_all(squashing_fun: Callable[[Array], Array], image: Array) -> Array:
     return jnp.asarray(squashed, image.dtype)
 
 
-def _squash(
-    x: Float[Array, "n *tile"], weights: Float[Array, "n 1 1"]
-) -> Float[Array, "n *tile"]:
+def _squash(x: Float[Array, "n *tile"], weights: Masses) -> Float[Array, "n *tile"]:
     # [min, max] is mapped to [-1, 1] first, which keeps squares in range and a common
     # offset out of every rounding. It cancels, so no derivative need pass through it.
     low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))

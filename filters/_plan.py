@@ -25,7 +25,7 @@ from filters._windows import window_sums
 
 Values: TypeAlias = Float[Array, "n *tile"]
 Pixels: TypeAlias = Float[Array, "*tile"]
-Masses: TypeAlias = Float[Array, "n 1 1"]
+Masses: TypeAlias = Float[Array, "n *#tile"]
 Scalar: TypeAlias = Float[Array, ""]
 Weights: TypeAlias = tuple[Scalar, Scalar, Scalar]
 Scales: TypeAlias = tuple[Pixels, Pixels]

@@ -43,6 +43,7 @@ def soft_quantile_strips(
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,
+    alpha: bool = False,
     memory: int = 2**30,
 ) -> Iterator[tuple[slice, Float[np.ndarray, "rows w *c"]]]:
     """Filter an image strip by strip: bit by bit what `soft_quantile_filter` gives.
@@ -50,7 +51,7 @@ def soft_quantile_strips(
     Args:
         image: anything of shape (h, w) or (h, w, c) that gives rows for slices. Rows
             near the borders of strips are asked for twice.
-        q: see `soft_quantile_filter`; so are the next eight.
+        q: see `soft_quantile_filter`; so are the next nine.
         size: as there.
         footprint: as there.
         weights: as there.
@@ -59,6 +60,7 @@ def soft_quantile_strips(
         squashing_fun: as there.
         border: as there.
         cval: as there.
+        alpha: as there.
         memory: bytes to stay within.
 
     Returns:
@@ -100,6 +102,7 @@ def soft_quantile_strips(
                 squashing_fun=squashing_fun,
                 border=border,
                 cval=cval,
+                alpha=alpha,
             )
         )
 

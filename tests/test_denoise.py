@@ -15,7 +15,7 @@ import tifffile
 from scipy.ndimage import median_filter, percentile_filter
 
 import filters
-from cli import hard, images, opacity, shapes
+from cli import hard, shapes
 
 PHOTO = Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 RANDOM = np.random.default_rng(0)
@@ -95,23 +95,29 @@ def test_similar_sizes_share_a_program():
     assert len(seen) <= 6
 
 
-def test_what_cannot_be_seen_adds_no_colour():
-    values = np.zeros((9, 9, 4))
-    values[:, :5] = [0.8, 0.4, 0.2, 1]
-    values[:, 5:] = [0, 1, 0, 0]
-
-    def apply(image):
-        return median_filter(image, size=(3, 3, 1))
-
-    frame = images.to_pixels(values, RGBA.dtype)
-    picture = images.Picture("a.png", "PNG", [frame], alpha=True)
-    rows = opacity.Seen(frame, picture, "float64")
-    result = rows.visible(apply(rows[:]), slice(None))
-    np.testing.assert_array_equal(result[..., 3], values[..., 3])
-    np.testing.assert_allclose(result, values, atol=1e-12)
-    rows = opacity.Seen(RGBA, picture, "float64")
-    same = rows.visible(rows[:], slice(None))
-    np.testing.assert_array_equal(images.to_pixels(same, RGBA.dtype), RGBA)
+@pytest.mark.parametrize(
+    "mode", [(), ("--hard",), ("--size", "5", "--iterations", "2")]
+)
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_what_cannot_be_seen_adds_no_colour(on_images, mode, name):
+    pixels = np.zeros((12, 40, 4), np.uint8)
+    pixels[:4] = 0, 255, 0, 0
+    pixels[6] = 200, 100, 30, 255
+    pixels[6, ::2] = 30, 100, 200, 255
+    pixels[6, 20:] = 250, 100, 40, 200
+    save("a.png", pixels)
+    pixels[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255))
+    settings = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
+    tifffile.imwrite("a.tif", pixels, **settings)
+    assert on_images("denoise", name, *mode, "-o", f"b{name[1:]}") == (0, "", "")
+    png = name == "a.png"
+    result = (load("b.png") if png else tifffile.imread("b.tif")).astype(int)
+    np.testing.assert_array_equal(result[..., 3], pixels[..., 3])
+    line = result[6, :, :3] * (1 if png else 255 / result[6, :, 3:])
+    assert (np.abs(line[:, 1] - 100) <= 0.7).all()
+    assert (np.abs(line[25:] - [250, 100, 40]) <= 0.7).all()
+    assert (line[:, 0] >= 30).all()
+    assert (line[:, 2] <= 200).all()
 
 
 def test_pixels_that_did_not_converge_are_an_error(on_images, monkeypatch):
@@ -129,11 +135,22 @@ def test_pixels_that_did_not_converge_are_an_error(on_images, monkeypatch):
     assert not Path("a_soft.png").exists()
 
 
-def test_values_that_are_no_numbers_are_an_error(on_images):
-    tifffile.imwrite("a.tif", np.array([[1, np.nan], [np.inf, 2]], np.float32))
-    code, _, err = on_images(*HARD, "a.tif")
-    assert code == 1
-    assert "2 values that are NaN or infinite" in err
+@pytest.mark.parametrize(
+    "command",
+    [
+        HARD,
+        ("noise",),
+        ("noise", "--kind", "gaussian"),
+        ("noise", "--kind", "speckle"),
+        ("compare",),
+    ],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_an_error(on_images, command, value):
+    tifffile.imwrite("a.tif", np.array([[1, value], [value, 2]], np.float32))
+    code, _, err = on_images(*command, "a.tif")
+    assert (code, made()) == (1, {"a.tif"})
+    assert "a.tif has 2 values that are NaN or infinite: replace them first" in err
 
 
 def test_standard_input_and_output(on_images, monkeypatch, tmp_path):
@@ -172,6 +189,17 @@ def test_folders_are_mirrored(on_images):
     assert Path("out/a.png").exists()
     assert Path("out/deep/b.png").stat().st_mtime_ns == kept
     assert "all images are done already" in on_images(*again)[2]
+
+
+def test_an_output_that_exists_can_be_skipped(on_images):
+    save("a.png", GREY)
+    again = (*HARD, "a.png", "-o", "b.png", "--skip-existing")
+    assert on_images(*again) == (0, "", "")
+    before = Path("b.png").stat().st_mtime_ns
+    code, _, err = on_images(*again)
+    assert code == 0
+    assert "all images are done already" in err
+    assert Path("b.png").stat().st_mtime_ns == before
 
 
 def test_outputs_in_a_folder_are_not_inputs(on_images):

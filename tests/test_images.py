@@ -16,7 +16,7 @@ import pyvips
 import skimage.data
 import tifffile
 
-from cli import images
+from cli import images, png
 
 RANDOM = np.random.default_rng(0)
 pyvips.cache_set_max(0)  # it takes files of one name for one file
@@ -137,6 +137,21 @@ def test_jpeg_keeps_its_quantization(on_images, mode, subsampling):
             assert after.get(field) == before.get(field)
     # Coded twice by the same tables, little changes.
     assert np.abs(vips("b.jpg").astype(int) - vips("a.jpg")).max() <= 3
+
+
+@pytest.mark.parametrize("subsampling", ["440", "411"])
+def test_jpeg_of_other_samplings_keeps_all_colours(on_images, subsampling):
+    array = np.full((64, 64, 3), 40, np.uint8)
+    # Along one axis the colours are all there: of columns in 4:4:0, of rows in 4:1:1.
+    along = array.swapaxes(0, 1) if subsampling == "440" else array
+    along[::2] = [200, 40, 40]
+    coded = imagecodecs.jpeg8_encode(array, level=95, subsampling=subsampling)
+    Path("a.jpg").write_bytes(coded)
+    assert on_images(*SAME, "a.jpg", "-o", "b.jpg") == (0, "", "")
+    with PIL.Image.open("a.jpg") as before, PIL.Image.open("b.jpg") as after:
+        assert after.quantization == before.quantization
+        difference = np.array(before, int) - np.array(after, int)
+    assert np.abs(difference).max() <= 12
 
 
 @pytest.mark.parametrize("gain_map", [False, True])
@@ -460,6 +475,26 @@ def test_chunks_of_png_are_kept(on_images):
     with PIL.Image.open("b.png") as image:
         assert image.text == {"Title": "a title"}
         assert image.info["gamma"] == 0.45455
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_chunks_behind_the_pixels_are_read(on_images, dtype):
+    save("a.png", pixels(12, 10, dtype=dtype))
+    exif = PIL.Image.Exif()
+    exif[274], exif[271] = 6, "camera"
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta/>")
+    save("b.png", pixels(1, 1), pnginfo=text, exif=exif)
+    data = Path("a.png").read_bytes()
+    end = data.index(b"IEND") - 4
+    late = png.kept_chunks(Path("b.png").read_bytes())
+    Path("a.png").write_bytes(data[:end] + late + data[end:])
+    assert on_images(*SAME, "a.png", "-o", "b.tif") == (0, "", "")
+    with PIL.Image.open("b.tif") as image:
+        assert image.getexif()[271] == "camera"
+        assert image.getexif()[274] == 6
+        assert image.info["xmp"] == b"<x:xmpmeta/>"
+    assert tifffile.imread("b.tif").dtype == dtype
 
 
 def test_tags_of_tiff_are_kept(on_images):

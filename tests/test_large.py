@@ -1,11 +1,16 @@
 """TIFF images that are filtered strip by strip: the same as filtered as a whole."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import PIL.Image
 import pytest
+import pyvips
 import tifffile
 
-from cli import denoise, large, runtime
+from cli import cluster, denoise, large, runtime
+from cli.errors import CommandError
 
 RANDOM = np.random.default_rng(0)
 KINDS = {
@@ -58,6 +63,30 @@ def test_strips_do_not_show(on_images, monkeypatch, little_memory, kind, dtype):
         assert len(after.pages) == 2
         assert after.pages[0].compression == before.pages[0].compression
         assert after.pages[0].tags["XResolution"].value == (9, 1)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("kind", ["grey", "RGB", "YCbCr"])
+def test_strips_of_jpeg_do_not_show(on_images, monkeypatch, little_memory, kind, tiled):
+    channels = 1 if kind == "grey" else 3
+    smooth = np.linspace(0, 255, 96 * 64 * channels).astype(np.uint8)
+    image = pyvips.Image.new_from_array(smooth.reshape(96, 64, channels))
+    image = image.copy(interpretation="b-w" if kind == "grey" else "srgb")
+    settings = {"tile": True, "tile_width": 16, "tile_height": 16} if tiled else {}
+    # At 90 and above libvips does without YCbCr.
+    settings |= {"compression": "jpeg", "Q": 75 if kind == "YCbCr" else 95}
+    image.tiffsave("a.tif", **settings)
+    with tifffile.TiffFile("a.tif") as file:
+        assert file.pages[0].jpegtables
+        expected = {"grey": "MINISBLACK", "RGB": "RGB", "YCbCr": "YCBCR"}[kind]
+        assert file.pages[0].photometric.name == expected
+    assert on_images("denoise", "a.tif", "-o", "whole.tif") == (0, "", "")
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * channels * 40))
+    assert on_images("denoise", "a.tif", *little_memory(channels)) == (0, "", "")
+    np.testing.assert_array_equal(
+        tifffile.imread("a_soft.tif"), tifffile.imread("whole.tif")
+    )
 
 
 @pytest.mark.parametrize("kind", ["grey", "RGBA", "RGB, two frames"])
@@ -155,6 +184,22 @@ def test_pages_that_lie_are_told(on_images, monkeypatch, little_memory, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_values_that_are_no_numbers_are_told(
+    on_images, monkeypatch, little_memory, tmp_path, compression
+):
+    array = RANDOM.uniform(size=(96, 64)).astype(np.float32)
+    array[50, 3:5] = np.nan, np.inf
+    array[90, 3] = np.nan
+    tifffile.imwrite("a.tif", array, compression=compression)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    code, _, err = on_images("denoise", "a.tif", *little_memory())
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.tif has 2 values that are NaN or infinite in rows " in err
+    assert "replace them first" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
 def test_a_damaged_part_leaves_no_output(
     on_images, monkeypatch, little_memory, tmp_path
 ):
@@ -168,3 +213,54 @@ def test_a_damaged_part_leaves_no_output(
     assert (code, err.count("\n")) == (1, 1)
     assert "a.tif is damaged" in err
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_an_image_that_fails_lets_others_have_their_turn(
+    on_images, monkeypatch, little_memory, name
+):
+    PIL.Image.fromarray(RANDOM.integers(0, 256, (96, 64), np.uint8)).save(name)
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * 40))
+    errors = []  # with all that was going on when they were raised
+
+    def fail(*_):
+        errors.append(CommandError("no"))
+        raise errors[-1]
+
+    monkeypatch.setattr(denoise, "_check_converged", fail)
+    assert on_images("denoise", name, *little_memory())[0] == 1
+    with ThreadPoolExecutor(1) as pool:
+        turn = pool.submit(large.ONE_AT_A_TIME.acquire, blocking=False)
+        assert turn.result()
+        pool.submit(large.ONE_AT_A_TIME.release)
+    assert len(errors) == 1
+
+
+def test_an_interrupt_ends_the_images_in_work(on_images, monkeypatch, little_memory):
+    for name in "ab":
+        tifffile.imwrite(f"{name}.tif", np.zeros((96, 64), np.uint8))
+    monkeypatch.setattr(large, "fits", lambda *_: False)
+    seen, begun, interrupted = [], threading.Event(), threading.Event()
+
+    def strips(*_, **__):
+        for number in range(9):
+            seen.append(number)
+            yield slice(0, 0), np.zeros((0, 64))
+            begun.set()
+            interrupted.wait(60)
+
+    def interrupt(*_):
+        begun.wait(60)
+        raise KeyboardInterrupt
+
+    class Flag(threading.Event):
+        def set(self):
+            super().set()
+            interrupted.set()
+
+    monkeypatch.setattr(runtime, "strips_operator", lambda *_: strips)
+    monkeypatch.setattr(cluster, "finish", interrupt)
+    monkeypatch.setattr(cluster, "_given_up", Flag())
+    code, _, _ = on_images("denoise", "-r", ".", "--out-dir", "out", *little_memory())
+    assert (code, seen) == (130, [0, 1])

@@ -505,6 +505,7 @@ slopes_of_sum = jax.jit(
         ({"q": [0.2, 0.8]}, ["q", "[0.2, 0.8]", "one level"]),
         ({"border": "symmetric"}, ["border", "symmetric", "mirror"]),
         ({"cval": None}, ["cval", "None", "number"]),
+        ({"alpha": True}, ["alpha", "channels"]),
         ({"squashing_fun": 3}, ["squashing_fun", "3", "function"]),
         ({"squashing_fun": jnp.sum}, ["squashing_fun", "()", "elementwise"]),
         ({"image": []}, ["image", "(0,)", "height"]),
