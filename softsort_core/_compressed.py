@@ -2,8 +2,9 @@
 
 Targets are resolved by the nodes of `_panels`. Inputs are represented by Chebyshev
 moments: one pass over the inputs makes them, another evaluates the result. A single
-series is the quickest and is enough for smooth inputs at a moderate epsilon. Where it
-is not, moments of many cells are, or up to some thousand inputs as they are.
+series is the quickest and is enough for smooth inputs at a moderate epsilon; moments of
+many cells are enough for all. In double precision up to some thousand inputs are taken
+as they are.
 """
 
 import math
@@ -55,7 +56,7 @@ _CELL, _CELL_ORDER = 10.0, 6
 # Of the cells of single precision, which are twice as many.
 _ROUGH_CELL_ORDER = 4
 _MOST_CELLS = 2**16
-# More inputs than these are represented by their moments.
+# More inputs than these are represented by their moments in any precision.
 MANY = 2**11
 # Sorted values of single series are computed at so many places, or up to twice as many.
 _MOST_KNOTS = 2**17
@@ -103,9 +104,12 @@ def resolutions_for(
     return (*SINGLE, careful) if is_even else (careful,)
 
 
-def are_summarised(n: int, resolution: Any) -> bool:
-    """Return whether moments stand for n inputs, which else are taken as they are."""
-    return n > MANY or resolution in SINGLE
+def are_summarised(n: int, dtype: Any) -> bool:
+    """Return whether moments stand for n inputs, which else are taken as they are.
+
+    Sums over the latter would round too much for single precision.
+    """
+    return n > MANY or dtype != jnp.float64
 
 
 def are_many_targets(m: int, epsilon: Any) -> bool:
@@ -550,7 +554,7 @@ def compressed_plan(
 ) -> CompressedPlan:
     """Return the plan between inputs, given squashed or not, and targets."""
     squashes = squashed is None
-    are_many = are_summarised(values.shape[0], resolution)
+    are_many = are_summarised(values.shape[0], values.dtype)
     if weights is not None and are_many:
         weights = _relative(weights)
     placing = _placing(values, weights, squashed, is_fine=resolution.cells > 1)

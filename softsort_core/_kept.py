@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.core as jax_core
 from jaxlib.version import __version__ as jaxlib_version
 
 from softsort_core._arguments import is_concrete
@@ -34,6 +35,10 @@ _OPTIONS = ("jax_enable_x64", "jax_default_matmul_precision")
 _WIDE_VECTORS = (
     {"xla_cpu_prefer_vector_width": 512} if jax.__version_info__ < (0, 9) else None
 )
+
+# In this context jax computes with what is at hand. The other one would also compute
+# constants of a function that is traced in it one by one, to other digits.
+_evaluating = getattr(jax_core, "eval_context", jax.ensure_compile_time_eval)
 
 _folder: Path | None = None
 _programs: dict[str, Callable[..., Any]] = {}
@@ -93,7 +98,7 @@ def jit(
             return inlined(*args, **kwargs)
         if _folder is None:
             # Even where a function is traced: it may not be part of that.
-            with jax.ensure_compile_time_eval():
+            with _evaluating():
                 return compiled(*args, **kwargs)
         placed = list(zip_longest(positions[: len(args)], args))
         fixed = {key: each for key, each in [*placed, *kwargs.items()] if key in static}

@@ -723,7 +723,7 @@ def _read_plans(
         if resolution is not None:
             columns = columns if m is None else resolution.nodes
             # Newton's system is the larger one if inputs are compressed.
-            summarised = are_summarised(n, resolution)
+            summarised = are_summarised(n, x.dtype)
             rows = max(resolution.nodes, columns) if summarised else n
         if rows * columns > _LARGEST_PLAN:
             raise SoftSortError(

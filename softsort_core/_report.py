@@ -107,7 +107,9 @@ def solve_report(
     ):
         ranks, *numbers = _solved(x, a, jnp.asarray(epsilon, x.dtype), m, resolution)
         if resolution is not None:
-            nodes = _nodes(n, resolution)
+            summarised = are_summarised(n, x.dtype)
+            inputs = resolution.finer * resolution.nodes if summarised else n
+            nodes = inputs, resolution.nodes
         if numbers[-1] <= tolerance:
             break
     steps, residual, estimate = map(float, numbers)
@@ -117,11 +119,6 @@ def solve_report(
         gaps = np.asarray(ranks, float) - hard_ranks(np.asarray(x)) / max(n - 1, 1)
         is_hard = bool(np.max(np.abs(gaps)) <= tolerance)
     return Report(n, m, *nodes, int(steps), residual, estimate, is_certain, is_hard)
-
-
-def _nodes(n: int, resolution: Resolution) -> tuple[int, int]:
-    summarised = are_summarised(n, resolution)
-    return resolution.finer * resolution.nodes if summarised else n, resolution.nodes
 
 
 def _solved(

@@ -178,7 +178,8 @@ def test_a_terminal_is_not_waited_for():
 def test_signals_leave_nothing_behind(tmp_path, number, code):
     # The command is caught while it writes its file.
     program = (
-        "import sys, cli.app, cli.delimited; from time import sleep\n"
+        "import signal, sys, cli.app, cli.delimited; from time import sleep\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it\n"
         "def endless(*_):\n"
         "    print('writing', flush=True)\n"
         "    while True: sleep(0.01)\n"
