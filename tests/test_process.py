@@ -179,7 +179,9 @@ def test_signals_leave_nothing_behind(tmp_path, number, code):
     # The command is caught while it writes its file.
     program = (
         "import signal, sys, cli.app, cli.delimited; from time import sleep\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it\n"
+        # Who runs in the background may be told to ignore some.
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "signal.signal(signal.SIGQUIT, signal.SIG_DFL)\n"
         "def endless(*_):\n"
         "    print('writing', flush=True)\n"
         "    while True: sleep(0.01)\n"
