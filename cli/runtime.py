@@ -149,7 +149,8 @@ def start(where: Device, bits: str) -> None:
     console.silence_libraries()
     if where.device == "cpu" and not shared:
         os.environ["JAX_PLATFORMS"] = "cpu"
-    import jax
+    with _hidden("etils.epath"):
+        import jax
 
     if not console.verbose:
         # What jax and XLA say about devices that are not there is not for the user, nor
@@ -176,6 +177,22 @@ def start(where: Device, bits: str) -> None:
             f"--device {where.device}: jax finds no such device; use --device cpu, or "
             f"install jax for it ({error})"
         ) from error
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Keep jax from importing what it does without, if it is there at all.
+
+    That would take a tenth of a second, for folders on other machines.
+    """
+    hides = not {"jax", name} & sys.modules.keys()
+    if hides:
+        sys.modules[name] = None  # pyright: ignore[reportArgumentType]
+    try:
+        yield
+    finally:
+        if hides:
+            del sys.modules[name]
 
 
 def share(threads: int) -> None:

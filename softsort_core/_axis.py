@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from softsort_core import _kept as kept
 from softsort_core._errors import SoftSortError
 from softsort_core._rounding import used_range
 
@@ -89,7 +90,12 @@ def over_slices(
 
 def _on_slice(operator: Callable[..., Array], one: Sequence[Any]) -> Array:
     weights, *slices = one
-    return operator(None if weights is None else weights / jnp.sum(weights), *slices)
+    return operator(None if weights is None else _shares(weights), *slices)
+
+
+@kept.jit
+def _shares(weights: Array) -> Array:
+    return weights / jnp.sum(weights)
 
 
 def _first_certain(

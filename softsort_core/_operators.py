@@ -497,8 +497,12 @@ def _read_topk(plan: AnyPlan, values: Array) -> Array:
 
 
 def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> Array:
-    highest = highest.astype(values.dtype)
-    return plan.given_input(highest * plan.targets)
+    return plan.given_input(_scaled(highest.astype(values.dtype), plan.targets))
+
+
+@kept.jit
+def _scaled(factor: Array, values: Array) -> Array:
+    return factor * values
 
 
 def _read_levels(plan: AnyPlan, values: Array, levels: Array) -> Array:
@@ -566,7 +570,7 @@ def _over_plans(
     slices = x, a, squashed
     problem = (
         None if are_even else jnp.asarray(targets, x.dtype),
-        jnp.asarray(as_epsilon(epsilon), x.dtype),
+        _converted(as_epsilon(epsilon), x.dtype),
         as_tolerance(tolerance),
         tuple(jnp.asarray(each) for each in given),
         m if are_even else None,
@@ -609,6 +613,11 @@ def _padded(x: Array, a: Array | None, squashed: Array | None) -> _Slices:
         None if squashed is None else np.pad(np.asarray(squashed), more, "edge"),
     )
     return _beside(x, padded)
+
+
+def _converted(value: Any, dtype: Any) -> Array:
+    # JAX would compile the conversion of a number.
+    return jnp.asarray(np.asarray(value, dtype) if is_concrete(value) else value, dtype)
 
 
 def _beside(x: Array, arrays: Any) -> Any:
