@@ -71,6 +71,11 @@ def reciprocal_power_of_two(x: Numbers) -> Numbers:
     return _floats(_EXPONENT - exponent)
 
 
+def reciprocal_of_power(x: Numbers) -> Numbers:
+    """1 / x for a power of two, 0 where that is too small a number."""
+    return _floats(_EXPONENT - (1 << _MANTISSA_BITS) - _bits(x))
+
+
 def smaller(x: Numbers, y: Numbers) -> Numbers:
     """The smaller of two numbers in one instruction, which does not care for NaN."""
     return jax.lax.select(x < y, x, y)

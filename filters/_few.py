@@ -18,6 +18,7 @@ from filters._elementary import (
     log,
     ordered,
     reciprocal,
+    reciprocal_of_power,
     reciprocal_power_of_two,
     reciprocal_root,
     smaller,
@@ -45,7 +46,7 @@ def few_quantiles(views: list[Pixels], b: Weights, epsilon: Scalar) -> Pixels:
     """
     each = 1 / len(views)
     x = ordered(views)
-    s, is_finite = _squash(x)
+    s, unit, is_finite = _squash(x)
     (low_place, high_place), (a, c) = _start(b, len(x))
     s_low, s_high, centre = (
         _choose(values, place)
@@ -58,17 +59,20 @@ def few_quantiles(views: list[Pixels], b: Weights, epsilon: Scalar) -> Pixels:
     a, c = jnp.full_like(s_low, a), jnp.full_like(s_high, c)
     for _ in range(_STEPS):
         a, c = _improve(lows, highs, b, a, c)
+    # Where the range is small, in units of it, for a share of such a number is none.
+    unit = larger(unit, jnp.ones_like(unit))
     low = middle = high = moment = none = jnp.zeros_like(s_low)
     limit = float(np.exp(np.float32(0.999 * far)))
     for l_i, u_i, x_i in zip(lows, highs, x, strict=True):
         share = reciprocal(a * l_i + (1 + c * u_i))
         low, middle, high = low + l_i * share, middle + share, high + u_i * share
         near = larger(l_i, u_i) < limit
-        moment = moment + jax.lax.select(near, share * (x_i - centre), none)
+        moment = moment + jax.lax.select(near, share * ((x_i - centre) * unit), none)
     sums = (a * low * each, middle * each, c * high * each)
     error = abs(sums[0] - b[0]) + abs(sums[2] - b[2])
     error = error + abs(sums[1] - b[1]) * (WIDEST / b[1])
-    result = smaller(larger(centre + moment * reciprocal(middle), x[0]), x[-1])
+    offset = moment * reciprocal(middle) * reciprocal_of_power(unit)
+    result = smaller(larger(centre + offset, x[0]), x[-1])
     result = jnp.where(error <= tolerance(jnp.float32), result, jnp.nan)
     return jnp.where(is_finite, result, jnp.inf)
 
@@ -80,8 +84,10 @@ def _choose(values: list[Pixels], place: Scalar) -> Pixels:
     return chosen
 
 
-def _squash(x: list[Pixels]) -> tuple[list[Pixels], Bool[Array, "*tile"]]:
-    """Squashed values, and whether all values were finite."""
+def _squash(
+    x: list[Pixels],
+) -> tuple[list[Pixels], Pixels, Bool[Array, "*tile"]]:
+    """Squashed values, a unit of their range, and whether all values were finite."""
     # As in `_median.py`, but for the scale, which cancels.
     low, high, each = x[0], x[-1], 1 / len(x)
     middle, half_range = low / 2 + high / 2, high / 2 - low / 2
@@ -91,7 +97,8 @@ def _squash(x: list[Pixels]) -> tuple[list[Pixels], Bool[Array, "*tile"]]:
     centred = [value - mean for value in scaled]
     variance = sum((value * value for value in centred), jnp.zeros_like(mean)) * each
     over = reciprocal_root(jnp.where(variance > 0, variance, 1))
-    return [reciprocal(1 + exp(-value * over)) for value in centred], mean == mean
+    squashed = [reciprocal(1 + exp(-value * over)) for value in centred]
+    return squashed, unit, mean == mean
 
 
 def _start(b: Weights, n: int) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:

@@ -259,11 +259,12 @@ def test_levels_zero_and_one_are_soft_minimum_and_maximum(epsilon):
         np.testing.assert_allclose(result, (weights * values).sum(1), atol=1e-10)
 
 
+@pytest.mark.parametrize("q", [0, 0.5, 1])
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e6, 1e30])
-def test_scaling_the_image_scales_the_result(scale):
+def test_scaling_the_image_scales_the_result(scale, q):
     image = photo().astype("float32")
-    expected = soft_median(image)
-    scaled = soft_median(image * np.float32(scale))
+    expected = soft_quantile_filter(image, q)
+    scaled = soft_quantile_filter(image * np.float32(scale), q)
     np.testing.assert_allclose(scaled / np.float32(scale), expected, atol=2e-6)
 
 
