@@ -54,7 +54,7 @@ from softsort_core._rows import SharedNodes, shared_nodes
 _FEWEST_SHARED, _LEAST_SHARED = 64, 13
 # Vectors of up to so many values share what is compiled with others.
 _MOST_PADDED = 2**17
-# Entries of a plan that is made at all.
+# Entries of a plan, or of the system that is solved for it.
 _LARGEST_PLAN = 2**28
 
 Squashing: TypeAlias = Callable[[Array], Array] | None
@@ -731,13 +731,14 @@ def _read_plans(
         rows, columns = n, np.size(targets) if m is None else m
         if resolution is not None:
             columns = columns if m is None else resolution.nodes
-            # Newton's system is the larger one if inputs are compressed.
-            summarised = are_summarised(n, x.dtype)
-            rows = max(resolution.nodes, columns) if summarised else n
+            rows = resolution.nodes if are_summarised(n, x.dtype) else n
+        # Newton's system is the larger one if there are more targets than inputs.
+        rows = max(rows, columns)
         if rows * columns > _LARGEST_PLAN:
             raise SoftSortError(
-                f"a plan between {n} values and {columns} targets is too large (more "
-                f"than {_LARGEST_PLAN} entries): use fewer targets or shorter slices"
+                f"between {n} values and {columns} targets the system to solve is too "
+                f"large (more than {_LARGEST_PLAN} entries): use fewer targets or "
+                "shorter slices"
             )
         sizes.append(rows * columns)
     return over_slices(
