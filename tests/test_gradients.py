@@ -125,7 +125,8 @@ def test_single_precision_in_batches():
     for row, value, gradient in found:
         expected, slope = single(row)
         np.testing.assert_allclose(value, expected, rtol=1e-5)
-        close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(slope).max()}
+        # Both round, each in its own way: on some processors to 1.1e-4 of the largest.
+        close = {"rtol": 1e-3, "atol": 2e-4 * np.abs(slope).max()}
         np.testing.assert_allclose(gradient, slope, **close)
 
 
