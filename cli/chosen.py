@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from cli import ahead, columns, console, inputs, numbers, runtime, tables
+from cli import ahead, columns, console, inputs, numbers, tables
 from cli.errors import CommandError
 from cli.groups import Groups, Keys
 from cli.options import Reading
@@ -145,7 +145,6 @@ def survey(path: Path | None, reading: Reading, criterion: str | None = None) ->
     used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
     skipped = _judge(table, used, seen, reading.on_invalid)
     values = seen.columns(used, skipped)
-    runtime.ready()  # whoever has the numbers may compute with them
     return Chosen(
         table,
         candidates,
@@ -190,8 +189,6 @@ def _pass(table: tables.Table, used: Sequence[int], keys: Keys, allowed: float) 
     )
     needed = list(dict.fromkeys([*used, *keys.columns]))
     blocks = -(-table.input.size() // inputs.BLOCK)
-    if blocks > 1:
-        runtime.expect_many()
     with console.progress("reading", blocks) as step:
         parts = ahead.each(
             lambda part: (part, parse(part, used), keys.said(part)), table.parts(needed)

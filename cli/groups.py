@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cli import console
+from cli import console, runtime
 from cli.options import Solver
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def over(
 
     Groups are vectors, or arrays whose rows belong to their values.
     """
+    runtime.ready()
     import jax
     import jax.numpy as jnp
     import numpy as np

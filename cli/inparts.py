@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cli import chosen, console, results
+from cli import chosen, console, results, runtime
 from cli.errors import CommandError, UsageError
 from cli.options import Solver
 
@@ -81,6 +81,7 @@ def _solved(data: chosen.Chosen, parted: Parted, solver: Solver) -> dict[int, An
 
 def described(pieces: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
     """The statistics of each column that has numbers."""
+    runtime.ready()
     import softsort_core as soft
 
     found = {}

@@ -54,7 +54,9 @@ def quantile(
     if parted.wanted(tables, solver):
         _write(parted.few(tables, whole, *given), levels, writing)
         return
-    quantile = runtime.operator("quantile", solver, columnwise.BITS)
+    quantile = runtime.operator(
+        "quantile", solver, columnwise.BITS, records=not reading.by
+    )
 
     def padded(row):
         import jax.numpy as jnp

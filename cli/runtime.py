@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +21,28 @@ from cli.options import Device, Solver
 if TYPE_CHECKING:
     import numpy as np
 
+    from softsort_core import Recordings
 
 shared = False  # whether this process works for any command that asks it to
-_thread: concurrent.futures.ThreadPoolExecutor | None = None  # that jax is started on
-_begun: concurrent.futures.Future[None] | None = None  # this start
+_begun: concurrent.futures.Future[None] | None = None  # on another thread
+_unstarted: Callable[[], None] | None = None  # starts jax, if it is needed after all
 
 
-def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
+def operator(
+    function: str, solver: Solver, bits: str, *, records: bool = False
+) -> Callable[..., np.ndarray]:
     """The operator of this name: the exact one for --hard, else the soft one.
 
     It takes arrays by position and everything else, hashable, by keyword. Soft
-    results have `bits` bits unless --precision says otherwise.
+    results have `bits` bits unless --precision says otherwise. An operator that
+    `records` what it does with a vector does it again without jax.
     """
     if solver.hard:
         from cli import hard
 
         return getattr(hard, function)
-    begin(solver, bits)
+    recordings = _recordings(function, solver, bits) if records else None
+    begin(solver, bits, recordings)
 
     def soft(*arrays: np.ndarray, **settings: Any) -> Any:
         ready()
@@ -44,7 +50,38 @@ def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarr
 
         return getattr(softsort_core, function)(*arrays, **settings)
 
-    return with_options(soft, solver)
+    call = with_options(soft, solver)
+    if recordings is None:
+        return call
+
+    def again(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
+        values, *others = arrays
+        if others:
+            return call(*arrays, **settings)
+        _wait()
+        found = recordings.play(values, settings)
+        if found is None:
+            found = recordings.record(partial(call, **settings), values, settings)
+        return found
+
+    return again
+
+
+def _recordings(function: str, solver: Solver, bits: str) -> Recordings | None:
+    """What the operator did before, if that tells what it does now."""
+    if shared or "jax" in sys.modules or (solver.precision or bits) != "64":
+        return None
+    if solver.device not in ("auto", "cpu"):
+        return None
+    # Whether there is another device, jax finds out by plugins.
+    if solver.device == "auto" and any(map(find_spec, ("jax_plugins", "libtpu"))):
+        return None
+    folder = cache_folder()
+    if folder is None:
+        return None
+    from softsort_core import Recordings
+
+    return Recordings(folder, function, solver.epsilon, solver.squash)
 
 
 def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -87,6 +124,7 @@ def with_options(
 
 def traced(function: str, solver: Solver) -> Callable[..., Any]:
     """The soft operator of this name, to be traced by jax: epsilon is left open."""
+    ready()
     import softsort_core
 
     squashing = None if solver.squash == "sigmoid" else lambda values: values
@@ -97,6 +135,7 @@ def grouped(function: str, solver: Solver) -> Callable[..., np.ndarray]:
     """The soft operator of this name on many groups."""
 
     def soft(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        ready()
         import softsort_core
 
         options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
@@ -105,9 +144,12 @@ def grouped(function: str, solver: Solver) -> Callable[..., np.ndarray]:
     return soft
 
 
-def begin(where: Device, bits: str) -> None:
-    """Start jax while this thread reads what is to be computed with; see `ready`."""
-    global _begun, _thread
+def begin(where: Device, bits: str, recordings: Recordings | None = None) -> None:
+    """Start jax while this thread reads what is to be computed with; see `ready`.
+
+    If there are recordings of what is to be done, these are loaded in its stead.
+    """
+    global _begun, _unstarted
     if "jax" in sys.modules:
         start(where, bits)
         return
@@ -118,28 +160,27 @@ def begin(where: Device, bits: str) -> None:
 
     def load() -> None:
         start(where, bits)
-        import softsort_core  # noqa: F401
+        import softsort_core
 
-    _thread = concurrent.futures.ThreadPoolExecutor(1)
-    _begun = _thread.submit(load)
+        dir(softsort_core)  # imports what it offers
 
-
-def expect_many() -> None:
-    """Load after jax, on the same thread, what only many values need.
-
-    Whoever needs it before it is there waits for it.
-    """
-
-    def load() -> None:
-        # By way of it jax calls LAPACK.
-        import scipy.linalg  # noqa: F401
-
-    if _thread is not None:
-        _thread.submit(load)
+    console.silence_libraries()
+    _unstarted = partial(start, where, bits) if recordings else None
+    work = recordings.load if recordings else load
+    _begun = concurrent.futures.ThreadPoolExecutor(1).submit(work)
 
 
 def ready() -> None:
-    """Wait for what `begin` has begun, and fail if it failed."""
+    """Wait until jax is started, and fail if that failed."""
+    global _unstarted
+    _wait()
+    if _unstarted is not None:
+        begun, _unstarted = _unstarted, None
+        begun()
+
+
+def _wait() -> None:
+    """Wait for what `begin` has begun."""
     if _begun is not None:
         ahead.awaited(_begun)
 

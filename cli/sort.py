@@ -93,7 +93,7 @@ def sort(
             labels = "place", "{}, sorted"
             plots.hard_against_soft(plot, lines, labels, force=writing.force)
 
-    sort = runtime.operator("sort", solver, columnwise.BITS)
+    sort = runtime.operator("sort", solver, columnwise.BITS, records=not reading.by)
 
     def padded(row):
         soft = runtime.traced("quantile_normalization", solver)

@@ -48,9 +48,8 @@ def topk(
             columnwise.write_few(found, writing, from_last=True)
         return
     file = parted.only(tables)
-    operator = runtime.operator(
-        "topk_mask" if mask else "sort", solver, columnwise.BITS
-    )
+    name = "topk_mask" if mask else "sort"
+    operator = runtime.operator(name, solver, columnwise.BITS, records=not reading.by)
 
     def compute(values):
         if k > len(values) and not reading.by:

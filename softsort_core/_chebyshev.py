@@ -17,7 +17,7 @@ loops itself is several times slower.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -151,7 +151,7 @@ _PLACING = 1 + len(Standardisation._fields)
 def _compute_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
     whole = operands[0].shape[0] // _CHUNK
     total = _of_chunks(0, whole, *operands, cells=cells, squashes=squashes)
-    return _completed(total, *operands, cells=cells, squashes=squashes)
+    return _completed([total], *operands, cells=cells, squashes=squashes)
 
 
 def _concrete_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
@@ -163,8 +163,8 @@ def _concrete_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
         return _of_chunks_alone(*bounds, *operands, cells=cells, squashes=squashes)
 
     with jax.enable_x64(True):
-        total = _sum(over_parts(of_chunks, whole, operands[0]))
-    return _completed_alone(total, *operands, cells=cells, squashes=squashes)
+        totals = over_parts(of_chunks, whole, operands[0])
+    return _completed_alone(totals, *operands, cells=cells, squashes=squashes)
 
 
 def _of_chunks(
@@ -184,12 +184,14 @@ def _of_chunks(
         return jax.lax.fori_loop(start, stop, step, none)
 
 
-def _completed(total: Array, *operands: Array, cells: Cells, squashes: bool) -> Array:
-    """Return the moments, given those of whole chunks."""
+def _completed(
+    totals: Sequence[Array], *operands: Array, cells: Cells, squashes: bool
+) -> Array:
+    """Return the moments, given those of parts of the whole chunks."""
     placing, values, weights = _taken(operands, squashes)
     whole = values.shape[0] // _CHUNK * _CHUNK
     with jax.enable_x64(True):
-        total = as_double(total)
+        total = _sum(as_double(totals))
         if whole < values.shape[0]:
             rest = (each[whole:] for each in (values, *weights))
             total = _added(total, placing, cells, *rest)

@@ -22,6 +22,7 @@ from softsort_core import _kept as kept
 from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
+from softsort_core._padding import rounded_up
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
 from softsort_core._rounding import (
     clipped,
@@ -580,12 +581,6 @@ def _points(given: Given) -> FewPoints:
     # Many numbers of inputs share what is compiled.
     more = 0, rounded_up(n) - n
     return FewPoints(jnp.pad(s, more, "edge"), jnp.pad(rest, more), jnp.pad(a, more))
-
-
-def rounded_up(n: int) -> int:
-    """Return the next power of 2, or 3 / 4 of it."""
-    power = 2 ** max(4, math.ceil(math.log2(n)))
-    return 3 * power // 4 if n <= 3 * power // 4 else power
 
 
 def node_plan(

@@ -9,24 +9,24 @@ static arguments, the types of the others and where it is to run.
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import os
 import pickle
-import secrets
 import threading
-import zlib
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.core as jax_core
 from jaxlib.version import __version__ as jaxlib_version
 
+from softsort_core import _store as store
 from softsort_core._arguments import is_concrete
+from softsort_core._jaxlib import load_lapack
 
 # What else of JAX's state tells how a function is compiled.
 _OPTIONS = ("jax_enable_x64", "jax_default_matmul_precision")
@@ -58,6 +58,59 @@ def keep_compiled(folder: str | os.PathLike[str] | None) -> None:
     before, _folder = _folder, None if folder is None else Path(folder)
     if before != _folder:
         _programs.clear()
+
+
+class NotKeptError(Exception):
+    """A program is not kept and may not be compiled."""
+
+
+class Run(NamedTuple):
+    """A program that has run: what it was given and what it gave, array by array."""
+
+    key: str
+    given: list[Any]
+    results: list[Any]
+
+
+@dataclass
+class Watch:
+    """What happens while it is watched.
+
+    Attributes:
+        compiles: whether programs that are not kept may be compiled.
+        runs: the programs that ran.
+        is_open: whether values have decided what is done in ways that programs do not
+            show.
+    """
+
+    compiles: bool
+    runs: list[Run] = field(default_factory=list)
+    is_open: bool = False
+
+
+_watch: Watch | None = None
+
+
+@contextmanager
+def watched(*, compiles: bool) -> Iterator[Watch]:
+    """Watch which kept programs run, one after another."""
+    global _watch
+    _watch = Watch(compiles)
+    try:
+        yield _watch
+    finally:
+        _watch = None
+
+
+def is_watched() -> bool:
+    """Return whether programs have to run one after another."""
+    return _watch is not None
+
+
+def values_decide() -> None:
+    """Tell that what is done depends on values that are at hand."""
+    if _watch is not None:
+        _watch.is_open = True
 
 
 def jit(
@@ -117,10 +170,14 @@ def jit(
         key = _key(folder, name, fixed, leaves, structure)
         program = _programs.get(key) or _load(key)
         if program is None:
-            lowered = jax.jit(flat, compiler_options=_WIDE_VECTORS).lower(*leaves)
-            program = _compile(key, lowered)
+            # All arguments, so that who runs it alone need not know which it needs.
+            entire = jax.jit(flat, compiler_options=_WIDE_VECTORS, keep_unused=True)
+            program = _compile(key, entire.lower(*leaves))
         _programs[key] = program
-        return program(*leaves)
+        results = program(*leaves)
+        if _watch is not None:
+            _watch.runs.append(Run(key, leaves, jax.tree.leaves(results)))
+        return results
 
     return call
 
@@ -141,7 +198,7 @@ def _key(
         device.id,
         _sources(folder),
     )
-    return hashlib.sha256(repr(what).encode()).hexdigest()
+    return store.digest(*what)
 
 
 def _said(value: Any) -> str:
@@ -157,41 +214,35 @@ def _is_weak(leaf: Any) -> bool:
 @functools.cache
 def _sources(folder: Path) -> str:
     """What programs are made from: sources in a folder and in this one, and JAX."""
-    found = hashlib.sha256(f"{jax.__version__} {jaxlib_version}".encode())
-    for each in sorted({folder, Path(__file__).parent}):
-        for path in sorted(each.glob("*.py")):
-            found.update(path.read_bytes())
-    return found.hexdigest()
+    folders = {folder, Path(__file__).parent}
+    return store.sources_digest(folders, jax.__version__, jaxlib_version)
 
 
 def _path(key: str) -> Path:
     assert _folder is not None
-    return _folder / f"softsort-{key}"
+    return store.program_path(_folder, key)
 
 
 def _load(key: str) -> Callable[..., Any] | None:
     from jax.experimental import serialize_executable
 
     try:
-        uses_lapack, *program = pickle.loads(zlib.decompress(_path(key).read_bytes()))
-        if uses_lapack:
-            _load_lapack()
+        stored = store.Stored(*store.read(_path(key)))
+        if stored.uses_lapack:
+            load_lapack()
+        program = pickle.loads(store.decompressed(stored.whole))
         return serialize_executable.deserialize_and_load(*program)
     except Exception:
         # Not there, or damaged: it is made again.
         return None
 
 
-@functools.cache
-def _load_lapack() -> None:
-    # JAX loads it when it lowers what uses it.
-    jax.jit(jax.numpy.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), "float32"))
-
-
 def _compile(key: str, lowered: Any) -> Callable[..., Any]:
     from jax.experimental import serialize_executable
     from jax.experimental.compilation_cache import compilation_cache
 
+    if _watch is not None and not _watch.compiles:
+        raise NotKeptError
     # What JAX has taken from its own cache cannot be serialised once more.
     with _compiling:
         used = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
@@ -207,15 +258,12 @@ def _compile(key: str, lowered: Any) -> Callable[..., Any]:
     except jax.errors.JaxRuntimeError:
         # Not all can be, on every device.
         return program
-    kept = "lapack" in lowered.as_text(), *serialized
-    path = _path(key)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_bytes(zlib.compress(pickle.dumps(kept), 1))
-        temporary.replace(path)
-    except OSError:
-        # It works without.
-        with suppress(OSError):
-            temporary.unlink()
+    executable = program.runtime_executable()
+    stored = store.Stored(
+        uses_lapack="lapack" in lowered.as_text(),
+        results=len(jax.tree.leaves(lowered.out_info)),
+        alone=store.compressed(executable.client.serialize_executable(executable)),
+        whole=store.compressed(pickle.dumps(serialized)),
+    )
+    store.write(_path(key), tuple(stored))
     return program

@@ -42,18 +42,22 @@ from softsort_core._compressed import (
     TOLERANCE,
     are_summarised,
     resolutions_for,
-    rounded_up,
 )
 from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_if_certain, hard_ranks
+from softsort_core._padding import (
+    MOST_PADDED,
+    level_share,
+    rounded_up,
+    with_last,
+    with_zeros,
+)
 from softsort_core._plans import AnyPlan, AnyResolution, plan_of
 from softsort_core._rounding import increasing
 from softsort_core._rows import SharedNodes, shared_nodes
 
 # Fewer rows, or of fewer targets, do not share nodes.
 _FEWEST_SHARED, _LEAST_SHARED = 64, 13
-# Vectors of up to so many values share what is compiled with others.
-_MOST_PADDED = 2**17
 # Entries of a plan, or of the system that is solved for it.
 _LARGEST_PLAN = 2**28
 
@@ -585,12 +589,13 @@ def _over_plans(
         epsilon < LEAST_EPSILON and n > 1
     ):
         # So small an epsilon is costly, if it can be solved for at all.
+        kept.values_decide()
         result = hard_if_certain(
             _HARD[read], x, squashed, axes[0], float(epsilon), float(tolerance)
         )
         if result is not None:
             return result.astype(dtype)
-    is_short = x.ndim == 1 and max(n, m) <= _MOST_PADDED and len(x.devices()) == 1
+    is_short = x.ndim == 1 and max(n, m) <= MOST_PADDED and len(x.devices()) == 1
     if is_short and (a is None or a.shape == x.shape):
         places = rounded_up(m) if are_even else None
         results = _read_in_turn(
@@ -605,12 +610,12 @@ def _over_plans(
 
 def _padded(x: Array, a: Array | None, squashed: Array | None) -> _Slices:
     """Return a vector with more values, of no weight, to a length that others have."""
-    more = 0, rounded_up(x.size) - x.size
+    size = rounded_up(x.size)
     weights = np.ones(x.shape) if a is None else np.asarray(a)
     padded = (
-        np.pad(np.asarray(x), more, "edge"),
-        np.pad(weights.astype(x.dtype), more),
-        None if squashed is None else np.pad(np.asarray(squashed), more, "edge"),
+        with_last(np.asarray(x), size),
+        with_zeros(weights.astype(x.dtype), size),
+        None if squashed is None else with_last(np.asarray(squashed), size),
     )
     return _beside(x, padded)
 
@@ -774,7 +779,7 @@ def quantile_weights(
     levels: Array | np.ndarray, weight: float | Array | None, n: int
 ) -> Array:
     """Return weights of 2 k + 1 targets: filler, level, filler, ..., level, filler."""
-    return _quantile_weights(levels, min(0.02, 1.5 / n) if weight is None else weight)
+    return _quantile_weights(levels, level_share(n) if weight is None else weight)
 
 
 @kept.jit

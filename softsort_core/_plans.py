@@ -3,12 +3,12 @@
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from softsort_core import _kept as kept
 from softsort_core._compressed import CompressedPlan, compressed_plan
 from softsort_core._hard import hard_potentials
+from softsort_core._padding import positions, shares, with_last, with_zeros
 from softsort_core._panels import EvenTargets, FewPoints, Resolution
 from softsort_core._rows import RowPlan, SharedNodes, row_plan, rules
 from softsort_core._squash import squash
@@ -46,7 +46,7 @@ def plan_of(
         return _dense_plan(*given, *_points(targets, places, values.dtype), epsilon)
     if isinstance(resolution, SharedNodes):
         assert isinstance(targets, int)
-        y = jnp.asarray(_positions(targets), values.dtype)
+        y = jnp.asarray(positions(targets), values.dtype)
         return row_plan(*given, rules(targets, resolution), y, epsilon, tolerance)
     if isinstance(targets, int):
         points = EvenTargets(targets)
@@ -78,13 +78,7 @@ def _points(
 ) -> tuple[Float[Array, " places"], Float[Array, " places"]]:
     """Return the positions of targets and their weights; see `plan_of`."""
     if not isinstance(targets, int):
-        return jnp.asarray(_positions(targets.size), dtype), targets
-    more = 0, (places or targets) - targets
-    y = np.pad(_positions(targets), more, "edge")
-    b = np.pad(np.full(targets, 1 / targets), more)
+        return jnp.asarray(positions(targets.size), dtype), targets
+    y = with_last(positions(targets), places or targets)
+    b = with_zeros(shares(targets), places or targets)
     return jnp.asarray(y, dtype), jnp.asarray(b, dtype)
-
-
-def _positions(m: int) -> np.ndarray:
-    # A single target lies in the middle.
-    return np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from softsort_core import _kept as kept
+
 _CHUNK = 2**13
 _FEW = 2**10
 
@@ -64,7 +66,7 @@ def product(left: Array, right: Array) -> Array:
     return jax.lax.dot_general(left, right, dimensions, precision="highest")
 
 
-@jax.jit
+@kept.jit
 def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take away decreases."""
     m = values.shape[0]

@@ -109,6 +109,7 @@ def transport(
     return Plan(log_rows, input_weights, b, potentials, steps)
 
 
+@kept.jit
 def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take those for weightless whose rounding, squared, would vanish."""
     lightest = float(jnp.finfo(b.dtype).eps) ** 2

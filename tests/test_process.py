@@ -220,6 +220,47 @@ def test_compiled_operators_are_kept_for_the_user_alone(tmp_path):
     assert {path.name for path in kept} == {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["rank", "--start", "1"],
+        ["quantile", "-q", "0.5"],
+        ["rank", "--device", "cpu", "--squash", "none", "--epsilon", "0.1"],
+    ],
+    ids=" ".join,
+)
+def test_what_was_done_is_done_again_without_jax(tmp_path, command):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    first = run(*command, input="x\n.1\n.5\n.4\n", env=environment)
+    assert (first.returncode, first.stderr) == (0, "")
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "jax.py").write_text("raise ImportError('jax is not to be imported')")
+    paths = [str(without), environment.get("PYTHONPATH", "")]
+    barred = environment | {"PYTHONPATH": os.pathsep.join(paths)}
+    again = run(*command, input="x\n.1\n.5\n.4\n", env=barred)
+    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
+    # What was not done yet needs jax: the bar holds.
+    assert run(*command, "-e", "0.05", input="x\n1\n5\n", env=barred).returncode == 1
+
+
+def test_a_later_command_that_needs_jax_after_all_starts_it(tmp_path):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    text = "g,x\n" + "".join(f"{n % 3},{n * n % 7}.25\n" for n in range(20))
+    grouped = run("rank", "-c", "x", "--by", "g", input=text, env=environment)
+    for _ in range(2):
+        run("rank", "-c", "x", input=text, env=environment)
+        # There is a recording then, for another number of values and no groups.
+        done = run("rank", "-c", "x", "--by", "g", input=text, env=environment)
+        assert (done.returncode, done.stdout, done.stderr) == (0, grouped.stdout, "")
+    other = "x\n" + "".join(f"{n}\n" for n in range(300))
+    done = run("rank", input=other, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 301
+
+
 def test_a_cache_that_cannot_be_is_no_error(tmp_path):
     (tmp_path / "softsort").write_text("a file where the folder should be")
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}

@@ -1,0 +1,54 @@
+"""Vectors that are padded to lengths that others have, which share what is compiled.
+
+What pads them depends on lengths alone, and needs NumPy alone.
+"""
+
+import math
+
+import numpy as np
+
+# Vectors of up to so many values share what is compiled with others.
+MOST_PADDED = 2**17
+
+
+def rounded_up(n: int) -> int:
+    """Return the next power of 2, or 3 / 4 of it."""
+    power = 2 ** max(4, math.ceil(math.log2(n)))
+    return 3 * power // 4 if n <= 3 * power // 4 else power
+
+
+def least_rounded_to(size: int) -> int:
+    """Return the smallest length that `rounded_up` makes `size` of."""
+    before = 2 * size // 3 if size & (size - 1) else 3 * size // 4
+    return before + 1 if rounded_up(before) < size else 1
+
+
+def padded_size(n: int) -> int:
+    """Return how long a vector of n values is when it is padded, if it is."""
+    return rounded_up(n) if n <= MOST_PADDED else n
+
+
+def with_last(values: np.ndarray, size: int) -> np.ndarray:
+    """Return so many values, those that are more like the last."""
+    return np.pad(values, (0, size - len(values)), "edge")
+
+
+def with_zeros(values: np.ndarray, size: int) -> np.ndarray:
+    """Return so many values, those that are more 0."""
+    return np.pad(values, (0, size - len(values)))
+
+
+def positions(m: int) -> np.ndarray:
+    """Return where in [0, 1] so many targets are."""
+    # A single target lies in the middle.
+    return np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])
+
+
+def shares(m: int) -> np.ndarray:
+    """Return the weights of so many equal targets."""
+    return np.full(m, 1 / m)
+
+
+def level_share(n: int) -> float:
+    """Return the weight of a target that stands for a quantile of n values."""
+    return min(0.02, 1.5 / n)

@@ -1,0 +1,73 @@
+"""What the package offers, which takes it from here when it is asked for.
+
+Most of it needs JAX, whose import takes longer than much of what is done without.
+"""
+
+from softsort_core._errors import SoftSortError
+from softsort_core._groups import group_ranks, group_sort
+from softsort_core._kept import jit as kept_jit
+from softsort_core._kept import keep_compiled
+from softsort_core._multivariate import TransportMaps, multivariate_cdf_quantile_maps
+from softsort_core._operators import (
+    quantile,
+    quantile_normalization,
+    quantize,
+    ranks,
+    sort,
+    sort_with,
+    topk_mask,
+)
+from softsort_core._recordings import Recordings
+from softsort_core._report import Report, solve_report
+from softsort_core._summaries import (
+    Solution,
+    Statistics,
+    Summary,
+    describe,
+    merge,
+    solve,
+    summarise,
+)
+from softsort_core._whole import (
+    Curve,
+    solve_quantile,
+    solve_quantile_normalization,
+    solve_quantize,
+    solve_sort,
+    solve_topk,
+    solve_topk_mask,
+)
+
+__all__ = [
+    "Curve",
+    "Recordings",
+    "Report",
+    "SoftSortError",
+    "Solution",
+    "Statistics",
+    "Summary",
+    "TransportMaps",
+    "describe",
+    "group_ranks",
+    "group_sort",
+    "keep_compiled",
+    "kept_jit",
+    "merge",
+    "multivariate_cdf_quantile_maps",
+    "quantile",
+    "quantile_normalization",
+    "quantize",
+    "ranks",
+    "solve",
+    "solve_quantile",
+    "solve_quantile_normalization",
+    "solve_quantize",
+    "solve_report",
+    "solve_sort",
+    "solve_topk",
+    "solve_topk_mask",
+    "sort",
+    "sort_with",
+    "summarise",
+    "topk_mask",
+]
