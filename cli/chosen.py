@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from cli import ahead, columns, console, inputs, numbers, tables
+from cli import ahead, columns, console, delimited, inputs, numbers, tables
 from cli.errors import CommandError
 from cli.groups import Groups, Keys
 from cli.options import Reading
@@ -114,9 +114,18 @@ def skip(found: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kep
     return kept
 
 
-def read(path: Path | None, reading: Reading, criterion: str | None = None) -> Chosen:
-    """Read a table, the numbers in its chosen columns, and those of a criterion."""
-    data = survey(path, reading, criterion)
+def read(
+    path: Path | None,
+    reading: Reading,
+    criterion: str | None = None,
+    *,
+    again: bool = False,
+) -> Chosen:
+    """Read a table, the numbers in its chosen columns, and those of a criterion.
+
+    Where it is to be read `again`, to be written, that is made quicker.
+    """
+    data = survey(path, reading, criterion, again=again)
     if not data.fits:
         raise CommandError(
             f"{data.table.source}: {data.height:,} numbers in each of "
@@ -127,9 +136,17 @@ def read(path: Path | None, reading: Reading, criterion: str | None = None) -> C
     return data
 
 
-def survey(path: Path | None, reading: Reading, criterion: str | None = None) -> Chosen:
+def survey(
+    path: Path | None,
+    reading: Reading,
+    criterion: str | None = None,
+    *,
+    again: bool = False,
+) -> Chosen:
     """The same, but without the numbers if --max-memory is not enough for them."""
     table = tables.open_table(path, reading)
+    if again and isinstance(table, delimited.Delimited):
+        table = table.holding(reading.allowed())
     wanted, excluded = columns.choose(reading.columns or [], table.names)
     keys = _keys(table, reading)
     by = (

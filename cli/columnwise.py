@@ -62,7 +62,7 @@ def append(
     """
     form = check(path, reading, writing)
     whole = reading.by or look or not operator.parted
-    data = (chosen.read if whole else chosen.survey)(path, reading)
+    data = (chosen.read if whole else chosen.survey)(path, reading, again=True)
     names = result_names(data, data.names(), suffix, writing)
     if writing.dry_run:
         say_plan(data, names, writing)

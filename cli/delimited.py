@@ -8,7 +8,7 @@ byte for byte. Comment lines and empty lines are carried along where they are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ from cli.records import BOM, Masked, count_lines, mask, whole
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+
+HELD = 1 << 28  # bytes of a file whose lines are held in memory for another pass
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,18 @@ class Block:
     rows: np.ndarray  # which lines hold cells
     masked: Masked
     before: int  # how many lines came before
+    is_cut: bool = False  # whether of the masked text only the ends are here
 
     @property
     def height(self) -> int:
         """The number of rows."""
         return len(self.rows)
+
+    def cut(self) -> Block:
+        """The same without what its lines say again."""
+        text = self.masked.text
+        ends = replace(self.masked, text=text[: len(BOM)] + text[-1:])
+        return replace(self, masked=ends, is_cut=True)
 
     def line_number(self, row: int) -> int:
         """Where a row begins in the file, counting from 1."""
@@ -76,7 +86,7 @@ class Block:
             return [pl.Series([], dtype=pl.String) for _ in columns]
         self._check_widths()
         # Row after row to the end of the text is the common case: no copy is needed.
-        direct = self.is_contiguous() and self.carriage is None
+        direct = self.is_contiguous() and self.carriage is None and not self.is_cut
         skipped = int(self.rows[0]) if direct else 0
         text = (
             self.masked.text
@@ -130,14 +140,40 @@ class Delimited:
     headers: bool
     comment: str | None
     names: list[str]
+    held: list[Block] | None = None  # those of a pass, for the next one
 
     @property
     def source(self) -> str:
         """Its name in messages."""
         return self.input.source
 
+    def holding(self, memory: float) -> Delimited:
+        """The same, where a pass spares the next one most work, if memory allows.
+
+        Lines take half as much again as the file, numbers maybe twice as much.
+        """
+        given = self.input
+        fits = 0 < given.size() <= HELD and 4 * given.size() <= memory
+        return replace(self, held=[]) if fits and not given.packing else self
+
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:  # noqa: ARG002
         """The table, some lines at a time, whatever columns are asked for."""
+        if self.held:
+            # Whoever leaves early finds nothing held the next time.
+            held = self.held[::-1]
+            self.held.clear()
+            while held:
+                yield held.pop()
+            return
+        read = []
+        for block in self._read():
+            if self.held is not None:
+                read.append(block.cut())
+            yield block
+        if self.held is not None:
+            self.held.extend(read)
+
+    def _read(self) -> Iterator[Block]:
         pieces = self._pieces()
         names = None
         for data, before in pieces:

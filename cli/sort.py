@@ -147,7 +147,7 @@ def _by_column(
 
     sort_with = runtime.operator("sort_with", solver, columnwise.BITS)
     form = columnwise.check(file, reading, writing)
-    data = chosen.read(file, reading, criterion=criterion)
+    data = chosen.read(file, reading, criterion, again=True)
     names = columnwise.result_names(data, data.names(), "sorted", writing)
     if writing.dry_run:
         columnwise.say_plan(data, names, writing)

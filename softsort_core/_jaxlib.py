@@ -22,6 +22,8 @@ class Processor:
     """Runs programs and holds arrays."""
 
     def __init__(self) -> None:
+        # As JAX does: what devices there are is not for the user.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
         from jaxlib import lapack, xla_client
 
         jaxlib = xla_client._xla  # pyright: ignore[reportPrivateImportUsage]

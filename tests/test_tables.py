@@ -14,6 +14,8 @@ from cli.errors import CommandError, UsageError
 from cli.formats import Form, form_in, quote, unquote
 from cli.inputs import Input
 
+pytest_plugins = ["tests.tabular"]
+
 BOM = b"\xef\xbb\xbf"
 
 
@@ -248,3 +250,49 @@ def test_integers_beyond_float64_are_told(softsort):
     assert (code, out.splitlines()[1]) == (0, b"9007199254740993,1,0.5,0.0")
     assert "integers beyond 2^53" in err
     assert err.endswith("in 'x'\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x,y\n1,a\n3,b\n2,c\n",
+        b'x,y\r\n1,"a\r\nb"\r\n3,"c,d"\r\n\r\n2,""\r\n',
+        BOM + b"# first\nx,y\n1,a\n# second\n\n,b\n2,c",
+        b"x,y\n1,a\nodd,b\n2,c\n",
+    ],
+    ids=["plain", "quoted", "remarks", "odd"],
+)
+@pytest.mark.parametrize(
+    "options",
+    [["-o", "out.csv"], ["-o", "out.ndjson"], ["--replace", "-o", "out.tsv"]],
+    ids=lambda options: options[-1],
+)
+def test_a_table_that_is_held_for_writing_is_written_as_if_read_anew(
+    softsort, folder, monkeypatch, data, options
+):
+    monkeypatch.setattr(inputs, "BLOCK", 8)
+    (folder / "in.csv").write_bytes(data)
+    command = ["rank", "-c", "x", "--comment", "#", "--on-invalid", "skip", "--force"]
+    written = []
+    for held in (1 << 28, 0):
+        monkeypatch.setattr(delimited, "HELD", held)
+        done = softsort(*command, *options, "in.csv")
+        assert done[0] == 0, done
+        written.append((folder / options[-1]).read_bytes())
+    assert written[0] == written[1]
+    assert len(written[0].splitlines()) >= 2
+
+
+def test_what_is_held_is_given_once(folder):
+    (folder / "in.csv").write_bytes(b"x\n1\n2\n")
+    form = Form("delimited", ",")
+    given = inputs.open_input(folder / "in.csv")
+    table = delimited.open_delimited(given, form, headers=True, comment=None)
+    table = table.holding(float("inf"))
+    for _ in range(3):
+        next(table.parts())
+        (block,) = table.parts()
+        assert delimited.append(block, {}) == b"x\n1\n2\n"
+        assert [cells.to_list() for cells in block.cells([0])] == [["1", "2"]]
+    assert table.holding(9).held is not None
+    assert opened(b"x\n1\n").holding(float("inf")).held is None
