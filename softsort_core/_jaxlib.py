@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 import sys
+import types
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -28,6 +29,7 @@ class Processor:
 
         jaxlib = xla_client._xla  # pyright: ignore[reportPrivateImportUsage]
         self._jaxlib = jaxlib
+        _load_literals(jaxlib)
         self._client = xla_client.make_cpu_client()
         self._device = self._client.devices()[0]
         for name, targets in lapack.registrations().items():
@@ -99,6 +101,29 @@ class _Exported:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # the processor
+
+
+def _load_literals(jaxlib: Any) -> None:
+    """Load the types of JAX that jaxlib has to know before it is given an array.
+
+    What it has not met by then it would not take later, if JAX is imported after all.
+    """
+    name, stand_in = "jax._src.literals", "jax._src.lib"
+    jax = importlib.util.find_spec("jax")
+    if name in sys.modules or jax is None or jax.origin is None:
+        return
+    path = Path(jax.origin).parent / "_src" / "literals.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # All that it imports.
+    sys.modules[stand_in] = types.SimpleNamespace(_jax=jaxlib)  # pyright: ignore[reportArgumentType]
+    try:
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    finally:
+        del sys.modules[stand_in]
 
 
 @functools.cache

@@ -237,7 +237,13 @@ def test_what_was_done_is_done_again_without_jax(tmp_path, command):
     assert (first.returncode, first.stderr) == (0, "")
     without = tmp_path / "without"
     without.mkdir()
-    (without / "jax.py").write_text("raise ImportError('jax is not to be imported')")
+    (without / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def bar(event, arguments):\n"
+        "    if event == 'import' and arguments[0] == 'jax':\n"
+        "        raise ImportError('jax is not to be imported')\n"
+        "sys.addaudithook(bar)\n"
+    )
     paths = [str(without), environment.get("PYTHONPATH", "")]
     barred = environment | {"PYTHONPATH": os.pathsep.join(paths)}
     again = run(*command, input="x\n.1\n.5\n.4\n", env=barred)
@@ -256,6 +262,15 @@ def test_a_later_command_that_needs_jax_after_all_starts_it(tmp_path):
         # There is a recording then, for another number of values and no groups.
         done = run("rank", "-c", "x", "--by", "g", input=text, env=environment)
         assert (done.returncode, done.stdout, done.stderr) == (0, grouped.stdout, "")
+    # What is done again comes first, then something new.
+    done = run("rank", "-c", "x", "--explain", input=text, env=environment)
+    assert done.returncode == 0
+    assert done.stderr.startswith("softsort: x: at epsilon 0.01 soft ranks differ")
+    one, two = "x\n1\n2\n3\n", "x,y\n1,1\n2,\n3,4\n"
+    assert run("topk", "-k", "1", input=one, env=environment).returncode == 0
+    done = run("topk", "-k", "1", input=two, env=environment)
+    assert (done.returncode, "error" in done.stderr) == (0, False)
+    assert done.stdout.startswith("x_topk,y_topk\n")
     other = "x\n" + "".join(f"{n}\n" for n in range(300))
     done = run("rank", input=other, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
