@@ -172,6 +172,8 @@ def over(
 
     Groups are vectors, or arrays whose rows belong to their values.
     """
+    if places.size == 0:
+        return
     runtime.ready()
     import jax
     import jax.numpy as jnp

@@ -48,7 +48,7 @@ def rank(
     plots.check(plot, force=writing.force)
     if plot is not None and reading.by:
         raise UsageError("--plot draws whole columns: leave out --by")
-    operator = _operator(solver, start, records=not reading.by)
+    operator = _operator(solver, start, by=bool(reading.by))
     lines = {}
 
     def look(data, name, result):
@@ -83,22 +83,23 @@ def _in_parts(start: int) -> Any:
     return inparts.Parted("solve", evaluate=ranks, options={"start": start})
 
 
-def _operator(solver: Solver, start: int, *, records: bool) -> Any:
+def _operator(
+    solver: Solver, start: int, *, by: bool = False, records: bool = True
+) -> Any:
     from cli import columnwise, runtime
 
-    ranks = runtime.operator("ranks", solver, columnwise.BITS, records=records)
+    ranks, together = runtime.operators(
+        "ranks", solver, columnwise.BITS, by=by, records=records
+    )
 
     def padded(row):
         soft = runtime.traced("ranks", solver)
         targets = {"target_weights": row.weights, "input_weights": row.weights}
         return soft(row.values, **targets, epsilon=row.narrowed) + start
 
-    def together(values, sizes):
-        return runtime.grouped("group_ranks", solver)(values, sizes) + start
-
     return columnwise.Operator(
         lambda values: ranks(values) + start,
         None if solver.hard else padded,
         parted=_in_parts(start),
-        together=together,
+        together=lambda values, sizes: together(values, sizes) + start,
     )

@@ -29,20 +29,26 @@ _unstarted: Callable[[], None] | None = None  # starts jax, if it is needed afte
 
 
 def operator(
-    function: str, solver: Solver, bits: str, *, records: bool = False
+    function: str,
+    solver: Solver,
+    bits: str,
+    *,
+    records: bool = False,
+    before: Recordings | None = None,
 ) -> Callable[..., np.ndarray]:
     """The operator of this name: the exact one for --hard, else the soft one.
 
     It takes arrays by position and everything else, hashable, by keyword. Soft
     results have `bits` bits unless --precision says otherwise. An operator that
-    `records` what it does with a vector does it again without jax.
+    `records` what it does with a vector does it again without jax, which need not be
+    started either if `before` has what is to be done before.
     """
     if solver.hard:
         from cli import hard
 
         return getattr(hard, function)
     recordings = _recordings(function, solver, bits) if records else None
-    begin(solver, bits, recordings)
+    begin(solver, bits, recordings or before)
 
     def soft(*arrays: np.ndarray, **settings: Any) -> Any:
         ready()
@@ -131,17 +137,34 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
     return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
 
 
-def grouped(function: str, solver: Solver) -> Callable[..., np.ndarray]:
-    """The soft operator of this name on many groups."""
+def operators(
+    function: str, solver: Solver, bits: str, *, by: bool, records: bool = True
+) -> tuple[Callable[..., np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """The operator of this name, and the soft one on many groups.
 
-    def soft(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    What is done for groups is recorded if the rows are grouped `by` columns, else what
+    is done with all values.
+    """
+    groups = None
+    if by and not solver.hard:
+        groups = _recordings(f"group_{function}", solver, bits)
+    one = operator(function, solver, bits, records=records and not by, before=groups)
+    options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
+
+    def together(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        if groups is not None:
+            _wait()
+            found = groups.play_groups(function, values, sizes, options)
+            if found is not None:
+                return found
         ready()
+        if groups is not None:
+            return groups.record_groups(function, values, sizes, options)
         import softsort_core
 
-        options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
-        return getattr(softsort_core, function)(values, sizes, **options)
+        return getattr(softsort_core, f"group_{function}")(values, sizes, **options)
 
-    return soft
+    return one, together
 
 
 def begin(where: Device, bits: str, recordings: Recordings | None = None) -> None:

@@ -93,7 +93,8 @@ def sort(
             labels = "place", "{}, sorted"
             plots.hard_against_soft(plot, lines, labels, force=writing.force)
 
-    sort = runtime.operator("sort", solver, columnwise.BITS, records=not reading.by)
+    by = bool(reading.by)
+    sort, together = runtime.operators("sort", solver, columnwise.BITS, by=by)
 
     def padded(row):
         soft = runtime.traced("quantile_normalization", solver)
@@ -105,7 +106,7 @@ def sort(
             sort,
             None if solver.hard else padded,
             parted=whole,
-            together=runtime.grouped("group_sort", solver),
+            together=together,
         )
         columnwise.append(
             file,

@@ -22,6 +22,7 @@ from softsort_core import _kept as kept
 from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
+from softsort_core._defaults import SMALL_EPSILON
 from softsort_core._padding import rounded_up
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
 from softsort_core._rounding import (
@@ -39,8 +40,6 @@ from softsort_core._squash import (
     total,
 )
 
-# Largest error that is returned by default, relative to the range of the results.
-TOLERANCE = 1e-6
 _ORDER = 16
 # Panels of this order times 1 / sqrt(epsilon) resolve whatever points there are.
 _PANELS = 0.46
@@ -61,8 +60,6 @@ _MOST_CELLS = 2**16
 MANY = 2**11
 # Sorted values of single series are computed at so many places, or up to twice as many.
 _MOST_KNOTS = 2**17
-# Below this epsilon single series are not even tried.
-SMALL_EPSILON = 3e-3
 # The first is enough for values that spread like normal ones, the second for skew ones.
 # They are certain to the tolerance alone, cells to far more digits, which is what
 # double precision is for.

@@ -1,12 +1,11 @@
-"""Groups of values, of any sizes: those of a size are the rows of one problem.
+"""Programs that solve many groups of values, of any sizes, at once.
 
-What is compiled is the same for all sizes: groups are padded by values of weight zero
-to one of few widths, and the nodes of their targets are given.
+See `_batches` for how groups are put into blocks. Arguments are arrays alone, one after
+another, for who runs what is kept of them without JAX.
 """
 
 import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,30 +15,19 @@ from jaxtyping import Array, Float
 
 from softsort_core import _kept as kept
 from softsort_core._arguments import Values, as_epsilon, as_floating, as_tolerance
-from softsort_core._compressed import SMALL_EPSILON, TOLERANCE
-from softsort_core._cores import core_count
+from softsort_core._batches import Fixed, How, Shape, over_groups
+from softsort_core._defaults import TOLERANCE
+from softsort_core._nodes import Rules
 from softsort_core._rounding import increasing
 from softsort_core._rows import (
     RowPlan,
-    Rules,
-    SharedNodes,
+    Solution,
     Solved,
-    order_of,
     point_moments,
-    rules,
-    shared_nodes,
     solved_by,
 )
 from softsort_core._squash import in_double, squash
-
-# Smaller ones have too few targets, larger ones are not worth it.
-SMALLEST, LARGEST = 13, 2**14
-# Rows of a block, for more would be filled less, and how wide they are.
-_HEIGHT, _NARROWEST = 32, 32
-# Few groups are of the same size if that is large: each is a block.
-_SINGLE = 2**9
-# Blocks, of one width, that are solved by one call.
-_AT_ONCE = 8
+from softsort_core._transport import Plan, transport
 
 
 def group_ranks(
@@ -62,18 +50,18 @@ def group_ranks(
         tolerance: see `ranks`.
 
     Returns:
-        The ranks of the values. Those of a group are NaN if that is of 2 to 12 values
-        or more than 16,384, or not certain: `ranks` is slower but finds them.
+        The ranks of the values. Those of a group are NaN if that is of more than 16,384
+        values, or epsilon less than 0.003, or they are not certain: `ranks` is slower
+        but finds them.
 
     Example:
         >>> import numpy as np
         >>> import softsort_core as soft
         >>> found = soft.group_ranks(np.arange(40.0) % 20, np.array([20, 15, 5]))
-        >>> found[[0, 19, 34]].tolist(), bool(np.isnan(found[-1]))
-        ([1.1, 17.9, 13.3], True)
+        >>> found[[0, 19, 34, 39]].tolist()
+        [1.1, 17.9, 13.3, 3.9]
     """
-    options = epsilon, squashes, tolerance
-    return _over_groups(_read_ranks, np.zeros_like, values, sizes, *options)
+    return _over_groups("ranks", values, sizes, epsilon, squashes, tolerance)
 
 
 def group_sort(
@@ -85,128 +73,93 @@ def group_sort(
     tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """Sort softly within each of many groups; see `group_ranks` and `sort`."""
-    options = epsilon, squashes, tolerance
-    return _over_groups(_read_sorted, np.array, values, sizes, *options)
+    return _over_groups("sort", values, sizes, epsilon, squashes, tolerance)
 
 
 def _over_groups(
-    read: Callable[[RowPlan, Array, Array], Array],
-    alone: Callable[[np.ndarray], np.ndarray],
+    read: str,
     values: Values,
     sizes: np.ndarray,
     epsilon: float,
     squashes: bool,
     tolerance: float,
 ) -> np.ndarray:
-    """Read plans of groups; `alone` maps the values of groups of one to results."""
-    x, sizes = np.asarray(as_floating(values, "values")[0]), np.asarray(sizes)
-    starts = np.cumsum(sizes) - sizes
-    results = np.full(x.shape, np.nan, x.dtype)
-    single = starts[sizes == 1]
-    results[single] = np.where(np.isfinite(x[single]), alone(x[single]), np.nan)
-    if as_epsilon(epsilon) < SMALL_EPSILON:
-        return results
-    options = np.asarray(epsilon, x.dtype), as_tolerance(tolerance), squashes
-    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    left = np.flatnonzero((sizes >= SMALLEST) & (sizes <= LARGEST))
-    narrowest = _NARROWEST
-    for nodes in shared_nodes(epsilon, x.dtype):
-        if left.size == 0:
-            break
-        parts = _parts(sizes, left)
-
-        def solve(
-            blocks: list[np.ndarray],
-            nodes: SharedNodes = nodes,
-            narrowest: int = narrowest,
-        ) -> None:
-            filled = [blocks[i % len(blocks)] for i in range(_AT_ONCE)]
-            counts = sizes[[block[0] for block in filled]]
-            height, width = _shape(int(counts[0]), narrowest)
-            filled = np.stack([np.resize(block, height) for block in filled])
-            within = np.arange(width)
-            within = np.where(within < counts[:, None], within, 0)
-            rows = starts[filled][..., None] + within[:, None]
-            # Nodes are doubles.
-            with jax.enable_x64(True), jax.default_device(device):
-                stacked = jax.tree.map(
-                    lambda *each: np.stack(each),
-                    *(rules(count, nodes) for count in counts.tolist()),
-                )
-                found = _solved_blocks(read, x[rows], counts, stacked, *options)
-                found = np.asarray(found)
-            for block, size, row, each in zip(
-                blocks, counts.tolist(), rows, found, strict=False
-            ):
-                kept = slice(len(block)), slice(size)
-                results[row[kept]] = each[kept]
-
-        # What the first of a height compiles, and then that of a width, is not to be
-        # compiled by others as well. They are too little work for threads of their own.
-        with ThreadPoolExecutor(core_count()) as pool:
-            done: set[int] = set()
-            for some in (*_firsts(sizes, parts), range(len(parts))):
-                fresh = [place for place in some if place not in done]
-                list(pool.map(solve, [parts[place] for place in fresh]))
-                done.update(fresh)
-        left = left[np.isnan(results[starts[left]])]
-        # Those few are not worth compiling for more than one width.
-        narrow = sizes[left[sizes[left] <= _SINGLE]]
-        _, narrowest = _shape(int(narrow.max(initial=1)))
-    return results
+    x = np.asarray(as_floating(values, "values")[0])
+    how = How(as_epsilon(epsilon), squashes, as_tolerance(tolerance))
+    return over_groups(Runner(), read, x, np.asarray(sizes), how)
 
 
-def _firsts(sizes: np.ndarray, parts: list[list[np.ndarray]]) -> list[list[int]]:
-    """Return the places of the first part of each height, and of each width."""
-    shapes = np.array([_shape(int(sizes[part[0][0]])) for part in parts])
-    return [np.unique(each, return_index=True)[1].tolist() for each in shapes.T]
+class Runner:
+    """Runs programs by JAX, where it computes by default.
 
-
-def _parts(sizes: np.ndarray, left: np.ndarray) -> list[list[np.ndarray]]:
-    """Return the places of groups in blocks of a size, in parts of a shape."""
-    blocks: dict[tuple[int, int], list[np.ndarray]] = {}
-    order = left[np.argsort(sizes[left], kind="stable")]
-    for same in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):
-        shape = _shape(int(sizes[same[0]]))
-        some = np.split(same, range(shape[0], len(same), shape[0]))
-        blocks.setdefault(shape, []).extend(some)
-    return [
-        each[start : start + _AT_ONCE]
-        for each in blocks.values()
-        for start in range(0, len(each), _AT_ONCE)
-    ]
-
-
-def _shape(size: int, narrowest: int = _NARROWEST) -> tuple[int, int]:
-    """Return the rows of a block of groups of a size, and how wide they are."""
-    width = max(narrowest, 1 << (size - 1).bit_length())
-    return (_HEIGHT if size <= _SINGLE else 1), width
-
-
-def _solved_blocks(
-    read: Callable[[RowPlan, Array, Array], Array],
-    x: np.ndarray,
-    sizes: np.ndarray,
-    rules: Rules,
-    epsilon: np.ndarray,
-    tolerance: Any,
-    squashes: bool,
-) -> Array:
-    """Read the plans of blocks of rows of which so many values count.
-
-    In steps, of which the longest to compile is the same for all widths.
+    Attributes:
+        keys: of the programs that have run; None if they are not kept.
     """
-    s, moments = _placed(x, sizes, order_of(rules), squashes)
-    solved = _solutions(moments, epsilon, rules)
-    return _read(read, x, s, sizes, epsilon, rules, solved, tolerance)
+
+    def __init__(self) -> None:
+        self._device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+        self.keys: dict[tuple[str, Fixed, Shape], str | None] = {}
+
+    def __call__(
+        self, name: str, fixed: Fixed, shape: Shape, *arrays: Any
+    ) -> Sequence[Any]:
+        program, options = _PROGRAMS[name], dict(fixed)
+        # Nodes are doubles. What is set for the thread that asks does not hold here.
+        with jax.enable_x64(True), jax.default_device(self._device):
+            if (name, fixed, shape) not in self.keys:
+                key = kept.key_of(program, *arrays, **options)
+                self.keys[name, fixed, shape] = key
+            return program(*arrays, **options)
+
+    def get(self, array: Any) -> np.ndarray:
+        return np.asarray(array)
 
 
 def _weights(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
     return ((jnp.arange(x.shape[0]) < size) / size).astype(x.dtype)
 
 
+def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
+    return jnp.minimum(jnp.arange(x.shape[0]) / (size - 1), 1.0).astype(x.dtype)
+
+
+@kept.jit(static_argnames="squashes")
+def _few_ranks(x: Array, sizes: Array, epsilon: Array, *, squashes: bool) -> Any:
+    def read(plan, x, targets, size):
+        del x
+        return plan.given_input((size - 1).astype(targets.dtype) * targets)
+
+    return _of_few(read, x, sizes, epsilon, squashes)
+
+
+@kept.jit(static_argnames="squashes")
+def _few_sort(x: Array, sizes: Array, epsilon: Array, *, squashes: bool) -> Any:
+    def read(plan, x, *_):
+        return increasing(plan.given_target(x))
+
+    return _of_few(read, x, sizes, epsilon, squashes)
+
+
+def _of_few(
+    read: Callable[[Plan, Array, Array, Array], Array],
+    x: Array,
+    sizes: Array,
+    epsilon: Array,
+    squashes: bool,
+) -> list[Array]:
+    """Return what is read of plans between all values of a row and all targets."""
+
+    def of_row(x, size):
+        a, targets = _weights(x, size), _places(x, size)
+        s = squash(x, a) if squashes else x
+        plan = transport(-((s[:, None] - targets) ** 2) / epsilon, a, a)
+        return read(plan, x, targets, size)
+
+    return [jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, sizes))]
+
+
 @kept.jit(static_argnames=("order", "squashes"))
-def _placed(x: Array, sizes: Array, order: int, squashes: bool) -> tuple[Array, Array]:
+def _placed(x: Array, sizes: Array, *, order: int, squashes: bool) -> Any:
     """Return rows as they are squashed, and their moments."""
 
     def of_row(x, size):
@@ -219,41 +172,67 @@ def _placed(x: Array, sizes: Array, order: int, squashes: bool) -> tuple[Array, 
 
 
 @kept.jit
-def _solutions(moments: Array, epsilon: Array, rules: Rules) -> Solved:
+def _solved(moments: Array, epsilon: Array, *nodes: Array) -> Any:
+    """Return plans of rows: the longest to compile, and the same for all widths."""
+
     def of_row(moments, rules):
         return in_double(solved_by, moments, epsilon, rules)
 
     rows = jax.vmap(of_row, (0, None))
-    return jax.lax.map(lambda block: rows(*block), (moments, rules))
+    found = jax.lax.map(lambda block: rows(*block), (moments, _rules(nodes)))
+    return jax.tree.leaves(found)
 
 
-@kept.jit(static_argnames="read")
+@kept.jit
+def _read_ranks(x, s, sizes, epsilon, tolerance, *found):
+    def read(plan, x, size):
+        del x
+        return plan.given_input((size - 1).astype(plan.s.dtype) * plan.targets)
+
+    return _read(read, x, s, sizes, epsilon, tolerance, found)
+
+
+@kept.jit
+def _read_sort(x, s, sizes, epsilon, tolerance, *found):
+    def read(plan, x, _):
+        return increasing(plan.given_target(x))
+
+    return _read(read, x, s, sizes, epsilon, tolerance, found)
+
+
 def _read(
     read: Callable[[RowPlan, Array, Array], Array],
     x: Array,
     s: Array,
     sizes: Array,
     epsilon: Array,
-    rules: Rules,
-    solved: Solved,
     tolerance: Any,
-) -> Array:
+    found: Sequence[Array],
+) -> list[Array]:
+    """Return what is read of plans, by their nodes and what `_solved` returned."""
+    rules = _rules(found[:6])
+    solutions = (Solution(*found[start:][:3]) for start in (6, 9, 12))
+    solved = Solved(tuple(solutions), found[15])
+
     def of_row(x, s, solved, size, rules):
-        places = jnp.minimum(jnp.arange(x.size) / (size - 1), 1.0).astype(x.dtype)
-        a = _weights(x, size)
+        a, places = _weights(x, size), _places(x, size)
         plan = RowPlan(s, a, epsilon, rules, solved, tolerance, places)
         return read(plan, x, size)
 
     rows = jax.vmap(of_row, (0, 0, 0, None, None))
-    return jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, rules))
+    return [jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, rules))]
 
 
-def _read_ranks(plan: RowPlan, values: Array, size: Array) -> Array:
-    del values
-    highest = (size - 1).astype(plan.s.dtype)
-    return plan.given_input(highest * plan.targets)
+def _rules(nodes: Sequence[Array]) -> Rules:
+    """Return nodes and their weights, that are given one after another, in pairs."""
+    return tuple(zip(nodes[::2], nodes[1::2], strict=True))
 
 
-def _read_sorted(plan: RowPlan, values: Array, size: Array) -> Array:
-    del size
-    return increasing(plan.given_target(values))
+_PROGRAMS = {
+    "few_ranks": _few_ranks,
+    "few_sort": _few_sort,
+    "placed": _placed,
+    "solved": _solved,
+    "read_ranks": _read_ranks,
+    "read_sort": _read_sort,
+}

@@ -126,6 +126,19 @@ def _load_literals(jaxlib: Any) -> None:
         del sys.modules[stand_in]
 
 
+def linear_algebra(name: str) -> types.ModuleType:
+    """Return a module of `scipy.linalg`, without all else that is in it."""
+    whole = f"scipy.linalg.{name}"
+    scipy = importlib.util.find_spec("scipy")
+    if whole not in sys.modules and scipy and scipy.submodule_search_locations:
+        folder = str(Path(scipy.submodule_search_locations[0], "linalg"))
+        spec = PathFinder.find_spec(whole, [folder])
+        if spec is not None and spec.loader is not None:
+            sys.modules[whole] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+    return importlib.import_module(whole)
+
+
 @functools.cache
 def load_lapack() -> None:
     """Give jaxlib the functions of LAPACK, which are SciPy's.
@@ -134,14 +147,8 @@ def load_lapack() -> None:
     """
     from jaxlib import lapack
 
-    scipy = importlib.util.find_spec("scipy")
-    folders = scipy.submodule_search_locations if scipy else None
-    for name in ("scipy.linalg.cython_blas", "scipy.linalg.cython_lapack"):
-        folder = [str(Path(folders[0], "linalg"))] if folders else None
-        spec = PathFinder.find_spec(name, folder)
-        if name not in sys.modules and spec is not None and spec.loader is not None:
-            sys.modules[name] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+    for name in ("cython_blas", "cython_lapack"):
+        linear_algebra(name)
     lapack.prepare_lapack_call("potrf", np.dtype(np.float64))
 
 

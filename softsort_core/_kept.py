@@ -13,7 +13,7 @@ import inspect
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -42,6 +42,8 @@ _evaluating = getattr(jax_core, "eval_context", jax.ensure_compile_time_eval)
 
 _folder: Path | None = None
 _programs: dict[str, Callable[..., Any]] = {}
+# What tells which program a function that `jit` made would run.
+_asked: dict[Callable[..., Any], Callable[..., tuple[str, list[Any], Any]]] = {}
 _compiling = threading.Lock()
 
 
@@ -144,15 +146,10 @@ def jit(
         for key, each in inspect.signature(function).parameters.items()
     ]
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if not is_concrete((args, kwargs)):
-            # How it is compiled is up to what it is a part of.
-            return inlined(*args, **kwargs)
-        if _folder is None:
-            # Even where a function is traced: it may not be part of that.
-            with _evaluating():
-                return compiled(*args, **kwargs)
+    def asked(
+        args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[str, list[Any], Callable[..., Any]]:
+        """Return the key of a program, what it is given, and what it is made of."""
         placed = list(zip_longest(positions[: len(args)], args))
         fixed = {key: each for key, each in [*placed, *kwargs.items()] if key in static}
         given = [each for key, each in placed if key not in static]
@@ -167,7 +164,18 @@ def jit(
             again = [each if key in static else next(rest) for key, each in placed]
             return function(*again, **{**kwargs, **named})
 
-        key = _key(folder, name, fixed, leaves, structure)
+        return _key(folder, name, fixed, leaves, structure), leaves, flat
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not is_concrete((args, kwargs)):
+            # How it is compiled is up to what it is a part of.
+            return inlined(*args, **kwargs)
+        if _folder is None:
+            # Even where a function is traced: it may not be part of that.
+            with _evaluating():
+                return compiled(*args, **kwargs)
+        key, leaves, flat = asked(args, kwargs)
         program = _programs.get(key) or _load(key)
         if program is None:
             # All arguments, so that who runs it alone need not know which it needs.
@@ -179,7 +187,13 @@ def jit(
             _watch.runs.append(Run(key, leaves, jax.tree.leaves(results)))
         return results
 
+    _asked[call] = asked
     return call
+
+
+def key_of(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str | None:
+    """Return the key of what a function of `jit` runs, if that is kept."""
+    return None if _folder is None else _asked[function](args, kwargs)[0]
 
 
 def _key(

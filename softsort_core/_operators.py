@@ -38,13 +38,13 @@ from softsort_core._axis import (
 from softsort_core._compressed import (
     LEAST_EPSILON,
     MANY,
-    SMALL_EPSILON,
-    TOLERANCE,
     are_summarised,
     resolutions_for,
 )
+from softsort_core._defaults import SMALL_EPSILON, TOLERANCE
 from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_if_certain, hard_ranks
+from softsort_core._nodes import SharedNodes, shared_nodes
 from softsort_core._padding import (
     MOST_PADDED,
     level_share,
@@ -54,7 +54,6 @@ from softsort_core._padding import (
 )
 from softsort_core._plans import AnyPlan, AnyResolution, plan_of
 from softsort_core._rounding import increasing
-from softsort_core._rows import SharedNodes, shared_nodes
 
 # Fewer rows, or of fewer targets, do not share nodes.
 _FEWEST_SHARED, _LEAST_SHARED = 64, 13

@@ -29,6 +29,7 @@ from softsort_core import _chebyshev as chebyshev
 from softsort_core import _kept as kept
 from softsort_core._arguments import is_concrete
 from softsort_core._hard import hard_potentials
+from softsort_core._nodes import gauss_rule
 from softsort_core._rounding import product
 from softsort_core._squash import as_double, in_double
 from softsort_core._transport import implicit, solve
@@ -253,36 +254,6 @@ def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
         higher = 2 * terms[-1:] * terms[1:] - terms[-2::-1]
         terms = jnp.concatenate([terms, higher])
     return terms[:order]
-
-
-def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
-    """Return nodes in [0, c - 1] and weights of 0, 1, ... c - 1, for each count c.
-
-    With min(used, c) nodes that have a weight; the others have none.
-    """
-    off = jacobi_matrix(xp, counts, order, used)
-    upper = xp.concatenate([off, off[:, :1] * 0], axis=1)[:, :, None] * np.eye(
-        order, k=1
-    )
-    nodes, vectors = xp.linalg.eigh(upper + xp.swapaxes(upper, 1, 2))
-    return rule_of(xp, counts[:, None], nodes, vectors[:, 0, :])
-
-
-def jacobi_matrix(xp: Any, counts: Any, order: int, used: Any) -> Any:
-    """Return, for each count, the entries beside the diagonal, which is 0.
-
-    They are of the matrix whose eigenvectors are the rule; see `gauss_rule`.
-    """
-    k = np.arange(1, order)
-    c = counts[:, None]
-    squares = k**2 * (c**2 - k**2) / (4.0 * (4 * k**2 - 1))
-    return xp.sqrt(xp.where((k < c) & (k < used), squares, 0.0))
-
-
-def rule_of(xp: Any, count: Any, values: Any, entries: Any) -> tuple[Any, Any]:
-    """Return the rule by the eigenvalues and the first entries of the eigenvectors."""
-    shares = entries**2
-    return values + (count - 1) / 2, count * xp.where(shares > 1e-24, shares, 0.0)
 
 
 class Found(NamedTuple):

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 from softsort_core import _kept as kept
 from softsort_core._compressed import CompressedPlan, compressed_plan
 from softsort_core._hard import hard_potentials
+from softsort_core._nodes import SharedNodes, rules
 from softsort_core._padding import positions, shares, with_last, with_zeros
 from softsort_core._panels import EvenTargets, FewPoints, Resolution
-from softsort_core._rows import RowPlan, SharedNodes, row_plan, rules
+from softsort_core._rows import RowPlan, row_plan
 from softsort_core._squash import squash
 from softsort_core._transport import Plan, transport, without_lightest
 
@@ -47,7 +48,8 @@ def plan_of(
     if isinstance(resolution, SharedNodes):
         assert isinstance(targets, int)
         y = jnp.asarray(positions(targets), values.dtype)
-        return row_plan(*given, rules(targets, resolution), y, epsilon, tolerance)
+        nodes = resolution.order(targets), rules(targets, resolution)
+        return row_plan(*given, *nodes, y, epsilon, tolerance)
     if isinstance(targets, int):
         points = EvenTargets(targets)
     else:

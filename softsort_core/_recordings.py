@@ -18,8 +18,15 @@ import numpy as np
 
 from softsort_core import _padding as padding
 from softsort_core import _store as store
+from softsort_core._batches import Fixed, How, Shape, over_groups
 from softsort_core._errors import SoftSortError
-from softsort_core._jaxlib import Processor, Program, core_count, load_lapack
+from softsort_core._jaxlib import (
+    Processor,
+    Program,
+    core_count,
+    linear_algebra,
+    load_lapack,
+)
 
 # With more, importing JAX is the least of the work.
 _MOST_VALUES = 2**24
@@ -79,7 +86,18 @@ class Recordings:
     def load(self) -> None:
         """Load what the latest runs, for it is likely to be run again."""
         for path in self._paths()[:1]:
-            self._tried(store.read(path), None)
+            recording = store.read(path)
+            if isinstance(recording, dict):
+                self._load_programs_of_groups(recording)
+            else:
+                self._tried(recording, None)
+
+    def _load_programs_of_groups(self, programs: Mapping[Any, str]) -> None:
+        # What fails here fails again when it is needed.
+        with suppress(Exception):
+            linear_algebra("_flapack")
+            for key in programs.values():
+                _program(store.program_path(self._folder, key))
 
     def play(self, values: np.ndarray, how: Mapping[str, Any]) -> np.ndarray | None:
         """Return what the operator gives for some values, if there is a recording.
@@ -122,6 +140,55 @@ class Recordings:
                 self._remove_old()
                 break
         return first.result
+
+    def play_groups(
+        self,
+        read: str,
+        values: np.ndarray,
+        sizes: np.ndarray,
+        how: Mapping[str, Any],
+    ) -> np.ndarray | None:
+        """Return what `record_groups` returns, if its programs have been recorded."""
+        programs = store.read(self._groups_path())
+        if not isinstance(programs, dict) or values.dtype != np.float64:
+            return None
+        try:
+            return over_groups(
+                _Alone(self._folder, programs), read, values, sizes, How(**how)
+            )
+        except Exception:
+            # Other sizes need others; see also `_tried`.
+            return None
+
+    def record_groups(
+        self,
+        read: str,
+        values: np.ndarray,
+        sizes: np.ndarray,
+        how: Mapping[str, Any],
+    ) -> np.ndarray:
+        """Return soft results for groups, and keep which programs made them.
+
+        Args:
+            read: "ranks" or "sort"; see `group_ranks` and `group_sort`.
+            values: those of the groups, one after another, in double precision.
+            sizes: how many values each group has.
+            how: the options of these functions.
+        """
+        from softsort_core._groups import Runner
+
+        runner = Runner()
+        results = over_groups(runner, read, values, sizes, How(**how))
+        known, path = store.read(self._groups_path()), self._groups_path()
+        programs = known if isinstance(known, dict) else {}
+        ran = {what: key for what, key in runner.keys.items() if key is not None}
+        if values.dtype == np.float64 and not ran.items() <= programs.items():
+            store.write(path, programs | ran)
+            self._remove_old()
+        return results
+
+    def _groups_path(self) -> Path:
+        return self._folder / f"{self._prefix}groups"
 
     def _recording(
         self,
@@ -201,6 +268,30 @@ def _program(path: Path) -> Program:
     if stored.uses_lapack:
         load_lapack()
     return _processor().load(store.decompressed(stored.alone), stored.results)
+
+
+class _Alone:
+    """Runs programs of groups by jaxlib alone."""
+
+    def __init__(self, folder: Path, programs: Mapping[Any, str]) -> None:
+        self._folder, self._programs = folder, programs
+
+    def __call__(
+        self, name: str, fixed: Fixed, shape: Shape, *arrays: Any
+    ) -> Sequence[Any]:
+        path = store.program_path(self._folder, self._programs[name, fixed, shape])
+        program, processor = _program(path), _processor()
+        return program(
+            [
+                processor.put(np.ascontiguousarray(each))
+                if isinstance(each, np.ndarray)
+                else each
+                for each in arrays
+            ]
+        )
+
+    def get(self, array: Any) -> np.ndarray:
+        return _processor().get(array)
 
 
 def _played(

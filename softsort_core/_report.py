@@ -16,11 +16,11 @@ from softsort_core._arguments import (
 )
 from softsort_core._compressed import (
     LEAST_EPSILON,
-    TOLERANCE,
     CompressedPlan,
     are_summarised,
     resolutions_for,
 )
+from softsort_core._defaults import TOLERANCE
 from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_error, hard_ranks
 from softsort_core._panels import Resolution

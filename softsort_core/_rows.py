@@ -1,9 +1,9 @@
 """Plans of rows of some hundred values, through nodes that all rows share.
 
 Inputs are replaced by Chebyshev points of [0, 1] that have their moments, and targets
-by the nodes of one Gauss rule, half as many. These are the same for all rows, and so is
-the kernel exp(-cost / epsilon) between them: what is done for all rows is few products
-of matrices. With the plan written as
+by the nodes of one Gauss rule, half as many, unless they are few. These are the same
+for all rows, and so is the kernel exp(-cost / epsilon) between them: what is done for
+all rows is few products of matrices. With the plan written as
 
     a_i e_j kernel_ij / sum_k e_k kernel_ik,
 
@@ -13,7 +13,6 @@ converge in few cycles. Where plans are sharp they may not; then nothing is retu
 """
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,12 +23,12 @@ from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
 from softsort_core._compressed import Scale
+from softsort_core._nodes import Rules
+from softsort_core._nodes import orders as orders_of
 from softsort_core._panels import (
     Found,
     estimated_error,
-    jacobi_matrix,
     log_plan,
-    rule_of,
 )
 from softsort_core._rounding import product, used_range
 from softsort_core._squash import in_double, squash
@@ -42,59 +41,9 @@ _ROUGH, _TOLERANCES = 0.1, (1e-7, 1e-9, 1e-10)
 _MOST_CYCLES = 12
 # Largest estimated error that is returned: that of plans without such nodes.
 _ACCURACY = {"float32": 1e-6, "float64": 1e-9}
-# Orders that are enough for values that spread like normal ones, times sqrt(epsilon).
-_ORDERS = {"float32": 5.6, "float64": 7.2}
 _SAFETY = 2.0
 # What rounding makes of results, and of Newton's matrix.
 _ROUNDING = 1e-13
-
-
-class SharedNodes(NamedTuple):
-    """How finely plans of rows are resolved.
-
-    Attributes:
-        order: number of nodes of targets, a multiple of 8.
-    """
-
-    order: int
-
-    @property
-    def nodes(self) -> int:
-        return self.order
-
-    def orders(self) -> tuple[int, int, int]:
-        """Return the orders whose results are compared; the last is that of all."""
-        return self.order // 2, 3 * self.order // 4, self.order
-
-
-def shared_nodes(epsilon: float, dtype: Any) -> tuple[SharedNodes, SharedNodes]:
-    """Return how rows are resolved; the second is enough for most that are not smooth.
-
-    Smooth potentials need as many terms as features of width sqrt(epsilon) fit in.
-    """
-    eighths = math.ceil(_ORDERS[jnp.dtype(dtype).name] / math.sqrt(epsilon) / 8 - 1e-6)
-    order = 8 * max(2, eighths)
-    return SharedNodes(order), SharedNodes(2 * order)
-
-
-# Nodes in [0, 1] and their weights, for the orders in turn.
-Rules = tuple[tuple[Any, Any], ...]
-
-
-@functools.lru_cache(maxsize=1024)
-def rules(m: int, resolution: SharedNodes) -> Rules:
-    """Return what stands for m even targets of equal weight."""
-    # Quicker than numpy's for all matrices, whose threads would be in the way of those
-    # that solve for other sizes. Few processes need it, and importing it takes time.
-    from scipy.linalg import eigh_tridiagonal
-
-    found = []
-    for order in resolution.orders():
-        (off,) = jacobi_matrix(np, np.array([float(m)]), order, order)
-        values, vectors = eigh_tridiagonal(np.zeros(order), off)
-        y, b = rule_of(np, m, values, vectors[0])
-        found.append((y / (m - 1), b / m))
-    return tuple(found)
 
 
 def _positions(order: int) -> np.ndarray:
@@ -137,6 +86,10 @@ class Solution(NamedTuple):
     rows: Float[Array, " k"]
     totals: Float[Array, " k"]
 
+    @property
+    def order(self) -> int:
+        return self.rows.shape[-1] // 2
+
 
 class Solved(NamedTuple):
     """Plans of the orders in turn.
@@ -159,16 +112,17 @@ class Solved(NamedTuple):
 
 def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solved:
     """Return the plans of the orders in turn, each beginning where the last ended."""
-    modes = order_of(rules) // 6
+    orders = orders_of(moments.shape[0] // 2)
+    # Few targets have few modes, however many points there are.
+    modes = min(orders[-1] // 6, rules[-1][0].shape[0] // 3 + 1)
     columns = _guess(moments, epsilon, *rules[0])
     found: list[Solution] = []
     matrix, error = None, jnp.asarray(jnp.inf)
-    for (y, b), tolerance in zip(rules, _TOLERANCES, strict=True):
-        order = y.shape[0]
+    for (y, b), order, tolerance in zip(rules, orders, _TOLERANCES, strict=True):
         points, a = _positions(order), _at_points(moments, order)
         if found:
             # What would be their mass for equal factors.
-            before = _positions(found[-1].columns.shape[0])
+            before = _positions(found[-1].order)
             columns = b / product(found[-1].rows, _kernel(before, y, epsilon))
         kernel = _kernel(points, y, epsilon)
         cycles = functools.partial(_converged, kernel, a, y, b, modes)
@@ -183,17 +137,33 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
 
 
 def _guess(moments: Array, epsilon: Array, y: Array, b: Array) -> Array:
-    """Return factors for inputs that are spread evenly, of right mean and variance."""
-    mean = (1 + moments[1]) / 2
-    variance = ((1 + moments[2]) / 2 - moments[1] ** 2) / 4
-    width = jnp.sqrt(12 * jnp.maximum(variance, 0.0))
-    # Potentials whose derivative is that of the costs, where y meets its input.
+    """Return factors for inputs of right mean, variance, and about skew and tails."""
     middle = jnp.cumsum(b) - b / 2
-    met = mean + width * (middle - 0.5)
+    met = _quantiles(moments, middle)
+    # Potentials whose derivative is that of the costs, where y meets its input.
     slope = 2 * (y - met) / epsilon
     steps = (slope[:-1] + slope[1:]) / 2 * jnp.diff(y)
     potentials = jnp.append(0.0, jnp.cumsum(steps))
     return b * jnp.exp(potentials - jnp.max(potentials))
+
+
+def _quantiles(moments: Array, levels: Array) -> Array:
+    """Return about the quantiles of inputs: a cubic whose first moments are theirs."""
+    first, second, third, fourth = moments[1:5]
+    # Those of powers of the inputs, from -1 to 1.
+    square, cube = (1 + second) / 2, (3 * first + third) / 4
+    fourth = (fourth + 8 * square - 1) / 8
+    variance = jnp.maximum(square - first**2, 1e-30)
+    skewness = (cube - 3 * first * square + 2 * first**3) / variance**1.5
+    tails = fourth - 4 * first * cube + 6 * first**2 * square - 3 * first**4
+    # In Legendre polynomials, to first order; 1.8 is the kurtosis of even spread.
+    bent = jnp.clip(skewness * 5 / 6, -0.6, 0.6)
+    curled = jnp.clip((tails / variance**2 - 1.8) * 0.84, -0.2, 0.4)
+    straight = jnp.sqrt(3 * (1 - bent**2 / 5 - curled**2 / 7))
+    t = 2 * levels - 1
+    standard = straight * t + bent * (1.5 * t**2 - 0.5)
+    standard += curled * (2.5 * t**3 - 1.5 * t)
+    return (1 + first + jnp.sqrt(variance) * standard) / 2
 
 
 def _converged(
@@ -283,7 +253,7 @@ class RowPlan:
     def targets(self) -> Float[Array, "3 N"]:
         """The positions of the nodes of targets, for all three orders."""
         positions = [y for y, _ in self.rules]
-        size = order_of(self.rules)
+        size = positions[-1].shape[0]
         padded = [jnp.pad(y, (0, size - y.shape[0])) for y in positions]
         return jnp.stack(padded).astype(self.s.dtype)
 
@@ -351,6 +321,7 @@ def row_plan(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
     squashed: Float[Array, " n"] | None,
+    order: int,
     rules: Rules,
     places: Float[Array, " m"],
     epsilon: Float[Array, ""],
@@ -361,7 +332,7 @@ def row_plan(
     if a is None:
         a = jnp.full(values.shape, 1 / values.size, values.dtype)
     s = squash(values, a) if squashed is None else squashed
-    moments = in_double(functools.partial(point_moments, order_of(rules)), s, a)
+    moments = in_double(functools.partial(point_moments, order), s, a)
     solved = in_double(solved_by, moments, epsilon, rules)
     return RowPlan(s, a, epsilon, rules, solved, tolerance, places)
 
@@ -372,22 +343,16 @@ def point_moments(order: int, s: Array, a: Array) -> Array:
     return jnp.where((jnp.min(s) >= 0) & (jnp.max(s) <= 1), moments, jnp.nan)
 
 
-def order_of(rules: Rules) -> int:
-    return rules[-1][0].shape[-1]
-
-
 def _read_at_inputs(
     s: Array, epsilon: Array, rules: Rules, solved: Solved, values: Float[Array, "3 N"]
 ) -> tuple[Array, Array]:
     """Return the expectations at inputs of values from 0 to 1, and their error."""
-    size = 2 * order_of(rules)
+    size = 2 * solved.solutions[-1].order
     series = []
-    for (columns, _, totals), (y, _), levels in zip(
-        solved.solutions, rules, values, strict=True
-    ):
-        order = y.shape[0]
+    for solution, (y, _), levels in zip(solved.solutions, rules, values, strict=True):
+        columns, order = solution.columns, solution.order
         kernel = _kernel(_positions(order), y, epsilon)
-        means = product(columns * levels[:order], kernel.T) / totals
+        means = product(columns * levels[: y.shape[0]], kernel.T) / solution.totals
         # Points can stand for inputs if so many terms are enough.
         series.append(product(jnp.asarray(_folded(2 * order, size)), means))
     rows, split = chebyshev.folded_shape(size)
@@ -412,11 +377,11 @@ def _read_at_targets(
     """Return the means at targets of values that differ by up to 1, and their error."""
     moments = _moments(s, a * values, solved.solutions[-1].rows.shape[0])
     means = []
-    for _, rows, totals in solved.solutions:
-        order = rows.shape[0] // 2
+    for solution in solved.solutions:
+        order = solution.order
         kernel = _kernel(_positions(order), y, epsilon)
-        sums = product(_at_points(moments, order) / totals, kernel)
-        means.append(sums / product(rows, kernel))
+        sums = product(_at_points(moments, order) / solution.totals, kernel)
+        means.append(sums / product(solution.rows, kernel))
     return means[-1], solved.error(jnp.stack(means), epsilon)
 
 

@@ -23,13 +23,8 @@ from softsort_core._arguments import (
     as_weights,
 )
 from softsort_core._chebyshev import Cells
-from softsort_core._compressed import (
-    TOLERANCE,
-    NodePlan,
-    evaluate_even,
-    node_plan,
-    resolution_for,
-)
+from softsort_core._compressed import NodePlan, evaluate_even, node_plan, resolution_for
+from softsort_core._defaults import TOLERANCE
 from softsort_core._errors import SoftSortError
 from softsort_core._panels import EvenTargets, FewPoints, ManyInputs
 from softsort_core._rounding import clipped, increasing

@@ -20,15 +20,12 @@ from softsort_core._arguments import (
     as_levels,
     as_tolerance,
 )
-from softsort_core._compressed import (
-    TOLERANCE,
-    NodePlan,
-    are_many_targets,
-    evaluate_even,
-)
+from softsort_core._compressed import NodePlan, are_many_targets, evaluate_even
+from softsort_core._defaults import TOLERANCE
 from softsort_core._errors import SoftSortError
+from softsort_core._nodes import gauss_rule
 from softsort_core._operators import quantile_weights
-from softsort_core._panels import EvenTargets, FewPoints, gauss_rule
+from softsort_core._panels import EvenTargets, FewPoints
 from softsort_core._rounding import clipped, increasing
 from softsort_core._summaries import Statistics, Summary, evaluated, plan_of_whole
 from softsort_core._transport import without_lightest

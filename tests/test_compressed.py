@@ -11,7 +11,7 @@ from samples import KINDS, sample
 import softsort_core as soft
 from softsort_core import _compressed as compressed
 from softsort_core import _operators as operators
-from softsort_core import _panels as panels
+from softsort_core._nodes import gauss_rule
 from softsort_core._plans import plan_of
 from softsort_core._squash import squash
 from softsort_core._transport import transport
@@ -62,7 +62,7 @@ def check(
 def test_gauss_rules_of_even_grids(x64):
     counts = np.array([0.0, 1.0, 3.0, 8.0, 9.0, 1000.0])
     for used in (4, 8):
-        nodes, weights = panels.gauss_rule(np, counts, 8, used)
+        nodes, weights = gauss_rule(np, counts, 8, used)
         assert (weights >= 0).all()
         for c, z, w in zip(counts, nodes, weights, strict=True):
             for degree in range(2 * used if c > used else 16):

@@ -1,0 +1,181 @@
+"""Groups of values, of any sizes, in batches for the programs of `_groups`.
+
+What is compiled is the same for all sizes. Groups of few values are padded to one of
+two widths, in blocks of any of them. Of others, those of a size are the rows of a
+block, padded to one of few widths, and the nodes that stand for their targets are
+given. What pads them has no weight.
+"""
+
+import functools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from softsort_core._defaults import SMALL_EPSILON, TOLERANCE
+from softsort_core._jaxlib import core_count
+from softsort_core._nodes import SharedNodes, rules, shared_nodes
+
+# Groups of more values are not worth it.
+LARGEST = 2**14
+# The widths of few values. There are as many rows of them in a block, whatever their
+# sizes are.
+_FEW, _FEW_HEIGHT = (8, 12), 64
+# Rows of other blocks, for more would be filled less, and how wide they are.
+_HEIGHT, _NARROWEST = 32, 32
+# Few groups are of the same size if that is large: each is a block.
+_SINGLE = 2**9
+# Blocks, of one width, that are solved by one call.
+_AT_ONCE = 8
+
+Fixed: TypeAlias = tuple[tuple[str, Any], ...]
+Shape: TypeAlias = tuple[int, ...]
+# Where the groups of blocks are, row by row, and how wide the rows are.
+_Blocks: TypeAlias = tuple[np.ndarray, int]
+
+
+class How(NamedTuple):
+    """The options of `group_ranks`."""
+
+    epsilon: float = 1e-2
+    squashes: bool = True
+    tolerance: float = TOLERANCE
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """What runs programs by their names, on several threads."""
+
+    def __call__(
+        self, name: str, fixed: Fixed, shape: Shape, *arrays: Any
+    ) -> Sequence[Any]:
+        """Return the arrays that a program makes of arrays.
+
+        Its name, what is fixed in it and the shape of its work tell which it is.
+        """
+        ...
+
+    def get(self, array: Any) -> np.ndarray:
+        """Return what is in an array that a program made."""
+        ...
+
+
+def over_groups(
+    run: Runner,
+    read: str,
+    values: np.ndarray,
+    sizes: np.ndarray,
+    how: How,
+) -> np.ndarray:
+    """Return what is read of the plans of groups: their "ranks", or what "sort" gives.
+
+    See `group_ranks` for the other arguments.
+    """
+    epsilon, squashes, tolerance = how
+    starts = np.cumsum(sizes) - sizes
+    results = np.full(values.shape, np.nan, values.dtype)
+    single = starts[sizes == 1]
+    alone = values[single] if read == "sort" else np.zeros(single.shape)
+    results[single] = np.where(np.isfinite(values[single]), alone, np.nan)
+    if epsilon < SMALL_EPSILON:
+        return results
+    scale, most = np.asarray(epsilon, values.dtype), np.asarray(tolerance, values.dtype)
+    squashed = ("squashes", squashes)
+
+    def solve(nodes: SharedNodes, blocks: _Blocks) -> None:
+        places, width = blocks
+        shape = *places.shape, width
+        counts, within = sizes[places], np.arange(width)
+        used = within < counts[..., None]
+        # What pads a group is its first value again: a number like the others.
+        where = starts[places][..., None] + np.where(used, within, 0)
+        x = values[where]
+        if width <= _FEW[-1]:
+            (found,) = run(f"few_{read}", (squashed,), shape, x, counts, scale)
+        else:
+            counts = counts[:, 0]
+            each = (rules(count, nodes) for count in counts.tolist())
+            of_nodes = [
+                np.stack(some)
+                for some in zip(*(sum(rule, ()) for rule in each), strict=True)
+            ]
+            order = nodes.order(int(counts[0]))
+            s, moments = run("placed", (squashed, ("order", order)), shape, x, counts)
+            rows = *places.shape, order, of_nodes[-1].shape[-1]
+            solved = run("solved", (), rows, moments, scale, *of_nodes)
+            given = x, s, counts, scale, most, *of_nodes, *solved
+            (found,) = run(f"read_{read}", (), (*shape, order), *given)
+        results[where[used]] = run.get(found)[used]
+
+    left = np.flatnonzero((sizes > _FEW[-1]) & (sizes <= LARGEST))
+    work, narrowest = _of_few(sizes), _NARROWEST
+    # They are too little work for threads of their own.
+    with ThreadPoolExecutor(core_count()) as pool:
+        for nodes in shared_nodes(epsilon, values.dtype):
+            work += _of_a_size(sizes, left, narrowest)
+            for some in _in_turn(work):
+                list(pool.map(functools.partial(solve, nodes), some))
+            work = []
+            left = left[np.isnan(results[starts[left]])]
+            # Those few are not worth compiling for more than one width.
+            narrow = sizes[left[sizes[left] <= _SINGLE]]
+            _, narrowest = _shape(int(narrow.max(initial=1)), _NARROWEST)
+    return results
+
+
+def _of_few(sizes: np.ndarray) -> list[_Blocks]:
+    """Return blocks of all groups of few values."""
+    work, least = [], 2
+    for width in _FEW:
+        places = np.flatnonzero((least <= sizes) & (sizes <= width))
+        count = _AT_ONCE * _FEW_HEIGHT
+        for some in np.split(places, range(count, len(places), count)):
+            if some.size:
+                filled = np.resize(some, (_AT_ONCE, _FEW_HEIGHT))
+                work.append((filled, width))
+        least = width + 1
+    return work
+
+
+def _of_a_size(sizes: np.ndarray, left: np.ndarray, narrowest: int) -> list[_Blocks]:
+    """Return blocks of these groups, each of groups of one size."""
+    if left.size == 0:
+        return []
+    blocks: dict[tuple[int, int], list[np.ndarray]] = {}
+    order = left[np.argsort(sizes[left], kind="stable")]
+    for same in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):
+        height, width = _shape(int(sizes[same[0]]), narrowest)
+        some = np.split(same, range(height, len(same), height))
+        filled = [np.resize(block, height) for block in some]
+        blocks.setdefault((height, width), []).extend(filled)
+    work = []
+    for (_, width), each in blocks.items():
+        for start in range(0, len(each), _AT_ONCE):
+            some = each[start : start + _AT_ONCE]
+            filled = [some[i % len(some)] for i in range(_AT_ONCE)]
+            work.append((np.stack(filled), width))
+    return work
+
+
+def _shape(size: int, narrowest: int) -> tuple[int, int]:
+    """Return the rows of a block of groups of a size, and how wide they are."""
+    width = max(narrowest, 1 << (size - 1).bit_length())
+    return (_HEIGHT if size <= _SINGLE else 1), width
+
+
+def _in_turn(work: list[_Blocks]) -> list[list[_Blocks]]:
+    """Return it in parts, of which each is to be done before the next is begun.
+
+    What the first of a height compiles, and then that of a width, is not to be compiled
+    by others as well.
+    """
+    if not work:
+        return []
+    parts, done = [], set()
+    shapes = np.array([(places.shape[1], width) for places, width in work])
+    for some in (*(np.unique(each, return_index=True)[1] for each in shapes.T), None):
+        numbers = range(len(work)) if some is None else some.tolist()
+        parts.append([work[number] for number in numbers if number not in done])
+        done.update(numbers)
+    return parts

@@ -1,0 +1,6 @@
+"""What holds for all operators, and needs no JAX to be known."""
+
+# Largest error that is returned by default, relative to the range of the results.
+TOLERANCE = 1e-6
+# Below this epsilon single series are not even tried.
+SMALL_EPSILON = 3e-3

@@ -1,0 +1,113 @@
+"""Nodes that stand for even targets: those of Gauss rules, the same for all inputs.
+
+They depend on numbers alone, and need NumPy and SciPy alone.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softsort_core._jaxlib import linear_algebra
+
+# Orders that are enough for values that spread like normal ones, times sqrt(epsilon).
+_ORDERS = {"float32": 5.6, "float64": 7.2}
+
+
+# So few targets are their own nodes.
+_EXACT = 32
+# What they save is spent on points for inputs: so few values can be far apart.
+_FINER = 1.5
+
+
+class SharedNodes(NamedTuple):
+    """How finely plans of rows are resolved.
+
+    Attributes:
+        nodes: number of nodes of many targets, a multiple of 8.
+    """
+
+    nodes: int
+
+    def order(self, m: int) -> int:
+        """Return half the number of points for inputs if there are m targets."""
+        finer = _FINER if m <= _EXACT else 1
+        return 4 * math.ceil(finer * self.nodes / 4)
+
+
+def orders(order: int) -> tuple[int, int, int]:
+    """Return the orders whose results are compared; the last is that of all."""
+    return order // 2, 3 * order // 4, order
+
+
+def shared_nodes(epsilon: float, dtype: Any) -> tuple[SharedNodes, SharedNodes]:
+    """Return how rows are resolved; the second is enough for most that are not smooth.
+
+    Smooth potentials need as many terms as features of width sqrt(epsilon) fit in.
+    """
+    eighths = math.ceil(_ORDERS[np.dtype(dtype).name] / math.sqrt(epsilon) / 8 - 1e-6)
+    order = 8 * max(2, eighths)
+    return SharedNodes(order), SharedNodes(2 * order)
+
+
+# Nodes in [0, 1] and their weights, for the orders in turn.
+Rules = tuple[tuple[Any, Any], ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def rules(m: int, resolution: SharedNodes) -> Rules:
+    """Return what stands for m even targets of equal weight."""
+    if m <= _EXACT:
+        return (_targets(m, _EXACT),) * 3
+    return tuple(_rule(m, order) for order in orders(resolution.order(m)))
+
+
+def _targets(m: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the targets themselves; what pads them has no weight."""
+    places = np.arange(size)
+    return np.minimum(places / (m - 1), 1.0), np.where(places < m, 1 / m, 0.0)
+
+
+def _rule(m: int, order: int) -> tuple[np.ndarray, np.ndarray]:
+    if m <= order:
+        return _targets(m, order)
+    (off,) = _jacobi_matrix(np, np.array([float(m)]), order, order)
+    # Quicker than numpy's for all matrices, whose threads would be in the way of those
+    # that solve for other sizes.
+    found = linear_algebra("_flapack").dstemr(
+        np.zeros(order), np.append(off, 0.0), 0, 0.0, 0.0, 1, order
+    )
+    values, vectors = found[1:3]
+    y, b = _rule_of(np, m, values, vectors[0])
+    return y / (m - 1), b / m
+
+
+def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
+    """Return nodes in [0, c - 1] and weights of 0, 1, ... c - 1, for each count c.
+
+    With min(used, c) nodes that have a weight; the others have none.
+    """
+    off = _jacobi_matrix(xp, counts, order, used)
+    upper = xp.concatenate([off, off[:, :1] * 0], axis=1)[:, :, None] * np.eye(
+        order, k=1
+    )
+    nodes, vectors = xp.linalg.eigh(upper + xp.swapaxes(upper, 1, 2))
+    return _rule_of(xp, counts[:, None], nodes, vectors[:, 0, :])
+
+
+def _jacobi_matrix(xp: Any, counts: Any, order: int, used: Any) -> Any:
+    """Return, for each count, the entries beside the diagonal, which is 0.
+
+    They are of the matrix whose eigenvectors are the rule; see `gauss_rule`.
+    """
+    k = np.arange(1, order)
+    c = counts[:, None]
+    squares = k**2 * (c**2 - k**2) / (4.0 * (4 * k**2 - 1))
+    return xp.sqrt(xp.where((k < c) & (k < used), squares, 0.0))
+
+
+def _rule_of(xp: Any, count: Any, values: Any, entries: Any) -> tuple[Any, Any]:
+    """Return the rule by the eigenvalues and the first entries of the eigenvectors."""
+    shares = entries**2
+    return values + (count - 1) / 2, count * xp.where(shares > 1e-24, shares, 0.0)
