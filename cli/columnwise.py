@@ -188,7 +188,8 @@ def apply(
         result = operator.one(given.together)
         return groups.Grouped(result, np.array([len(result)]))
     together = None
-    if operator.padded and operator.together and left.sum() >= groups.MANY:
+    is_worth = left.sum() >= groups.MANY or 0 < sizes.max(initial=0) <= groups.FEW
+    if operator.padded and operator.together and is_worth:
         together = operator.together(given.together, sizes)
         left[left] = np.isnan(together[starts[left]])
     found: dict[int, np.ndarray] = {}

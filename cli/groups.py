@@ -29,6 +29,7 @@ FEWEST = 16  # rows of an array
 # Columns of an array. Up to 12 targets are solved for in another, quicker way.
 WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
 MANY = 64  # groups for which it is worth compiling more
+FEW = 12  # values of groups for which there is no more to be compiled
 
 # From the values of a group, one after another, to its results.
 One: TypeAlias = "Callable[[np.ndarray], np.ndarray]"

@@ -15,15 +15,15 @@ import numpy as np
 
 from softsort_core._defaults import SMALL_EPSILON, TOLERANCE
 from softsort_core._jaxlib import core_count
-from softsort_core._nodes import SharedNodes, rules, shared_nodes
+from softsort_core._nodes import EXACT, SharedNodes, rules, shared_nodes
 
 # Groups of more values are not worth it.
 LARGEST = 2**14
 # The widths of few values. There are as many rows of them in a block, whatever their
 # sizes are.
 _FEW, _FEW_HEIGHT = (8, 12), 64
-# Rows of other blocks, for more would be filled less, and how wide they are.
-_HEIGHT, _NARROWEST = 32, 32
+# Rows of other blocks: more would be filled less.
+_HEIGHT = 32
 # Few groups are of the same size if that is large: each is a block.
 _SINGLE = 2**9
 # Blocks, of one width, that are solved by one call.
@@ -109,7 +109,7 @@ def over_groups(
         results[where[used]] = run.get(found)[used]
 
     left = np.flatnonzero((sizes > _FEW[-1]) & (sizes <= LARGEST))
-    work, narrowest = _of_few(sizes), _NARROWEST
+    work, narrowest = _of_few(sizes), EXACT
     # They are too little work for threads of their own.
     with ThreadPoolExecutor(core_count()) as pool:
         for nodes in shared_nodes(epsilon, values.dtype):
@@ -120,7 +120,7 @@ def over_groups(
             left = left[np.isnan(results[starts[left]])]
             # Those few are not worth compiling for more than one width.
             narrow = sizes[left[sizes[left] <= _SINGLE]]
-            _, narrowest = _shape(int(narrow.max(initial=1)), _NARROWEST)
+            _, narrowest = _shape(int(narrow.max(initial=1)), EXACT)
     return results
 
 
@@ -160,7 +160,9 @@ def _of_a_size(sizes: np.ndarray, left: np.ndarray, narrowest: int) -> list[_Blo
 
 def _shape(size: int, narrowest: int) -> tuple[int, int]:
     """Return the rows of a block of groups of a size, and how wide they are."""
-    width = max(narrowest, 1 << (size - 1).bit_length())
+    # So few targets have nodes and points of their own.
+    least = EXACT if size <= EXACT else narrowest
+    width = max(least, 1 << (size - 1).bit_length())
     return (_HEIGHT if size <= _SINGLE else 1), width
 
 

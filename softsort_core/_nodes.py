@@ -16,7 +16,7 @@ _ORDERS = {"float32": 5.6, "float64": 7.2}
 
 
 # So few targets are their own nodes.
-_EXACT = 32
+EXACT = 32
 # What they save is spent on points for inputs: so few values can be far apart.
 _FINER = 1.5
 
@@ -32,7 +32,7 @@ class SharedNodes(NamedTuple):
 
     def order(self, m: int) -> int:
         """Return half the number of points for inputs if there are m targets."""
-        finer = _FINER if m <= _EXACT else 1
+        finer = _FINER if m <= EXACT else 1
         return 4 * math.ceil(finer * self.nodes / 4)
 
 
@@ -58,8 +58,8 @@ Rules = tuple[tuple[Any, Any], ...]
 @functools.lru_cache(maxsize=1024)
 def rules(m: int, resolution: SharedNodes) -> Rules:
     """Return what stands for m even targets of equal weight."""
-    if m <= _EXACT:
-        return (_targets(m, _EXACT),) * 3
+    if m <= EXACT:
+        return (_targets(m, EXACT),) * 3
     return tuple(_rule(m, order) for order in orders(resolution.order(m)))
 
 

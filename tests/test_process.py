@@ -226,6 +226,8 @@ def test_compiled_operators_are_kept_for_the_user_alone(tmp_path):
         ["rank", "--start", "1"],
         ["quantile", "-q", "0.5"],
         ["rank", "--device", "cpu", "--squash", "none", "--epsilon", "0.1"],
+        ["rank", "--by", "g"],
+        ["sort", "--by", "g", "--epsilon", "0.1"],
     ],
     ids=" ".join,
 )
@@ -233,7 +235,8 @@ def test_what_was_done_is_done_again_without_jax(tmp_path, command):
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # of this process, by jax
-    first = run(*command, input="x\n.1\n.5\n.4\n", env=environment)
+    command, text = [*command, "-c", "x"], "g,x\na,.1\na,.5\nb,.4\na,.2\n"
+    first = run(*command, input=text, env=environment)
     assert (first.returncode, first.stderr) == (0, "")
     without = tmp_path / "without"
     without.mkdir()
@@ -246,10 +249,10 @@ def test_what_was_done_is_done_again_without_jax(tmp_path, command):
     )
     paths = [str(without), environment.get("PYTHONPATH", "")]
     barred = environment | {"PYTHONPATH": os.pathsep.join(paths)}
-    again = run(*command, input="x\n.1\n.5\n.4\n", env=barred)
+    again = run(*command, input=text, env=barred)
     assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
     # What was not done yet needs jax: the bar holds.
-    assert run(*command, "-e", "0.05", input="x\n1\n5\n", env=barred).returncode == 1
+    assert run(*command, "-e", "0.05", input=text, env=barred).returncode == 1
 
 
 def test_a_later_command_that_needs_jax_after_all_starts_it(tmp_path):

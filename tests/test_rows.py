@@ -172,3 +172,18 @@ def test_groups_are_what_each_is_alone(x64):
         assert np.isnan(found[some]).all()
     # So small an epsilon is for others.
     assert np.isnan(soft.group_ranks(values[:20], sizes[:1], epsilon=1e-3)).all()
+
+
+def test_groups_that_are_not_certain_at_once_are_so_at_last(x64):
+    # Of few and many targets, which have nodes of their own: sharp plans.
+    sizes = np.repeat([20, 30, 50, 60], 4)
+    random = np.random.default_rng(0)
+    values = random.integers(0, 2, sizes.sum()) + 0.05 * random.normal(size=sizes.sum())
+    found = soft.group_ranks(values, sizes)
+    starts = np.cumsum(sizes) - sizes
+    is_certain = np.isfinite(found[starts])
+    assert is_certain.mean() > 0.5
+    for place in np.flatnonzero(is_certain):
+        some = slice(starts[place], starts[place] + sizes[place])
+        alone = soft.ranks(values[some])
+        np.testing.assert_allclose(found[some], alone, 0, 1e-9 * sizes[place])
