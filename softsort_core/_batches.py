@@ -73,6 +73,7 @@ def over_groups(
     See `group_ranks` for the other arguments.
     """
     epsilon, squashes, tolerance = how
+    sizes = np.asarray(sizes, np.int64)  # what programs are made for
     starts = np.cumsum(sizes) - sizes
     results = np.full(values.shape, np.nan, values.dtype)
     single = starts[sizes == 1]

@@ -86,7 +86,7 @@ def _over_groups(
 ) -> np.ndarray:
     x = np.asarray(as_floating(values, "values")[0])
     how = How(as_epsilon(epsilon), squashes, as_tolerance(tolerance))
-    return over_groups(Runner(), read, x, np.asarray(sizes), how)
+    return over_groups(Runner(), read, x, sizes, how)
 
 
 class Runner:

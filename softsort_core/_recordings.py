@@ -64,7 +64,7 @@ class Recording(NamedTuple):
 
 
 class Recordings:
-    """What an operator did with vectors in double precision, to be done again.
+    """What was done with vectors, or groups, in double precision, to be done again.
 
     On a processor, where options and the number of values determine what it does.
     """
