@@ -26,7 +26,7 @@ def each(function: Callable[[Piece], Made], pieces: Iterable[Piece]) -> Iterator
     try:
         for piece in pieces:
             begun.append(pool.submit(function, piece))
-            if len(begun) == workers:
+            if len(begun) > workers:
                 yield awaited(begun.popleft())
         while begun:
             yield awaited(begun.popleft())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +73,15 @@ def append(
         rows = inparts.rows(data, names, operator.parted, solver)
         results.write_appended(data.table, rows, form, writing)
     else:
-        found = []
-        for name, result in zip(
-            data.names(), computed(data, operator, solver), strict=True
-        ):
+
+        def column(name: str, result: Result) -> np.ndarray:
             if look is not None:
                 look(data, name, result)
-            found.append(spread(data, result, from_top))
+            return spread(data, result, from_top)
+
+        given = zip(data.names(), computed(data, operator, solver), strict=True)
+        # Nothing else of a result is left in memory while the table is written.
+        found = itertools.starmap(column, given)
         write(data, dict(zip(names, found, strict=True)), form, writing)
 
 

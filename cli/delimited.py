@@ -8,7 +8,9 @@ byte for byte. Comment lines and empty lines are carried along where they are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -16,44 +18,108 @@ from cli import ahead
 from cli.errors import CommandError
 from cli.formats import Form, quote, unquote
 from cli.inputs import Input, read_blocks
-from cli.records import BOM, Masked, count_lines, mask, whole
+from cli.records import BOM, Masked, count, has_empty_lines, mask, whole
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
 
-HELD = 1 << 28  # bytes of a file whose lines are held in memory for another pass
+HELD = 1 << 28  # bytes of a file that are held in memory for another pass
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some lines of a delimited text, masked (see `cli.records`), and what they are."""
+    """Some lines of a delimited text, masked (see `cli.records`), and what they are.
+
+    Whoever needs numbers alone needs no lines: these are split when they are asked for.
+    """
 
     source: str
     delimiter: str
-    lines: pl.Series  # every line, without its line ending
-    carriage: pl.Series | None  # for each line, the carriage return that ended it
     headers: bool  # whether the table has a line that names its columns
-    header: int | None  # which line that is, if it is here
-    names: (
-        list[str] | None
-    )  # without a header: "1", "2", ...; None: nothing but remarks
-    rows: np.ndarray  # which lines hold cells
+    comment: str | None
+    known: list[str] | None  # the names of the columns, if a block before has told them
     masked: Masked
     before: int  # how many lines came before
-    is_cut: bool = False  # whether of the masked text only the ends are here
+
+    @cached_property
+    def text(self) -> bytes:
+        """The masked text with newlines alone at the ends of lines."""
+        carriage = self.masked.carriage.encode()
+        if self.carriage_free:
+            return self.masked.text
+        return self.masked.text.replace(carriage + b"\n", b"\n").removesuffix(carriage)
+
+    @property
+    def carriage_free(self) -> bool:
+        """Whether there is no carriage return at all."""
+        return self.masked.carriage not in self.masked.originals
+
+    @cached_property
+    def count(self) -> int:
+        """The number of lines."""
+        return count(self.text, "\n") + (not self.text.endswith(b"\n"))
+
+    @cached_property
+    def lines(self) -> pl.Series:
+        """Every line, without its line ending."""
+        import polars as pl
+
+        if not self.text.removeprefix(BOM).strip(b"\n"):
+            return pl.Series([""] * self.count, dtype=pl.String)
+        return _split(self.text, ["line"], self.masked.unused)["line"]
+
+    @cached_property
+    def carriage(self) -> pl.Series | None:
+        """For each line, the carriage return that ended it, if there are any."""
+        if self.carriage_free:
+            return None
+        lines = _split(self.masked.text, ["line"], self.masked.unused)["line"]
+        ended = lines.str.ends_with(self.masked.carriage)
+        return ended.replace_strict(True, self.masked.carriage, default="")
+
+    @cached_property
+    def _holding(self) -> np.ndarray:
+        """Which lines hold cells."""
+        import numpy as np
+
+        comment, text = self.comment, self.text
+        if not (comment and comment.encode() in text) and not has_empty_lines(text):
+            return np.arange(self.count)
+        holds = self.lines != ""
+        if comment:
+            holds &= ~self.lines.str.starts_with(comment)
+        return holds.arg_true().to_numpy()
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """The names of the columns; None if there is nothing but remarks.
+
+        Without a header these are "1", "2" and so on.
+        """
+        if self.known is not None or not len(self._holding):
+            return self.known
+        first = self.lines[int(self._holding[0])].split(self.delimiter)
+        if self.headers:
+            return [unquote(self.masked.restore_text(cell)) for cell in first]
+        return [str(number + 1) for number in range(len(first))]
+
+    @property
+    def header(self) -> int | None:
+        """Which line names the columns, if it is here."""
+        is_here = self.headers and self.known is None and len(self._holding)
+        return int(self._holding[0]) if is_here else None
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Which lines hold cells of rows."""
+        return self._holding if self.header is None else self._holding[1:]
 
     @property
     def height(self) -> int:
         """The number of rows."""
         return len(self.rows)
-
-    def cut(self) -> Block:
-        """The same without what its lines say again."""
-        text = self.masked.text
-        ends = replace(self.masked, text=text[: len(BOM)] + text[-1:])
-        return replace(self, masked=ends, is_cut=True)
 
     def line_number(self, row: int) -> int:
         """Where a row begins in the file, counting from 1."""
@@ -71,12 +137,12 @@ class Block:
         return f"line {self.line_number(row)}: {shown!r}"
 
     def is_plain(self) -> bool:
-        """Whether every line is a row, and ends in the same way."""
-        return self.carriage is None and self.height == len(self.lines)
+        """Whether every line is a row, and ends in a newline alone."""
+        return self.carriage_free and self.height == self.count
 
     def is_contiguous(self) -> bool:
         """Whether the rows run to the end, as they do without remarks between."""
-        return not self.height or self.height == len(self.lines) - int(self.rows[0])
+        return not self.height or self.height == self.count - int(self.rows[0])
 
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
         """The masked text of each chosen column, one cell a row."""
@@ -84,25 +150,30 @@ class Block:
 
         if not columns or not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
-        self._check_widths()
-        # Row after row to the end of the text is the common case: no copy is needed.
-        direct = self.is_contiguous() and self.carriage is None and not self.is_cut
-        skipped = int(self.rows[0]) if direct else 0
-        text = (
-            self.masked.text
-            if direct
-            else text_of(self.lines.gather(self.rows).to_frame())
-        )
         assert self.names is not None
         names = [str(column) for column in range(len(self.names))]
-        frame = _split(text, names, self.delimiter, sorted(columns), skipped)
+        # Row after row to the end of the text is the common case: no copy is needed.
+        direct = self.is_contiguous()
+        skipped = int(self.rows[0]) if direct else 0
+        text = self.text if direct else text_of(self.lines.gather(self.rows).to_frame())
+        wanted = sorted({*columns, len(names) - 1})
+        frame = _split(text, names, self.delimiter, wanted, skipped)
+        # Cells that a row lacks are empty there, and those too many are left out. If
+        # none lacks any, and there are as many as there should be, every row is right.
+        found = count(text, self.delimiter)
+        if (
+            skipped
+            or found != self.height * (len(names) - 1)
+            or (frame[names[-1]] == "").any()
+        ):
+            self._check_widths()
         return [frame[names[column]] for column in columns]
 
     def _check_widths(self) -> None:
         """Refuse rows that have more or fewer cells than there are names."""
         assert self.names is not None
         lines = self.lines
-        if self.height < len(lines):
+        if self.height < self.count:
             first = int(self.rows[0])
             is_tail = self.is_contiguous()
             lines = lines.slice(first) if is_tail else lines.gather(self.rows)
@@ -148,9 +219,9 @@ class Delimited:
         return self.input.source
 
     def holding(self, memory: float) -> Delimited:
-        """The same, where a pass spares the next one most work, if memory allows.
+        """The same, where a pass spares the next one work, if memory allows.
 
-        Lines take half as much again as the file, numbers maybe twice as much.
+        The blocks take as much as the file, numbers maybe twice as much.
         """
         given = self.input
         fits = 0 < given.size() <= HELD and 4 * given.size() <= memory
@@ -168,7 +239,7 @@ class Delimited:
         read = []
         for block in self._read():
             if self.held is not None:
-                read.append(block.cut())
+                read.append(block)
             yield block
         if self.held is not None:
             self.held.extend(read)
@@ -193,7 +264,7 @@ class Delimited:
             lambda data: whole(data, delimiter, comment),
         ):
             yield data, before
-            before += count_lines(data)
+            before += count(data, "\n")
 
     def _parse(self, data: bytes, before: int, names: list[str] | None = None) -> Block:
         return parse(
@@ -250,41 +321,26 @@ def parse(
     The first line that is one names the columns, unless `names` are known.
     """
     masked = mask(data, source, delimiter, comment, before)
-    lines, carriage = _lines(masked, data, source, before)
-    holds = lines != ""
-    if comment:
-        holds &= ~lines.str.starts_with(comment)
-    rows = holds.arg_true().to_numpy()
-    header = None
-    if names is None and len(rows):
-        first = lines[int(rows[0])].split(delimiter)
-        names = [unquote(masked.restore_text(cell)) for cell in first]
-        if headers:
-            header, rows = int(rows[0]), rows[1:]
-        else:
-            names = [str(number + 1) for number in range(len(names))]
-    return Block(
-        source, delimiter, lines, carriage, headers, header, names, rows, masked, before
-    )
+    _check_utf8(data, source, before)
+    block = Block(source, delimiter, headers, comment, names, masked, before)
+    block.rows  # noqa: B018  # found now, on this thread
+    return block
 
 
-def _lines(
-    masked: Masked, data: bytes, source: str, before: int
-) -> tuple[pl.Series, pl.Series | None]:
+def _check_utf8(data: bytes, source: str, before: int) -> None:
     import polars as pl
 
-    if not masked.text.removeprefix(BOM).strip(b"\n"):
-        count = data.count(b"\n")
-        return pl.Series([""] * count, dtype=pl.String), None
+    with suppress(pl.exceptions.PolarsError):
+        pl.Series([data]).cast(pl.String)  # many times as fast as to decode it here
+        return
     try:
-        lines = _split(masked.text, ["line"], masked.unused)["line"]
-    except pl.exceptions.ComputeError:
-        raise CommandError(_not_utf8(data, source, before)) from None
-    if masked.carriage not in masked.originals:
-        return lines, None
-    ended = lines.str.ends_with(masked.carriage)
-    carriage = ended.replace_strict(True, masked.carriage, default="")
-    return lines.str.strip_suffix(masked.carriage), carriage
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = before + data.count(b"\n", 0, error.start) + 1
+        raise CommandError(
+            f"{source}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; "
+            "name what it is, as in --encoding windows-1252"
+        ) from None
 
 
 def _split(
@@ -308,19 +364,8 @@ def _split(
         quote_char=None,
         skip_lines=skipped,
         empty_string_is_null=False,
+        truncate_ragged_lines=True,
     )
-
-
-def _not_utf8(data: bytes, source: str, before: int) -> str:
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        line = before + data.count(b"\n", 0, error.start) + 1
-        return (
-            f"{source}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; "
-            "name what it is, as in --encoding windows-1252"
-        )
-    return f"{source} cannot be split into lines"
 
 
 def append(

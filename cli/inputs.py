@@ -15,7 +15,7 @@ from typing import BinaryIO
 from cli import files, packing
 from cli.errors import CommandError, UsageError
 
-BLOCK = 1 << 21  # bytes read at a time
+BLOCK = 3 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,23 @@ def _stamp(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def read_blocks(
-    stream: BinaryIO, source: str, whole: Callable[[bytes], int]
+    stream: BinaryIO, source: str, whole: Callable[[bytearray], int]
 ) -> Iterator[bytes]:
     """The content of a stream in pieces of whole records, by `whole(data)`."""
-    rest = b""
+    buffer, held = bytearray(BLOCK), 0
     try:
         while True:
-            size = max(BLOCK, len(rest))
-            more = stream.read(size)
-            data = rest + more
-            is_last = len(more) < size
-            end = len(data) if is_last else whole(data)
-            if end:
-                yield data[:end]
-            if is_last:
-                return
-            rest = data[end:]
+            with memoryview(buffer) as view:
+                held += stream.readinto(view[held:])  # pyright: ignore[reportAttributeAccessIssue]
+                is_last = held < len(buffer)
+                end = held if is_last else whole(buffer)
+                if end:
+                    yield bytes(view[:end])
+                if is_last:
+                    return
+                view[: held - end] = view[end:held]
+            held -= end
+            if not end:
+                buffer += bytes(len(buffer))
     except OSError as error:
         raise CommandError(f"cannot read {source}: {error.strerror}") from error

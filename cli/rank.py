@@ -98,7 +98,7 @@ def _operator(
         return soft(row.values, **targets, epsilon=row.narrowed) + start
 
     return columnwise.Operator(
-        lambda values: ranks(values) + start,
+        lambda values: ranks(values) + start if start else ranks(values),
         None if solver.hard else padded,
         parted=_in_parts(start),
         together=lambda values, sizes: together(values, sizes) + start,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BOM = b"\xef\xbb\xbf"
 CONTROL = bytes([*range(1, 9), *range(14, 32), 127])
 BLOCK = 1 << 20
+STRETCH = 1 << 18  # bytes that stay in the cache
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,33 @@ class Masked:
         return self.restore(masked.encode()).decode()
 
 
-def count_lines(data: bytes) -> int:
-    """How many lines end in a text."""
+def count(text: bytes, character: str) -> int:
+    """How often an ASCII character occurs."""
     import numpy as np
 
     # Lines are short: looking at every byte is faster than leaping to the next end.
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+    codes, code = np.frombuffer(text, np.uint8), ord(character)
+    return sum(
+        int(np.count_nonzero(codes[start : start + STRETCH] == code))
+        for start in range(0, len(codes), STRETCH)
+    )
 
 
-def whole(data: bytes, delimiter: str, comment: str | None) -> int:
+def has_empty_lines(text: bytes) -> bool:
+    """Whether a line has nothing before its end."""
+    import numpy as np
+
+    codes = np.frombuffer(text.removeprefix(BOM), np.uint8)
+    if not codes.size or codes[0] == ord("\n"):
+        return True
+    for start in range(0, len(codes), STRETCH):
+        ends = codes[start : start + STRETCH + 1] == ord("\n")
+        if (ends[1:] & ends[:-1]).any():
+            return True
+    return False
+
+
+def whole(data: bytes | bytearray, delimiter: str, comment: str | None) -> int:
     """How many bytes at the start of a text are whole records."""
     import numpy as np
 
@@ -133,7 +152,7 @@ def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
     return text.tobytes()
 
 
-def _quoted(data: bytes, delimiter: str, comment: str | None) -> np.ndarray:
+def _quoted(data: bytes | bytearray, delimiter: str, comment: str | None) -> np.ndarray:
     """Places in the text between which, pair by pair, everything is quoted.
 
     The last one has no partner if its cell is never closed.
@@ -169,7 +188,9 @@ def _regular(text: np.ndarray, quotes: np.ndarray, delimiter: str) -> bool:
     return bool(opens.all() and closes.all())
 
 
-def _quoted_cells(data: bytes, delimiter: str, remark: bytes | None) -> np.ndarray:
+def _quoted_cells(
+    data: bytes | bytearray, delimiter: str, remark: bytes | None
+) -> np.ndarray:
     """The same as the quotes of a regular text, found one cell at a time."""
     import numpy as np
 

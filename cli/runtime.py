@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -316,11 +316,10 @@ def cache_folder() -> Path | None:
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    from importlib.metadata import version
-
+    from jaxlib.version import __version__ as version
     from platformdirs import user_cache_path
 
-    name = f"jaxlib-{version('jaxlib')}-{_processor()}"
+    name = f"jaxlib-{version}-{_processor()}"
     folder = user_cache_path("softsort") / name
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -339,9 +338,12 @@ def _processor() -> str:
     import hashlib
     import platform
 
-    abilities = [platform.machine(), platform.processor()]
-    with suppress(OSError):
+    abilities = [platform.machine()]
+    try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        abilities.append(platform.processor())  # asks another process
+    else:
         # `flags`, or `Features` on Arm, of the first core stand for those of all.
         named = (line for line in lines if line.lower().startswith(("flags", "feat")))
         abilities.append(next(named, ""))

@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -431,8 +431,10 @@ def _sizes(n: int) -> list[set[int]]:
 @functools.cache
 def _surroundings() -> str:
     """Return a name for what else determines what an operator does."""
-    names = "jax", "jaxlib", "numpy", "scipy"
-    versions = [version(name) for name in names]
+    # Asking for their versions would take a hundredth of a second, for metadata.
+    specs = map(find_spec, ("jax", "jaxlib", "numpy", "scipy"))
+    origins = [Path(spec.origin) for spec in specs if spec and spec.origin]
+    versions = [each.with_name("version.py").read_text("utf-8") for each in origins]
     sources = store.sources_digest([Path(__file__).parent], *versions)
     prefixes = "JAX_", "XLA_"
     settings = {key: os.environ[key] for key in os.environ if key.startswith(prefixes)}

@@ -238,6 +238,25 @@ def test_what_is_not_a_table_is_refused(data: bytes, message: str):
         list(cells_of(data, comment="#"))
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(["", "1"]), min_size=2, max_size=4), min_size=1),
+    st.sampled_from([b"\n", b"\r\n"]),
+)
+def test_rows_of_other_widths_are_found_whatever_they_add_up_to(rows, ending):
+    lines = [",".join(["0", "0", "0"]), *map(",".join, rows)]
+    data = ending.join(line.encode() for line in lines)
+    wrong = [place for place, row in enumerate(rows) if len(row) != 3]
+    block = parse(data, headers=False)
+    if wrong:
+        width = len(rows[wrong[0]])
+        found = f"line {wrong[0] + 2}: {width} instead of 3 cells as in the first row"
+        with pytest.raises(CommandError, match=found):
+            block.cells([1])
+    else:
+        assert block.cells([1])[0].to_list() == ["0", *(row[1] for row in rows)]
+
+
 @pytest.mark.parametrize("delimiter", ["", ",,", "\n", '"', "é", "5", ".", "-", "e"])
 def test_delimiters_that_cannot_be_are_refused(delimiter: str):
     with pytest.raises(UsageError, match="--delimiter"):
