@@ -136,9 +136,12 @@ class Block:
         shown = cell if len(cell) <= 40 else cell[:40] + "..."
         return f"line {self.line_number(row)}: {shown!r}"
 
-    def is_plain(self) -> bool:
-        """Whether every line is a row, and ends in a newline alone."""
-        return self.carriage_free and self.height == self.count
+    def ending(self) -> str | None:
+        """What ends every line; None if they differ."""
+        removed = len(self.masked.text) - len(self.text)
+        if not removed:
+            return "\n"
+        return self.masked.carriage + "\n" if removed == self.count else None
 
     def is_contiguous(self) -> bool:
         """Whether the rows run to the end, as they do without remarks between."""
@@ -221,7 +224,8 @@ class Delimited:
     def holding(self, memory: float) -> Delimited:
         """The same, where a pass spares the next one work, if memory allows.
 
-        The blocks take as much as the file, numbers maybe twice as much.
+        The blocks take as much as the file, twice that with carriage returns, and
+        numbers maybe twice as much.
         """
         given = self.input
         fits = 0 < given.size() <= HELD and 4 * given.size() <= memory
@@ -382,8 +386,10 @@ def append(
     names = block.names or []
     old = {name: _text(cells) for name, cells in columns.items() if name in names}
     new = {name: cells for name, cells in columns.items() if name not in old}
-    if kept is None and not old and block.is_plain():
-        return _bytes(block, pl.DataFrame({"line": block.lines, **_numbered(new)}))
+    ending = block.ending()
+    if kept is None and not old and ending and block.height == block.count:
+        parts = pl.DataFrame({"line": block.lines, **_numbered(new)})
+        return _bytes(block, parts, ending=ending)
     lines = _replaced(block, old) if old else block.lines
     fields = [part for cells in new.values() for part in (block.delimiter, cells)]
     head = "".join(block.delimiter + quote(name, block.delimiter) for name in new)
@@ -410,8 +416,10 @@ def _numbered(columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
     return {f"new {place}": cells for place, cells in enumerate(columns.values())}
 
 
-def _bytes(block: Block, parts: pl.DataFrame, seam: str | None = None) -> bytes:
-    text = text_of(parts, seam or block.delimiter)
+def _bytes(
+    block: Block, parts: pl.DataFrame, *, seam: str | None = None, ending: str = "\n"
+) -> bytes:
+    text = text_of(parts, seam or block.delimiter, ending)
     if seam:
         text = text.replace(seam.encode(), b"")
     if not block.masked.text.endswith(b"\n"):
@@ -449,11 +457,15 @@ def _glue(parts: list[str | pl.Series], length: int) -> pl.Series:
     return pl.select(pl.concat_str(columns)).to_series()
 
 
-def text_of(frame: pl.DataFrame, separator: str = ",") -> bytes:
+def text_of(frame: pl.DataFrame, separator: str = ",", ending: str = "\n") -> bytes:
     """The rows of a frame as lines, nothing quoted."""
     buffer = BytesIO()
     frame.write_csv(
-        buffer, include_header=False, separator=separator, quote_style="never"
+        buffer,
+        include_header=False,
+        separator=separator,
+        line_terminator=ending,
+        quote_style="never",
     )
     return buffer.getvalue()
 
