@@ -219,9 +219,10 @@ def _present(data: chosen.Chosen, there: Any) -> tuple[Places, np.ndarray]:
     if data.groups is None:
         rows = slice(None) if there.all() else np.flatnonzero(there)
         return rows, np.array([np.count_nonzero(there)])
-    order = data.groups.order()
-    sizes = np.bincount(data.groups.codes[there], minlength=data.groups.count)
-    return order[there[order]], sizes
+    order, codes = data.groups.order(), data.groups.codes
+    if not there.all():
+        order, codes = order[there[order]], codes[there]
+    return order, np.bincount(codes, minlength=data.groups.count)
 
 
 def spread(data: chosen.Chosen, result: Result, from_top: bool) -> np.ndarray:

@@ -122,22 +122,19 @@ class Keys:
             self._find()
 
     def _find(self) -> None:
+        import numpy as np
         import polars as pl
 
-        frame = pl.concat(self._added)
+        known = [] if self._known is None else [self._known]
+        frame = pl.concat([*known, *self._added])
         self._added.clear()
-        names, known = frame.columns, self._known
-        fresh = frame.unique(maintain_order=True)
-        if known is not None:
-            fresh = fresh.join(known, on=names, how="anti", nulls_equal=True)
-        start = 0 if known is None else known.height
-        fresh = fresh.with_row_index("code", start)
-        known = fresh if known is None else pl.concat([known, fresh])
-        found = frame.join(
-            known, on=names, how="left", nulls_equal=True, maintain_order="left"
-        )
-        self._known = known
-        self._codes.append(found["code"].to_numpy())
+        # For each row the first one that has the same key.
+        first = pl.first("row").over(frame.columns)
+        firsts = frame.with_row_index("row").select(first).to_series().to_numpy()
+        are_first = firsts == np.arange(len(firsts))
+        codes = (np.cumsum(are_first, dtype=np.uint32) - 1)[firsts]
+        self._codes.append(codes[sum(each.height for each in known) :])
+        self._known = frame.filter(pl.Series(are_first))
 
     def groups(self) -> Groups:
         """The groups of all rows."""
@@ -146,8 +143,7 @@ class Keys:
         if self._added:
             self._find()
         assert self._known is not None
-        keys = self._known.drop("code")
-        return Groups(self.columns, np.concatenate(self._codes), keys)
+        return Groups(self.columns, np.concatenate(self._codes), self._known)
 
 
 @dataclass(frozen=True)
