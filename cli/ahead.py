@@ -26,6 +26,7 @@ def each(function: Callable[[Piece], Made], pieces: Iterable[Piece]) -> Iterator
     try:
         for piece in pieces:
             begun.append(pool.submit(function, piece))
+            # One more than there are workers: none waits while a result is used.
             if len(begun) > workers:
                 yield awaited(begun.popleft())
         while begun:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +78,14 @@ def append(
                 look(data, name, result)
             return spread(data, result, from_top)
 
-        given = zip(data.names(), computed(data, operator, solver), strict=True)
         # Nothing else of a result is left in memory while the table is written.
-        found = itertools.starmap(column, given)
-        write(data, dict(zip(names, found, strict=True)), form, writing)
+        columns = {
+            name: column(source, result)
+            for name, source, result in zip(
+                names, data.names(), computed(data, operator, solver), strict=True
+            )
+        }
+        write(data, columns, form, writing)
 
 
 def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats.Form:
