@@ -7,6 +7,7 @@ byte for byte. Comment lines and empty lines are carried along where they are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -57,7 +58,7 @@ class Block:
         return self.masked.carriage not in self.masked.originals
 
     @cached_property
-    def count(self) -> int:
+    def line_count(self) -> int:
         """The number of lines."""
         return count(self.text, "\n") + (not self.text.endswith(b"\n"))
 
@@ -67,7 +68,7 @@ class Block:
         import polars as pl
 
         if not self.text.removeprefix(BOM).strip(b"\n"):
-            return pl.Series([""] * self.count, dtype=pl.String)
+            return pl.Series([""] * self.line_count, dtype=pl.String)
         return _split(self.text, ["line"], self.masked.unused)["line"]
 
     @cached_property
@@ -86,7 +87,7 @@ class Block:
 
         comment, text = self.comment, self.text
         if not (comment and comment.encode() in text) and not has_empty_lines(text):
-            return np.arange(self.count)
+            return np.arange(self.line_count)
         holds = self.lines != ""
         if comment:
             holds &= ~self.lines.str.starts_with(comment)
@@ -121,6 +122,11 @@ class Block:
         """The number of rows."""
         return len(self.rows)
 
+    def ready(self) -> Block:
+        """The same once it is known which lines are rows."""
+        _ = self.rows
+        return self
+
     def line_number(self, row: int) -> int:
         """Where a row begins in the file, counting from 1."""
         line = int(self.rows[row])
@@ -141,11 +147,11 @@ class Block:
         removed = len(self.masked.text) - len(self.text)
         if not removed:
             return "\n"
-        return self.masked.carriage + "\n" if removed == self.count else None
+        return self.masked.carriage + "\n" if removed == self.line_count else None
 
     def is_contiguous(self) -> bool:
         """Whether the rows run to the end, as they do without remarks between."""
-        return not self.height or self.height == self.count - int(self.rows[0])
+        return not self.height or self.height == self.line_count - int(self.rows[0])
 
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
         """The masked text of each chosen column, one cell a row."""
@@ -176,7 +182,7 @@ class Block:
         """Refuse rows that have more or fewer cells than there are names."""
         assert self.names is not None
         lines = self.lines
-        if self.height < self.count:
+        if self.height < self.line_count:
             first = int(self.rows[0])
             is_tail = self.is_contiguous()
             lines = lines.slice(first) if is_tail else lines.gather(self.rows)
@@ -224,8 +230,7 @@ class Delimited:
     def holding(self, memory: float) -> Delimited:
         """The same, where a pass spares the next one work, if memory allows.
 
-        The blocks take as much as the file, twice that with carriage returns, and
-        numbers maybe twice as much.
+        The blocks take as much as the file, numbers maybe twice as much.
         """
         given = self.input
         fits = 0 < given.size() <= HELD and 4 * given.size() <= memory
@@ -235,15 +240,16 @@ class Delimited:
         """The table, some lines at a time, whatever columns are asked for."""
         if self.held:
             # Whoever leaves early finds nothing held the next time.
-            held = self.held[::-1]
+            held = deque(self.held)
             self.held.clear()
-            while held:
-                yield held.pop()
+            # As they are begun they are held no longer.
+            blocks = (held.popleft() for _ in range(len(held)))
+            yield from ahead.each(Block.ready, blocks)
             return
         read = []
         for block in self._read():
             if self.held is not None:
-                read.append(block)
+                read.append(replace(block))  # without its lines and all else found
             yield block
         if self.held is not None:
             self.held.extend(read)
@@ -326,9 +332,7 @@ def parse(
     """
     masked = mask(data, source, delimiter, comment, before)
     _check_utf8(data, source, before)
-    block = Block(source, delimiter, headers, comment, names, masked, before)
-    block.rows  # noqa: B018  # found now, on this thread
-    return block
+    return Block(source, delimiter, headers, comment, names, masked, before).ready()
 
 
 def _check_utf8(data: bytes, source: str, before: int) -> None:
@@ -387,7 +391,7 @@ def append(
     old = {name: _text(cells) for name, cells in columns.items() if name in names}
     new = {name: cells for name, cells in columns.items() if name not in old}
     ending = block.ending()
-    if kept is None and not old and ending and block.height == block.count:
+    if kept is None and not old and ending and block.height == block.line_count:
         parts = pl.DataFrame({"line": block.lines, **_numbered(new)})
         return _bytes(block, parts, ending=ending)
     lines = _replaced(block, old) if old else block.lines

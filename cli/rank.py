@@ -98,6 +98,7 @@ def _operator(
         return soft(row.values, **targets, epsilon=row.narrowed) + start
 
     return columnwise.Operator(
+        # Zero need not be added to millions of ranks.
         lambda values: ranks(values) + start if start else ranks(values),
         None if solver.hard else padded,
         parted=_in_parts(start),

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 BOM = b"\xef\xbb\xbf"
 CONTROL = bytes([*range(1, 9), *range(14, 32), 127])
-BLOCK = 1 << 20
-STRETCH = 1 << 18  # bytes that stay in the cache
+BLOCK = 1 << 18  # bytes that stay in the cache while they are looked at
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def count(text: bytes, character: str) -> int:
     # Lines are short: looking at every byte is faster than leaping to the next end.
     codes, code = np.frombuffer(text, np.uint8), ord(character)
     return sum(
-        int(np.count_nonzero(codes[start : start + STRETCH] == code))
-        for start in range(0, len(codes), STRETCH)
+        int(np.count_nonzero(codes[start : start + BLOCK] == code))
+        for start in range(0, len(codes), BLOCK)
     )
 
 
@@ -68,8 +67,8 @@ def has_empty_lines(text: bytes) -> bool:
     codes = np.frombuffer(text.removeprefix(BOM), np.uint8)
     if not codes.size or codes[0] == ord("\n"):
         return True
-    for start in range(0, len(codes), STRETCH):
-        ends = codes[start : start + STRETCH + 1] == ord("\n")
+    for start in range(0, len(codes), BLOCK):
+        ends = codes[start : start + BLOCK + 1] == ord("\n")
         if (ends[1:] & ends[:-1]).any():
             return True
     return False

@@ -313,5 +313,6 @@ def test_what_is_held_is_given_once(folder):
         (block,) = table.parts()
         assert delimited.append(block, {}) == b"x\n1\n2\n"
         assert [cells.to_list() for cells in block.cells([0])] == [["1", "2"]]
+        assert not any("lines" in vars(each) for each in table.held or ())
     assert table.holding(9).held is not None
     assert opened(b"x\n1\n").holding(float("inf")).held is None
