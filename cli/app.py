@@ -13,6 +13,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from cli import console, files
+from cli.coercion import Command, Plainly
 from cli.errors import ClosedPipeError, CommandError
 
 HELP = """Soft sorting of tables, soft median filtering of images, learning by ranks.
@@ -62,7 +63,7 @@ COMMANDS = {
 ENDS = "SIGHUP", "SIGQUIT", "SIGTERM"  # signals that end a command
 
 
-class Commands(TyperGroup):
+class Commands(Plainly, TyperGroup):
     """The commands by name."""
 
     def __init__(self, **settings: Any) -> None:
@@ -76,7 +77,7 @@ class Commands(TyperGroup):
         module = importlib.import_module(f"cli.{cmd_name}")
         # Without rich, --help takes half the time.
         alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-        alone.command(cmd_name)(getattr(module, cmd_name))
+        alone.command(cmd_name, cls=Command)(getattr(module, cmd_name))
         found = typer.main.get_command(alone)
         for each in found.params:
             # By default a variable would be split at spaces, which names may have.
