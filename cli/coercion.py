@@ -7,12 +7,9 @@ import and prepare that takes longer than all else before a file is opened.
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from typer.core import TyperCommand
-
-if TYPE_CHECKING:
-    from typer import Context
 
 
 class Coercion:
@@ -24,7 +21,7 @@ class Coercion:
     def __init__(self, build: Callable[[], Any]) -> None:
         self.build = build
 
-    def coerce(self, value: Any, param: Any, ctx: "Context") -> Any:
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """The value of the type that is declared; a `BadParameter` if there is none."""
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
@@ -44,7 +41,7 @@ class Coercion:
 class Plainly:
     """A command of Typer whose options take plain values as they are."""
 
-    def get_params(self, ctx: "Context") -> list[Any]:
+    def get_params(self, ctx: Any) -> list[Any]:
         """The options and arguments, with what makes their values."""
         params = super().get_params(ctx)  # pyright: ignore
         for each in params:

@@ -1,7 +1,7 @@
 """Groups of values, of any sizes, in batches for the programs of `_groups`.
 
 What is compiled is the same for all sizes. Groups of few values are padded to one of
-two widths, in blocks of any of them. Of others, those of a size are the rows of a
+some widths, in blocks of any of them. Of others, those of a size are the rows of a
 block, padded to one of few widths, and the nodes that stand for their targets are
 given. What pads them has no weight.
 """
@@ -15,13 +15,14 @@ import numpy as np
 
 from softsort_core._defaults import SMALL_EPSILON, TOLERANCE
 from softsort_core._jaxlib import core_count
-from softsort_core._nodes import EXACT, SharedNodes, rules, shared_nodes
+from softsort_core._nodes import SharedNodes, rules, shared_nodes
 
 # Groups of more values are not worth it.
 LARGEST = 2**14
-# The widths of few values. There are as many rows of them in a block, whatever their
-# sizes are.
-_FEW, _FEW_HEIGHT = (8, 12), 64
+# The widths of few values, and of how many rows of each there are in a block, whatever
+# their sizes are. Plans of the least are certain to be found.
+_FEW = {8: 64, 12: 64, 32: 32, 64: 32}
+_LEAST, _MOST = 12, 64
 # Rows of other blocks: more would be filled less.
 _HEIGHT = 32
 # Few groups are of the same size if that is large: each is a block.
@@ -92,8 +93,9 @@ def over_groups(
         # What pads a group is its first value again: a number like the others.
         where = starts[places][..., None] + np.where(used, within, 0)
         x = values[where]
-        if width <= _FEW[-1]:
-            (found,) = run(f"few_{read}", (squashed,), shape, x, counts, scale)
+        if width <= _MOST:
+            fixed = ("is_least", width <= _LEAST), squashed
+            (found,) = run(f"few_{read}", fixed, shape, x, counts, scale, most)
         else:
             counts = counts[:, 0]
             each = (rules(count, nodes) for count in counts.tolist())
@@ -109,8 +111,8 @@ def over_groups(
             (found,) = run(f"read_{read}", (), (*shape, order), *given)
         results[where[used]] = run.get(found)[used]
 
-    left = np.flatnonzero((sizes > _FEW[-1]) & (sizes <= LARGEST))
-    work, narrowest = _of_few(sizes), EXACT
+    left = np.flatnonzero((sizes > _MOST) & (sizes <= LARGEST))
+    work, narrowest = _of_few(sizes), 1
     # They are too little work for threads of their own.
     with ThreadPoolExecutor(core_count()) as pool:
         for nodes in shared_nodes(epsilon, values.dtype):
@@ -121,20 +123,19 @@ def over_groups(
             left = left[np.isnan(results[starts[left]])]
             # Those few are not worth compiling for more than one width.
             narrow = sizes[left[sizes[left] <= _SINGLE]]
-            _, narrowest = _shape(int(narrow.max(initial=1)), EXACT)
+            _, narrowest = _shape(int(narrow.max(initial=1)), 1)
     return results
 
 
 def _of_few(sizes: np.ndarray) -> list[_Blocks]:
     """Return blocks of all groups of few values."""
     work, least = [], 2
-    for width in _FEW:
+    for width, height in _FEW.items():
         places = np.flatnonzero((least <= sizes) & (sizes <= width))
-        count = _AT_ONCE * _FEW_HEIGHT
+        count = _AT_ONCE * height
         for some in np.split(places, range(count, len(places), count)):
             if some.size:
-                filled = np.resize(some, (_AT_ONCE, _FEW_HEIGHT))
-                work.append((filled, width))
+                work.append((np.resize(some, (_AT_ONCE, height)), width))
         least = width + 1
     return work
 
@@ -161,9 +162,7 @@ def _of_a_size(sizes: np.ndarray, left: np.ndarray, narrowest: int) -> list[_Blo
 
 def _shape(size: int, narrowest: int) -> tuple[int, int]:
     """Return the rows of a block of groups of a size, and how wide they are."""
-    # So few targets have nodes and points of their own.
-    least = EXACT if size <= EXACT else narrowest
-    width = max(least, 1 << (size - 1).bit_length())
+    width = max(narrowest, 1 << (size - 1).bit_length())
     return (_HEIGHT if size <= _SINGLE else 1), width
 
 

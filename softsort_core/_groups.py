@@ -20,9 +20,11 @@ from softsort_core._defaults import TOLERANCE
 from softsort_core._nodes import Rules
 from softsort_core._rounding import increasing
 from softsort_core._rows import (
+    DirectPlan,
     RowPlan,
     Solution,
     Solved,
+    direct_plan,
     point_moments,
     solved_by,
 )
@@ -123,28 +125,33 @@ def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
     return jnp.minimum(jnp.arange(x.shape[0]) / (size - 1), 1.0).astype(x.dtype)
 
 
-@kept.jit(static_argnames="squashes")
-def _few_ranks(x: Array, sizes: Array, epsilon: Array, *, squashes: bool) -> Any:
-    def read(plan, x, targets, size):
-        del x
-        return plan.given_input((size - 1).astype(targets.dtype) * targets)
-
-    return _of_few(read, x, sizes, epsilon, squashes)
+def _ranks(plan: Plan | DirectPlan, x: Array, targets: Array, size: Array) -> Array:
+    del x
+    return plan.given_input((size - 1).astype(targets.dtype) * targets)
 
 
-@kept.jit(static_argnames="squashes")
-def _few_sort(x: Array, sizes: Array, epsilon: Array, *, squashes: bool) -> Any:
-    def read(plan, x, *_):
-        return increasing(plan.given_target(x))
+def _sorted(plan: Plan | DirectPlan, x: Array, *_: Array) -> Array:
+    return increasing(plan.given_target(x))
 
-    return _of_few(read, x, sizes, epsilon, squashes)
+
+@kept.jit(static_argnames=("is_least", "squashes"))
+def _few_ranks(*given: Array, is_least: bool, squashes: bool) -> Any:
+    return _of_few(_ranks, *given, is_least=is_least, squashes=squashes)
+
+
+@kept.jit(static_argnames=("is_least", "squashes"))
+def _few_sort(*given: Array, is_least: bool, squashes: bool) -> Any:
+    return _of_few(_sorted, *given, is_least=is_least, squashes=squashes)
 
 
 def _of_few(
-    read: Callable[[Plan, Array, Array, Array], Array],
+    read: Callable[[Plan | DirectPlan, Array, Array, Array], Array],
     x: Array,
     sizes: Array,
     epsilon: Array,
+    tolerance: Array,
+    *,
+    is_least: bool,
     squashes: bool,
 ) -> list[Array]:
     """Return what is read of plans between all values of a row and all targets."""
@@ -152,7 +159,10 @@ def _of_few(
     def of_row(x, size):
         a, targets = _weights(x, size), _places(x, size)
         s = squash(x, a) if squashes else x
-        plan = transport(-((s[:, None] - targets) ** 2) / epsilon, a, a)
+        if is_least:
+            plan = transport(-((s[:, None] - targets) ** 2) / epsilon, a, a)
+        else:
+            plan = direct_plan(s, a, targets, a, epsilon, tolerance)
         return read(plan, x, targets, size)
 
     return [jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, sizes))]

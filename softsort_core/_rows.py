@@ -10,9 +10,13 @@ all rows is few products of matrices. With the plan written as
 Sinkhorn's step divides the e_j by what makes the columns too large. It is slow for
 smooth changes alone, which a Newton step in few polynomials settles. The two in turn
 converge in few cycles. Where plans are sharp they may not; then nothing is returned.
+
+The values and targets of short rows need no others to stand for them: each row has a
+kernel of its own then, and the rest is the same.
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -39,6 +43,9 @@ from softsort_core._transport import damped
 # and with the last of these for each order.
 _ROUGH, _TOLERANCES = 0.1, (1e-7, 1e-9, 1e-10)
 _MOST_CYCLES = 12
+# A plan without nodes need not be smooth: Newton's matrix is made anew, if it must be.
+_MOST_MORE_CYCLES = 24
+_MODES = 12
 # Largest estimated error that is returned: that of plans without such nodes.
 _ACCURACY = {"float32": 1e-6, "float64": 1e-9}
 _SAFETY = 2.0
@@ -131,9 +138,90 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
         columns, _, error = cycles(columns, matrix, tolerance)
         totals = product(columns, kernel.T)
         found.append(Solution(columns, a / totals, totals))
+    return Solved(tuple(found), _least(error))
+
+
+class DirectPlan(NamedTuple):
+    """A plan between few inputs and targets of a row, to be read as a `Plan` is.
+
+    What is read is NaN where it is not certain.
+
+    Attributes:
+        kernel: exp(-cost / epsilon).
+        input_weights: they sum to 1.
+        solution: what was found, in double precision like the kernel.
+        error: how far results may be off, relative to their range.
+        tolerance: largest error that is certain enough.
+    """
+
+    kernel: Float[Array, "n m"]
+    input_weights: Float[Array, " n"]
+    solution: Solution
+    error: Float[Array, ""]
+    tolerance: Any
+
+    def given_input(self, values: Float[Array, " m"]) -> Float[Array, " n"]:
+        """Return the expectation of `values`, one per target, at each input."""
+
+        def means(kernel, solution, values):
+            return product(solution.columns * values, kernel.T) / solution.totals
+
+        return self._read(means, values, self.solution.columns)
+
+    def given_target(self, values: Float[Array, " n"]) -> Float[Array, " m"]:
+        """Return the expectation of `values`, one per input, at each target."""
+
+        def means(kernel, solution, values):
+            sums = product(solution.rows * values, kernel)
+            return sums / product(solution.rows, kernel)
+
+        return self._read(means, values, self.input_weights)
+
+    def _read(
+        self, means: Callable[..., Array], values: Array, weights: Array
+    ) -> Array:
+        low, high = used_range(values, weights)
+        scale = Scale(low, high, low / 2 + high / 2)
+        found = in_double(means, self.kernel, self.solution, scale.scaled(values))
+        found, error = jax.tree.map(
+            lambda each: jax.lax.convert_element_type(each, values.dtype),
+            (found, self.error),
+        )
+        tolerance = jnp.minimum(self.tolerance, _ACCURACY[values.dtype.name])
+        return scale.restored(found, error, tolerance)
+
+
+def direct_plan(
+    s: Float[Array, " n"],
+    a: Float[Array, " n"],
+    y: Float[Array, " m"],
+    b: Float[Array, " m"],
+    epsilon: Float[Array, ""],
+    tolerance: Any,
+) -> DirectPlan:
+    """Return the plan between inputs in [0, 1] and targets of these weights."""
+    kernel, solution, error = in_double(_solved_directly, s, a, y, b, epsilon)
+    return DirectPlan(kernel, a, solution, error, tolerance)
+
+
+def _solved_directly(
+    s: Array, a: Array, y: Array, b: Array, epsilon: Array
+) -> tuple[Array, Solution, Array]:
+    kernel = _kernel(s, y, epsilon)
+    cycles = functools.partial(_converged, kernel, a, y, b, _MODES)
+    columns = _guess(_moments(s, a, 5), epsilon, y, b)
+    columns, matrix, _ = cycles(columns, None, _ROUGH)
+    tolerance = _TOLERANCES[-1]
+    columns, _, error = cycles(columns, matrix, tolerance)
+    columns, _, error = cycles(columns, None, tolerance, error, _MOST_MORE_CYCLES)
+    totals = product(columns, kernel.T)
+    return kernel, Solution(columns, a / totals, totals), _least(error)
+
+
+def _least(error: Array) -> Array:
+    """Return what a result may be off if this was the error when a cycle began."""
     # The last step leaves less than a tenth of it.
-    least = jnp.where(error <= _TOLERANCES[-1], _ROUNDING + error / 10, jnp.inf)
-    return Solved(tuple(found), least)
+    return jnp.where(error <= _TOLERANCES[-1], _ROUNDING + error / 10, jnp.inf)
 
 
 def _guess(moments: Array, epsilon: Array, y: Array, b: Array) -> Array:
@@ -175,6 +263,8 @@ def _converged(
     columns: Float[Array, " N"],
     fixed: Float[Array, "modes modes"] | None,
     tolerance: float,
+    error: Array | float = jnp.inf,
+    most: int = _MOST_CYCLES,
 ) -> tuple[Array, Array, Array]:
     """Return factors of columns, Newton's matrix as its Cholesky factor and the error.
 
@@ -187,6 +277,8 @@ def _converged(
         columns: where to begin.
         fixed: a former matrix, else it is made in each cycle.
         tolerance: largest error from which a cycle may be the last.
+        error: that of the factors; nothing is done if it is small enough.
+        most: number of cycles.
     """
     used = b > 0
     terms = jnp.stack(chebyshev.first(2 * y - 1, modes + 1)[1:])
@@ -214,11 +306,11 @@ def _converged(
 
     def unfinished(state):
         _, _, error, cycles = state
-        return (cycles < _MOST_CYCLES) & (error > tolerance)
+        return (cycles < most) & (error > tolerance)
 
     # What is fixed is not carried along.
     made = jnp.zeros((modes, modes) if fixed is None else ())
-    first = columns, made, jnp.asarray(jnp.inf), 0
+    first = columns, made, jnp.asarray(error), 0
     columns, made, error, _ = jax.lax.while_loop(unfinished, advance, first)
     return columns, made if fixed is None else fixed, error
 

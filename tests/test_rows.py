@@ -174,9 +174,52 @@ def test_groups_are_what_each_is_alone(x64):
     assert np.isnan(soft.group_ranks(values[:20], sizes[:1], epsilon=1e-3)).all()
 
 
+def test_short_groups_of_every_kind(x64):
+    sizes = np.repeat([2, 8, 9, 12, 13, 20, 32, 33, 48, 64], len(KINDS))
+    kinds = np.resize(KINDS, len(sizes))
+    each = [sample(kind, size) for kind, size in zip(kinds, sizes, strict=True)]
+    values, starts = np.concatenate(each), np.cumsum(sizes) - sizes
+    ranks, found = soft.group_ranks(values, sizes), soft.group_sort(values, sizes)
+    assert np.isfinite(ranks).all()
+    for x, start in zip(each, starts, strict=True):
+        some, n = slice(start, start + x.size), x.size
+        expected = dense(x[None], 0.01)
+        np.testing.assert_allclose(ranks[some], (n - 1) * expected[0][0], 0, 1e-9 * n)
+        off = 1e-9 * np.ptp(x) + 1e-15
+        np.testing.assert_allclose(found[some], expected[1][0], 0, off)
+
+
+def test_short_groups_as_they_are(x64):
+    # Not squashed, far from 0, and as few as there can be of a width.
+    random = np.random.default_rng(0)
+    sizes = np.array([13, 33, 64])
+    values = random.uniform(size=sizes.sum())
+    found = soft.group_ranks(values, sizes, squashes=False)
+    moved = soft.group_sort(1e9 + values, sizes)
+    for start, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
+        x = values[start : start + size]
+        expected = soft.ranks(x, squashing_fun=lambda x: x)
+        np.testing.assert_allclose(found[start : start + size], expected, 0, 1e-7)
+        alone = soft.sort(1e9 + x)
+        np.testing.assert_allclose(moved[start : start + size], alone, 0, 1e-6)
+    # So sharp that Newton's steps in few terms do not end.
+    sharp = np.repeat([0.0, 1.0], 10) + 1e-3 * random.normal(size=20)
+    found = soft.group_ranks(sharp, np.array([20]), epsilon=3e-3)
+    expected = soft.ranks(sharp, epsilon=3e-3)
+    assert np.isnan(found).all() or np.allclose(found, expected, 0, 1e-7)
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_short_groups_in_single_precision(n):
+    x = np.stack([sample(kind, n) for kind in KINDS[:4]]).astype(np.float32)
+    found = soft.group_ranks(x.reshape(-1), np.full(4, n)).reshape(4, n)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, soft.ranks(x), 0, 1e-5 * n)
+
+
 def test_groups_that_are_not_certain_at_once_are_so_at_last(x64):
-    # Of few and many targets, which have nodes of their own: sharp plans.
-    sizes = np.repeat([20, 30, 50, 60], 4)
+    # Sharp plans.
+    sizes = np.repeat([70, 80, 90, 100], 4)
     random = np.random.default_rng(0)
     values = random.integers(0, 2, sizes.sum()) + 0.05 * random.normal(size=sizes.sum())
     found = soft.group_ranks(values, sizes)
