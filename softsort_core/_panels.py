@@ -245,15 +245,7 @@ def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
     """
     width = edges[panel + 1] - edges[panel]
     local = 2 * (positions - edges[panel]) / jnp.where(width > 0, width, 1.0) - 1
-    local = jnp.clip(local, -1.0, 1.0)
-    terms = jnp.stack([jnp.ones_like(local), local])
-    while terms.shape[0] < order:
-        # What is fused with what follows would be computed for each degree anew.
-        terms = jax.lax.optimization_barrier(terms)
-        # T_(h + j) = 2 T_h T_j - T_(h - j), h being the highest so far.
-        higher = 2 * terms[-1:] * terms[1:] - terms[-2::-1]
-        terms = jnp.concatenate([terms, higher])
-    return terms[:order]
+    return chebyshev.stacked(jnp.clip(local, -1.0, 1.0), order)
 
 
 class Found(NamedTuple):

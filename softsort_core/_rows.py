@@ -68,9 +68,9 @@ def _kernel(s: Array | np.ndarray, y: Array, epsilon: Array) -> Array:
 def _moments(s: Float[Array, " n"], masses: Float[Array, " n"], size: int) -> Array:
     """Return sum_i masses_i T_k(2 s_i - 1) for k < size; see `_chebyshev`."""
     split = chebyshev.folded_shape(size)[1]
-    low = chebyshev.first(2 * s - 1, split + 1)
-    high = chebyshev.first(low[split], -(-size // split), masses)
-    products = product(jnp.stack(high), jnp.stack(low[:split]).T)
+    low = chebyshev.stacked(2 * s - 1, split + 1)
+    high = chebyshev.stacked(low[split], -(-size // split))
+    products = product(high, (masses * low[:split]).T)
     return product(jnp.asarray(chebyshev.unfolding_of(size)), products.reshape(-1))
 
 
@@ -281,7 +281,7 @@ def _converged(
         most: number of cycles.
     """
     used = b > 0
-    terms = jnp.stack(chebyshev.first(2 * y - 1, modes + 1)[1:])
+    terms = chebyshev.stacked(2 * y - 1, modes + 1)[1:]
 
     def factor(columns, total, received):
         means = product(terms * columns, kernel.T) / total
@@ -440,27 +440,34 @@ def _read_at_inputs(
 ) -> tuple[Array, Array]:
     """Return the expectations at inputs of values from 0 to 1, and their error."""
     size = 2 * solved.solutions[-1].order
-    series = []
+    found, at_points = jnp.zeros(0), []
     for solution, (y, _), levels in zip(solved.solutions, rules, values, strict=True):
         columns, order = solution.columns, solution.order
         kernel = _kernel(_positions(order), y, epsilon)
-        means = product(columns * levels[: y.shape[0]], kernel.T) / solution.totals
-        # Points can stand for inputs if so many terms are enough.
-        series.append(product(jnp.asarray(_folded(2 * order, size)), means))
+        found = product(columns * levels[: y.shape[0]], kernel.T) / solution.totals
+        at_points.append(product(jnp.asarray(_among(2 * order, size)), found))
+    # Points can stand for inputs if so many terms are enough.
+    error = solved.error(jnp.stack(at_points), epsilon)
     rows, split = chebyshev.folded_shape(size)
-    low = chebyshev.first(2 * s - 1, split + 1)
-    high = chebyshev.first(low[split], rows)
-    sums = product(jnp.stack(series).reshape(-1, split), jnp.stack(low[:split]))
+    series = product(jnp.asarray(_folded(size)), found).reshape(rows, split)
+    low = chebyshev.stacked(2 * s - 1, split + 1)
+    high = chebyshev.stacked(low[split], rows)
     # A single loop over all of it, and of what is read once.
-    sums = jax.lax.optimization_barrier(sums).reshape(len(series), rows, -1)
-    means = functools.reduce(jnp.add, (high[i] * sums[:, i] for i in range(rows)))
-    return means[-1], solved.error(means, epsilon)
+    sums = jax.lax.optimization_barrier(product(series, low[:split]))
+    return functools.reduce(jnp.add, (high[i] * sums[i] for i in range(rows))), error
 
 
 @functools.cache
-def _folded(count: int, size: int) -> np.ndarray:
+def _among(count: int, size: int) -> np.ndarray:
+    """Return the matrix from values at so many points to those at more of them."""
+    synthesis = np.linalg.inv(chebyshev.analysis(size))
+    return synthesis[:, :count] @ chebyshev.analysis(count)
+
+
+@functools.cache
+def _folded(size: int) -> np.ndarray:
     """Return the matrix from values at points to a series of products of terms."""
-    return chebyshev.unfolding_of(size)[:count].T @ chebyshev.analysis(count)
+    return chebyshev.unfolding_of(size).T @ chebyshev.analysis(size)
 
 
 def _read_at_targets(
