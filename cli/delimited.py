@@ -81,14 +81,19 @@ class Block:
         return ended.replace_strict(True, self.masked.carriage, default="")
 
     @cached_property
+    def is_dense(self) -> bool:
+        """Whether every line holds cells."""
+        comment = self.comment and self.comment.encode()
+        return not ((comment and comment in self.text) or has_empty_lines(self.text))
+
+    @cached_property
     def _holding(self) -> np.ndarray:
         """Which lines hold cells."""
         import numpy as np
 
-        comment, text = self.comment, self.text
-        if not (comment and comment.encode() in text) and not has_empty_lines(text):
+        if self.is_dense:
             return np.arange(self.line_count)
-        holds = self.lines != ""
+        comment, holds = self.comment, self.lines != ""
         if comment:
             holds &= ~self.lines.str.starts_with(comment)
         return holds.arg_true().to_numpy()
@@ -126,6 +131,12 @@ class Block:
         """The same once it is known which lines are rows."""
         _ = self.rows
         return self
+
+    def bare(self) -> Block:
+        """The same without what takes memory: its lines and what was found in them."""
+        bare = replace(self)
+        vars(bare).update(is_dense=self.is_dense, line_count=self.line_count)
+        return bare
 
     def line_number(self, row: int) -> int:
         """Where a row begins in the file, counting from 1."""
@@ -242,14 +253,13 @@ class Delimited:
             # Whoever leaves early finds nothing held the next time.
             held = deque(self.held)
             self.held.clear()
-            # As they are begun they are held no longer.
-            blocks = (held.popleft() for _ in range(len(held)))
-            yield from ahead.each(Block.ready, blocks)
+            while held:
+                yield held.popleft()  # no longer held
             return
         read = []
         for block in self._read():
             if self.held is not None:
-                read.append(replace(block))  # without its lines and all else found
+                read.append(block.bare())
             yield block
         if self.held is not None:
             self.held.extend(read)

@@ -10,9 +10,11 @@ import matplotlib.cbook
 import numpy as np
 import polars as pl
 import pytest
+import typer
 
 import softsort_core
 from cli import app, console, hard
+from cli.coercion import Coercion
 
 VALUES = np.array([1.0, 5.0, 4.0, 8.0, 12.0])
 TABLE = "x,name,y\n1,a,07\n5,b,1.10\n4,c,\n8,d,NA\n12,e,3\n"
@@ -184,6 +186,27 @@ def test_options_from_the_environment(softsort, monkeypatch):
     monkeypatch.setenv("SOFTSORT_HARD", "1")
     _, out, _ = softsort("rank", "t.csv")
     assert column(out, "x_rank") == ["0.00", "2.00", "1.00", "3.00", "4.00"]
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_values_of_options_are_what_typer_makes_of_them(name):
+    def made(coercion, value, param):
+        try:
+            return coercion.coerce(value, param=param, ctx=None)
+        except typer.BadParameter as error:
+            return error.message
+
+    command = app.Commands().get_command(None, name)
+    for param in command.get_params(typer.Context(command)):
+        quick = param.get_runtime_param()
+        assert isinstance(quick, Coercion)
+        typers = quick.build()
+        several = param.multiple or param.nargs == -1
+        texts = [[], ["a", ""], ["1", "b c"]] if several else ["", "1", "cpu", "a/b/"]
+        for value in (None, param.default, *texts):
+            found, expected = (made(each, value, param) for each in (quick, typers))
+            assert found == expected
+            assert type(found) is type(expected)
 
 
 def test_several_options_from_one_variable(softsort, monkeypatch):
