@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import softsort_core
-from cli import app, console, hard
+from cli import app, console, files, hard
 from cli.coercion import Coercion
 
 VALUES = np.array([1.0, 5.0, 4.0, 8.0, 12.0])
@@ -349,7 +349,9 @@ def test_verbose_shows_the_traceback(softsort):
     assert "Traceback" in err
 
 
-def test_an_output_is_replaced_whole(softsort, tmp_path):
+@pytest.mark.parametrize("step", [files._Begun.STEP, 1])
+def test_an_output_is_replaced_whole(softsort, tmp_path, monkeypatch, step):
+    monkeypatch.setattr(files._Begun, "STEP", step)
     target = tmp_path / "t.csv"
     target.chmod(0o640)
     (tmp_path / "link.csv").symlink_to(target)
