@@ -70,16 +70,22 @@ def _targets(m: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rule(m: int, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a rule of an even order."""
     if m <= order:
         return _targets(m, order)
     (off,) = _jacobi_matrix(np, np.array([float(m)]), order, order)
+    # The diagonal is 0: the nodes are the roots, of both signs, of the eigenvalues of
+    # every other row of the matrix's square, which are half as many.
+    squares, products = off**2, off[:-1] * off[1:]
+    diagonal = squares[::2] + np.append(0.0, squares[1::2])
     # Quicker than numpy's for all matrices, whose threads would be in the way of those
     # that solve for other sizes.
     found = linear_algebra("_flapack").dstemr(
-        np.zeros(order), np.append(off, 0.0), 0, 0.0, 0.0, 1, order
+        diagonal, np.append(products[::2], 0.0), 0, 0.0, 0.0, 1, order // 2
     )
-    values, vectors = found[1:3]
-    y, b = _rule_of(np, m, values, vectors[0])
+    values, entries = np.sqrt(found[1]), found[2][0] / math.sqrt(2)
+    values = np.concatenate([-values[::-1], values])
+    y, b = _rule_of(np, m, values, np.concatenate([entries[::-1], entries]))
     return y / (m - 1), b / m
 
 
