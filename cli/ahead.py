@@ -20,7 +20,8 @@ def each(function: Callable[[Piece], Made], pieces: Iterable[Piece]) -> Iterator
 
     Pieces are taken on the thread that asks for results.
     """
-    workers = min(MOST, os.cpu_count() or 1)
+    # One more than there are cores, for they wait for one another now and then.
+    workers = min(MOST, (os.cpu_count() or 1) + 1)
     pool = ThreadPoolExecutor(workers)
     begun: deque[Future[Made]] = deque()
     try:

@@ -180,7 +180,7 @@ class Seen:
     """What a pass over a table has found."""
 
     tallies: dict[int, Tally]
-    parts: dict[int, list[np.ndarray]] | None  # None if they would take too much
+    parts: dict[int, numbers.Together] | None  # None if they would take too much
     invalid: dict[int, list[np.ndarray]]
     height: int = 0
 
@@ -194,18 +194,22 @@ class Seen:
             return {}
         values = {}
         for column in used:
-            values[column] = np.concatenate(self.parts.pop(column))
+            values[column] = self.parts.pop(column).all()
             values[column][skipped] = np.nan
         return values
 
 
 def _pass(table: tables.Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen:
     """Go over the table once, and keep the numbers as long as memory allows it."""
+    blocks = -(-table.input.size() // inputs.BLOCK)
+    width = max(1, len(used) + bool(keys.columns))
+    most = allowed / (VALUE * width)
     seen = Seen(
-        {c: Tally() for c in used}, {c: [] for c in used}, {c: [] for c in used}
+        {column: Tally() for column in used},
+        {column: numbers.Together(blocks, most) for column in used},
+        {column: [] for column in used},
     )
     needed = list(dict.fromkeys([*used, *keys.columns]))
-    blocks = -(-table.input.size() // inputs.BLOCK)
     with console.progress("reading", blocks) as step:
         parts = ahead.each(
             lambda part: (part, parse(part, used), keys.said(part)), table.parts(needed)
@@ -215,11 +219,10 @@ def _pass(table: tables.Table, used: Sequence[int], keys: Keys, allowed: float) 
                 seen.tallies[column].add(part, column, some)
                 seen.invalid[column].append(some.invalid + seen.height)
                 if seen.parts is not None:
-                    seen.parts[column].append(some.values)
+                    seen.parts[column].add(some.values)
             keys.add(said)
             seen.height += part.height
-            width = len(used) + bool(keys.columns)
-            if VALUE * seen.height * width > allowed:
+            if seen.height > most:
                 seen.parts = None
             step()
     return seen

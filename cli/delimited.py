@@ -1,8 +1,9 @@
 """Delimited text: CSV, TSV and the like.
 
-A block of a table is its lines. Cells are read from them, and new cells are written
-behind them; what was there is never parsed and written again, so it stays as it arrived
-byte for byte. Comment lines and empty lines are carried along where they are.
+A block of a table is some lines, and where they and their cells begin and end. Cells
+are read there, and new ones are written between what was there before, which is never
+parsed and written again: it stays as it arrived byte for byte. Comment lines and empty
+lines are carried along where they are.
 """
 
 from __future__ import annotations
@@ -19,22 +20,20 @@ from cli import ahead
 from cli.errors import CommandError
 from cli.formats import Form, quote, unquote
 from cli.inputs import Input, read_blocks
-from cli.records import BOM, Masked, count, has_empty_lines, mask, whole
+from cli.records import BOM, Masked, count, mask, places, whole
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
 
-HELD = 1 << 28  # bytes of a file that are held in memory for another pass
+# Bytes of a file of which is held for another pass what was found in it.
+HELD = 1 << 28
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some lines of a delimited text, masked (see `cli.records`), and what they are.
-
-    Whoever needs numbers alone needs no lines: these are split when they are asked for.
-    """
+    """Some lines of a delimited text, masked (see `cli.records`), and what they are."""
 
     source: str
     delimiter: str
@@ -45,58 +44,70 @@ class Block:
     before: int  # how many lines came before
 
     @cached_property
-    def text(self) -> bytes:
-        """The masked text with newlines alone at the ends of lines."""
-        carriage = self.masked.carriage.encode()
-        if self.carriage_free:
-            return self.masked.text
-        return self.masked.text.replace(carriage + b"\n", b"\n").removesuffix(carriage)
+    def ends(self) -> np.ndarray:
+        """Where each line ends in the masked text."""
+        import numpy as np
+
+        text = self.masked.text
+        ends = places(text, "\n")
+        return ends if text.endswith(b"\n") else np.append(ends, len(text))
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where each line starts."""
+        import numpy as np
+
+        starts = np.empty_like(self.ends)
+        starts[0] = len(BOM) if self.masked.text.startswith(BOM) else 0
+        starts[1:] = self.ends[:-1] + 1
+        return starts
+
+    @cached_property
+    def stops(self) -> np.ndarray:
+        """Where what each line says ends: before its carriage return."""
+        import numpy as np
+
+        if self.masked.carriage not in self.masked.originals:
+            return self.ends
+        codes = np.frombuffer(self.masked.text, np.uint8)
+        last = codes[np.maximum(self.ends - 1, 0)]
+        return self.ends - (last == ord(self.masked.carriage))
 
     @property
-    def carriage_free(self) -> bool:
-        """Whether there is no carriage return at all."""
-        return self.masked.carriage not in self.masked.originals
-
-    @cached_property
     def line_count(self) -> int:
         """The number of lines."""
-        return count(self.text, "\n") + (not self.text.endswith(b"\n"))
+        return len(self.ends)
 
-    @cached_property
-    def lines(self) -> pl.Series:
-        """Every line, without its line ending."""
-        import polars as pl
+    def cut(self, start: int, *cuts: np.ndarray) -> pl.Series:
+        """All text from a place on, cut in these places of each line or row."""
+        import numpy as np
 
-        if not self.text.removeprefix(BOM).strip(b"\n"):
-            return pl.Series([""] * self.line_count, dtype=pl.String)
-        return _split(self.text, ["line"], self.masked.unused)["line"]
+        from cli import arrow
 
-    @cached_property
-    def carriage(self) -> pl.Series | None:
-        """For each line, the carriage return that ended it, if there are any."""
-        if self.carriage_free:
-            return None
-        lines = _split(self.masked.text, ["line"], self.masked.unused)["line"]
-        ended = lines.str.ends_with(self.masked.carriage)
-        return ended.replace_strict(True, self.masked.carriage, default="")
+        ends = np.empty(1 + len(cuts) * len(cuts[0]), self.ends.dtype)
+        ends[0] = start
+        for number, places_of_cut in enumerate(cuts):
+            ends[1 + number :: len(cuts)] = places_of_cut
+        return arrow.texts(self.masked.text, ends)
 
-    @cached_property
-    def is_dense(self) -> bool:
-        """Whether every line holds cells."""
-        comment = self.comment and self.comment.encode()
-        return not ((comment and comment in self.text) or has_empty_lines(self.text))
+    def within(self, starts: np.ndarray, stops: np.ndarray) -> pl.Series:
+        """The text from each start to its stop."""
+        return self.cut(0, starts, stops).gather_every(2, 1)
+
+    def line(self, number: int) -> str:
+        """One of the lines, counting from 0."""
+        return self.masked.text[self.starts[number] : self.stops[number]].decode()
 
     @cached_property
     def _holding(self) -> np.ndarray:
         """Which lines hold cells."""
         import numpy as np
 
-        if self.is_dense:
-            return np.arange(self.line_count)
-        comment, holds = self.comment, self.lines != ""
-        if comment:
-            holds &= ~self.lines.str.starts_with(comment)
-        return holds.arg_true().to_numpy()
+        comment, holds = self.comment, self.stops > self.starts
+        if comment and comment.encode() in self.masked.text:
+            lines = self.within(self.starts, self.stops)
+            holds &= ~lines.str.starts_with(comment).to_numpy()
+        return np.flatnonzero(holds)
 
     @cached_property
     def names(self) -> list[str] | None:
@@ -106,7 +117,7 @@ class Block:
         """
         if self.known is not None or not len(self._holding):
             return self.known
-        first = self.lines[int(self._holding[0])].split(self.delimiter)
+        first = self.line(self._holding[0]).split(self.delimiter)
         if self.headers:
             return [unquote(self.masked.restore_text(cell)) for cell in first]
         return [str(number + 1) for number in range(len(first))]
@@ -123,6 +134,11 @@ class Block:
         return self._holding if self.header is None else self._holding[1:]
 
     @property
+    def row_ends(self) -> np.ndarray:
+        """Where what each row says ends."""
+        return self.stops[self.rows]
+
+    @property
     def height(self) -> int:
         """The number of rows."""
         return len(self.rows)
@@ -132,37 +148,40 @@ class Block:
         _ = self.rows
         return self
 
-    def bare(self) -> Block:
-        """The same without what takes memory: its lines and what was found in them."""
-        bare = replace(self)
-        vars(bare).update(is_dense=self.is_dense, line_count=self.line_count)
-        return bare
+    def with_text(self, text: bytes) -> Block:
+        """The same with this as its masked text; of what was found in it, the ends."""
+        block = replace(self, masked=replace(self.masked, text=text))
+        vars(block).update(ends=self.ends)
+        return block
+
+    def without(self, dropped: np.ndarray) -> Block:
+        """The same without some of its rows."""
+        import numpy as np
+        import polars as pl
+
+        text, stays = self.masked.text, np.ones(self.line_count, bool)
+        stays[self.rows[dropped]] = False
+        # Up to the start of the next line.
+        after = np.minimum(self.ends + 1, len(text))
+        start = int(self.starts[0])
+        made = BytesIO()
+        made.write(text[:start])
+        lines = self.cut(start, after).filter(pl.Series(stays))
+        _write(made, [lines], self.delimiter, "")
+        return replace(self, masked=replace(self.masked, text=made.getvalue()))
 
     def line_number(self, row: int) -> int:
         """Where a row begins in the file, counting from 1."""
         line = int(self.rows[row])
-        quoted = self.lines.head(line).str.count_matches(
-            self.masked.newline, literal=True
-        )
-        return self.before + line + 1 + int(quoted.sum())
+        before = self.masked.text[: self.starts[line]]
+        return self.before + line + 1 + before.count(self.masked.newline.encode())
 
     def place(self, column: int, row: int) -> str:
         """Where a cell is and what it says, for messages."""
-        line = self.lines[int(self.rows[row])]
+        line = self.line(self.rows[row])
         cell = self.masked.restore_text(line.split(self.delimiter)[column])
         shown = cell if len(cell) <= 40 else cell[:40] + "..."
         return f"line {self.line_number(row)}: {shown!r}"
-
-    def ending(self) -> str | None:
-        """What ends every line; None if they differ."""
-        removed = len(self.masked.text) - len(self.text)
-        if not removed:
-            return "\n"
-        return self.masked.carriage + "\n" if removed == self.line_count else None
-
-    def is_contiguous(self) -> bool:
-        """Whether the rows run to the end, as they do without remarks between."""
-        return not self.height or self.height == self.line_count - int(self.rows[0])
 
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
         """The masked text of each chosen column, one cell a row."""
@@ -170,43 +189,47 @@ class Block:
 
         if not columns or not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
-        assert self.names is not None
-        names = [str(column) for column in range(len(self.names))]
-        # Row after row to the end of the text is the common case: no copy is needed.
-        direct = self.is_contiguous()
-        skipped = int(self.rows[0]) if direct else 0
-        text = self.text if direct else text_of(self.lines.gather(self.rows).to_frame())
-        wanted = sorted({*columns, len(names) - 1})
-        frame = _split(text, names, self.delimiter, wanted, skipped)
-        # Cells that a row lacks are empty there, and those too many are left out. If
-        # none lacks any, and there are as many as there should be, every row is right.
-        found = count(text, self.delimiter)
-        if (
-            skipped
-            or found != self.height * (len(names) - 1)
-            or (frame[names[-1]] == "").any()
-        ):
-            self._check_widths()
-        return [frame[names[column]] for column in columns]
+        return [self.within(*self.bounds(column)) for column in columns]
 
-    def _check_widths(self) -> None:
-        """Refuse rows that have more or fewer cells than there are names."""
+    def bounds(self, column: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the cells of a column start and stop, row by row."""
+        delimiters = self._delimiters
+        is_last = column == delimiters.shape[1]
+        starts = delimiters[:, column - 1] + 1 if column else self.starts[self.rows]
+        return starts, self.row_ends if is_last else delimiters[:, column]
+
+    @cached_property
+    def _delimiters(self) -> np.ndarray:
+        """Where the delimiters between the cells of each row are.
+
+        Rows that have more or fewer cells than there are names are refused.
+        """
+        import numpy as np
+
         assert self.names is not None
-        lines = self.lines
+        found, width = places(self.masked.text, self.delimiter), len(self.names) - 1
+        starts, stops = self.starts[self.rows], self.row_ends
         if self.height < self.line_count:
-            first = int(self.rows[0])
-            is_tail = self.is_contiguous()
-            lines = lines.slice(first) if is_tail else lines.gather(self.rows)
-        found = lines.str.count_matches(self.delimiter, literal=True)
-        wrong = found != len(self.names) - 1
-        if wrong.any():
-            row = int(wrong.arg_true()[0])
-            than = "the header" if self.headers else "the first row"
-            raise CommandError(
-                f"{self.source}, line {self.line_number(row)}: {found[row] + 1} "
-                f"instead of {len(self.names)} cells as in {than}; correct the line, "
-                "or --delimiter"
-            )
+            is_row = np.zeros(self.line_count, bool)
+            is_row[self.rows] = True
+            counts = _counts(found, self.starts, self.stops)
+            found = found[np.repeat(is_row, counts)]
+        # If there are as many as there should be, and none of them is before the row
+        # that it should be in or behind it, every row has its own.
+        if len(found) == self.height * width:
+            found = found.reshape(self.height, width)
+            first, last = found[:, :1].T, found[:, -1:].T
+            if (first >= starts).all() and (last < stops).all():
+                return found
+            found = found.ravel()
+        counts = _counts(found, starts, stops)
+        row = int((counts != width).argmax())
+        than = "the header" if self.headers else "the first row"
+        raise CommandError(
+            f"{self.source}, line {self.line_number(row)}: {counts[row] + 1} "
+            f"instead of {len(self.names)} cells as in {than}; correct the line, "
+            "or --delimiter"
+        )
 
     def said(self, columns: Sequence[int]) -> list[pl.Series]:
         """What the cells of each chosen column say; null if nothing."""
@@ -231,7 +254,9 @@ class Delimited:
     headers: bool
     comment: str | None
     names: list[str]
-    held: list[Block] | None = None  # those of a pass, for the next one
+    # The blocks of a pass, and how many bytes of the file each is, for the next pass.
+    # Text that is in the file as it is masked is read there once more.
+    held: list[tuple[Block, int]] | None = None
 
     @property
     def source(self) -> str:
@@ -241,25 +266,30 @@ class Delimited:
     def holding(self, memory: float) -> Delimited:
         """The same, where a pass spares the next one work, if memory allows.
 
-        The blocks take as much as the file, numbers maybe twice as much.
+        What is held takes at most as much as the file, numbers maybe twice as much.
         """
         given = self.input
         fits = 0 < given.size() <= HELD and 4 * given.size() <= memory
-        return replace(self, held=[]) if fits and not given.packing else self
+        return replace(self, held=[]) if fits and given.is_plain else self
 
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:  # noqa: ARG002
         """The table, some lines at a time, whatever columns are asked for."""
         if self.held:
             # Whoever leaves early finds nothing held the next time.
-            held = deque(self.held)
+            held, place = deque(self.held), 0
             self.held.clear()
             while held:
-                yield held.popleft()  # no longer held
+                block, size = held.popleft()  # no longer held
+                text = block.masked.text or self.input.read(place, size)
+                yield block.with_text(text)
+                place += size
             return
         read = []
         for block in self._read():
             if self.held is not None:
-                read.append(block.bare())
+                text = block.masked.text
+                kept = text if block.masked.originals else b""
+                read.append((block.with_text(kept), len(text)))
             yield block
         if self.held is not None:
             self.held.extend(read)
@@ -313,7 +343,7 @@ def open_delimited(
         names = block.names
         if names is not None and block.height:
             return Delimited(given, form, headers, comment, names)
-        remarks |= bool((block.lines != "").any())
+        remarks |= bool((block.stops > block.starts).any())
     if names is not None and "\r" in "".join(names):
         raise CommandError(
             f"{source} has a single line: carriage returns alone do not end any; "
@@ -346,6 +376,8 @@ def parse(
 
 
 def _check_utf8(data: bytes, source: str, before: int) -> None:
+    if data.isascii():
+        return
     import polars as pl
 
     with suppress(pl.exceptions.PolarsError):
@@ -361,29 +393,11 @@ def _check_utf8(data: bytes, source: str, before: int) -> None:
         ) from None
 
 
-def _split(
-    text: bytes,
-    names: Sequence[str],
-    delimiter: str,
-    columns: Sequence[int] | None = None,
-    skipped: int = 0,
-) -> pl.DataFrame:
-    """The text between delimiters, line by line, whatever it is."""
-    import polars as pl
+def _counts(found: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """How many of the places that were found are from each start to its stop."""
+    import numpy as np
 
-    # Polars takes a text that begins with "x^" and the like for compressed data. It
-    # drops a byte order mark.
-    return pl.read_csv(
-        BOM + text if text.startswith((b"x", b"\x1f", b"(")) else text,
-        has_header=False,
-        schema=dict.fromkeys(names, pl.String),
-        columns=columns,
-        separator=delimiter,
-        quote_char=None,
-        skip_lines=skipped,
-        empty_string_is_null=False,
-        truncate_ragged_lines=True,
-    )
+    return np.searchsorted(found, stops) - np.searchsorted(found, starts)
 
 
 def append(
@@ -394,65 +408,40 @@ def append(
     A column whose name the table has already takes the place of that one. Only the
     rows `kept` are written, if not all.
     """
-    import numpy as np
     import polars as pl
 
-    names = block.names or []
-    old = {name: _text(cells) for name, cells in columns.items() if name in names}
-    new = {name: cells for name, cells in columns.items() if name not in old}
-    ending = block.ending()
-    if kept is None and not old and ending and block.height == block.line_count:
-        parts = pl.DataFrame({"line": block.lines, **_numbered(new)})
-        return _bytes(block, parts, ending=ending)
-    lines = _replaced(block, old) if old else block.lines
-    fields = [part for cells in new.values() for part in (block.delimiter, cells)]
-    head = "".join(block.delimiter + quote(name, block.delimiter) for name in new)
-    # What follows each line: cells behind rows, names behind the header, nothing
-    # behind comments and empty lines.
-    which = np.full(len(lines), block.height, np.uint32)
-    which[block.rows] = np.arange(block.height, dtype=np.uint32)
-    if block.header is not None:
-        which[block.header] = block.height + 1
-    behind = pl.concat([_glue(fields, block.height), pl.Series(["", head])])
-    parts = pl.DataFrame({"line": lines, "behind": behind.gather(which)})
-    if block.carriage is not None:
-        parts = parts.with_columns(block.carriage.alias("carriage"))
     if kept is not None:
-        stays = np.ones(len(lines), bool)
-        stays[block.rows] = kept
-        parts = parts.filter(stays)
-    # Writing the parts apart and closing the seams is faster than joining them.
-    return _bytes(block, parts, seam=block.masked.unused)
+        block = block.without(~kept)
+        columns = {
+            name: cells.filter(pl.Series(kept)) for name, cells in columns.items()
+        }
+    names, delimiter, text = block.names or [], block.delimiter, block.masked.text
+    old = {names.index(name): columns[name] for name in columns if name in names}
+    new = {name: cells for name, cells in columns.items() if name not in names}
+    stop, head = 0, ""
+    if block.header is not None:
+        stop = int(block.stops[block.header])
+        head = "".join(delimiter + quote(name, delimiter) for name in new)
+    made = BytesIO()
+    made.write(text[:stop] + head.encode())
+    if block.height:
+        # From the end of a row to that of the next: line endings, comments and empty
+        # lines stay as well.
+        ends = block.row_ends
+        rows = _replaced(block, stop, old) if old else block.cut(stop, ends)
+        _write(made, [rows, *new.values()], delimiter, "")
+        stop = int(ends[-1])
+    made.write(text[stop:])
+    return block.masked.restore(made.getvalue())
 
 
-def _numbered(columns: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
-    # A name in a file may be that of another column here.
-    return {f"new {place}": cells for place, cells in enumerate(columns.values())}
-
-
-def _bytes(
-    block: Block, parts: pl.DataFrame, *, seam: str | None = None, ending: str = "\n"
-) -> bytes:
-    text = text_of(parts, seam or block.delimiter, ending)
-    if seam:
-        text = text.replace(seam.encode(), b"")
-    if not block.masked.text.endswith(b"\n"):
-        text = text.removesuffix(b"\n")
-    if block.masked.text.startswith(BOM):
-        text = BOM + text
-    return block.masked.restore(text)
-
-
-def _replaced(block: Block, columns: Mapping[str, pl.Series]) -> pl.Series:
-    """The lines of the block with other text in the cells of these columns."""
-    assert block.names is not None
-    rows = block.lines.gather(block.rows)
-    split = rows.str.split_exact(block.delimiter, len(block.names) - 1)
-    cells = split.struct.unnest().get_columns()
-    for name, column in columns.items():
-        cells[block.names.index(name)] = column
-    spaced = [part for cell in cells for part in (block.delimiter, cell)][1:]
-    return block.lines.scatter(block.rows, _glue(spaced, block.height))
+def _replaced(block: Block, start: int, columns: Mapping[int, pl.Series]) -> pl.Series:
+    """The rows of the block, from a place on, with other text in some cells."""
+    cuts = [cut for column in sorted(columns) for cut in block.bounds(column)]
+    pieces, step = block.cut(start, *cuts, block.row_ends), len(cuts) + 1
+    parts = [pieces.gather_every(step, place) for place in range(step)]
+    parts[1::2] = [columns[column] for column in sorted(columns)]
+    return _glue(parts, block.height)
 
 
 def _text(cells: pl.Series) -> pl.Series:
@@ -461,7 +450,7 @@ def _text(cells: pl.Series) -> pl.Series:
     return cells.cast(pl.String).fill_null("")
 
 
-def _glue(parts: list[str | pl.Series], length: int) -> pl.Series:
+def _glue(parts: Sequence[str | pl.Series], length: int) -> pl.Series:
     """The texts of all parts together, row by row."""
     import polars as pl
 
@@ -471,25 +460,30 @@ def _glue(parts: list[str | pl.Series], length: int) -> pl.Series:
     return pl.select(pl.concat_str(columns)).to_series()
 
 
-def text_of(frame: pl.DataFrame, separator: str = ",", ending: str = "\n") -> bytes:
-    """The rows of a frame as lines, nothing quoted."""
-    buffer = BytesIO()
-    frame.write_csv(
-        buffer,
+def _write(
+    made: BytesIO, columns: Sequence[pl.Series], separator: str, ending: str
+) -> None:
+    """Write rows of cells, nothing quoted."""
+    import polars as pl
+
+    named = {str(place): cells for place, cells in enumerate(columns)}
+    pl.DataFrame(named).write_csv(
+        made,
         include_header=False,
         separator=separator,
         line_terminator=ending,
         quote_style="never",
     )
-    return buffer.getvalue()
 
 
 def table_of(
     names: Sequence[str], columns: Sequence[pl.Series], delimiter: str, ending: str
 ) -> bytes:
     """A delimited text of these columns; without names it has no header."""
-    header = delimiter.join(quote(name, delimiter) for name in names)
+    made = BytesIO()
+    if names:
+        header = delimiter.join(quote(name, delimiter) for name in names)
+        made.write((header + ending).encode())
     spaced = [part for column in columns for part in (delimiter, column)][1:]
-    body = text_of(_glue(spaced, len(columns[0])).to_frame())
-    text = header.encode() + b"\n" + body if names else body
-    return text.replace(b"\n", ending.encode())
+    _write(made, [_glue(spaced, len(columns[0]))], delimiter, ending)
+    return made.getvalue()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -44,12 +46,31 @@ class Input:
         """Bytes as they are stored."""
         return self.stamp[0] if self.stamp else 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the content is what is stored."""
+        return not self.packing and self.codec == "utf-8"
+
+    def read(self, place: int, size: int) -> bytes:
+        """So many bytes of plain content, from a place that was there before."""
+        try:
+            self.file.seek(self.start + place)
+            data = self.file.read(size)
+        except OSError as error:
+            raise CommandError(
+                f"cannot read {self.source}: {error.strerror}"
+            ) from error
+        if len(data) < size:
+            raise CommandError(self._changed())
+        return data
+
     def check_unchanged(self) -> None:
         """Refuse a file that has changed since it was opened."""
         if self.stamp is not None and _stamp(self.file) != self.stamp:
-            raise CommandError(
-                f"{self.source} has changed while it was read: run the command again"
-            )
+            raise CommandError(self._changed())
+
+    def _changed(self) -> str:
+        return f"{self.source} has changed while it was read: run the command again"
 
 
 def open_input(path: Path | None, encoding: str | None = None) -> Input:
@@ -103,10 +124,26 @@ def _stamp(file: BinaryIO) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
+@functools.cache
+def _keep_memory() -> None:
+    """Keep memory that pieces of a file take turns in, where glibc allocates it.
+
+    It would give it back to the system in between, which clears it before each use.
+    """
+    # Not all systems have the function, and a module of it.
+    with suppress(ImportError, OSError, AttributeError, TypeError):
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD
+        mallopt(-1, 1 << 27)  # M_TRIM_THRESHOLD
+
+
 def read_blocks(
     stream: BinaryIO, source: str, whole: Callable[[bytearray], int]
 ) -> Iterator[bytes]:
     """The content of a stream in pieces of whole records, by `whole(data)`."""
+    _keep_memory()
     buffer, held = bytearray(BLOCK), 0
     try:
         while True:

@@ -25,6 +25,38 @@ class Numbers:
     rounded: bool = False  # whether a cell is an integer that float64 does not hold
 
 
+class Together:
+    """Numbers that come in parts, in one array from the first of them on."""
+
+    ALIGNED = 8  # numbers, of 64 bits: XLA copies what begins anywhere else
+
+    def __init__(self, parts: int, most: float) -> None:
+        """Expect so many parts, more or less, and at most so many numbers."""
+        self._parts, self._most, self._count = parts, most, 0
+        self._places = self._empty(0)
+
+    def add(self, values: np.ndarray) -> None:
+        """Take some more."""
+        start, self._count = self._count, self._count + len(values)
+        if self._count > len(self._places):
+            # Memory that is not written to is not there yet, and costs nothing.
+            expected = int(min(len(values) * self._parts, self._most))
+            places = self._empty(max(expected, 2 * self._count))
+            places[:start] = self._places[:start]
+            self._places = places
+        self._places[start : self._count] = values
+
+    def all(self) -> np.ndarray:
+        """All of them."""
+        return self._places[: self._count]
+
+    def _empty(self, size: int) -> np.ndarray:
+        import numpy as np
+
+        places = np.empty(size + self.ALIGNED)
+        return places[-(places.ctypes.data // 8) % self.ALIGNED :][:size]
+
+
 def parse(cells: pl.Series) -> Numbers:
     """Read cells as numbers; spaces and quotes around them are ignored.
 
@@ -41,10 +73,10 @@ def parse(cells: pl.Series) -> Numbers:
         there = cells.is_not_null()
         return Numbers(values, int((~there).sum()), there.arg_true().to_numpy())
     numbers = cells.cast(pl.Float64, strict=False)
+    values = numbers.to_numpy(writable=True)  # NaN for null
+    if np.isfinite(values).all():
+        return Numbers(values, 0, np.zeros(0, int), _are_rounded(cells, values))
     odd = (~numbers.is_finite()).fill_null(True).arg_true()
-    values = numbers.fill_null(np.nan).to_numpy(writable=True)
-    if odd.is_empty():
-        return Numbers(values, 0, odd.to_numpy(), _are_rounded(cells, values))
     if cells.dtype != pl.String:
         values[np.isinf(values)] = np.nan
         infinite = numbers.is_infinite().fill_null(False).arg_true()

@@ -60,18 +60,13 @@ def count(text: bytes, character: str) -> int:
     )
 
 
-def has_empty_lines(text: bytes) -> bool:
-    """Whether a line has nothing before its end."""
+def places(text: bytes, character: str) -> np.ndarray:
+    """Where an ASCII character occurs."""
     import numpy as np
 
-    codes = np.frombuffer(text.removeprefix(BOM), np.uint8)
-    if not codes.size or codes[0] == ord("\n"):
-        return True
-    for start in range(0, len(codes), BLOCK):
-        ends = codes[start : start + BLOCK + 1] == ord("\n")
-        if (ends[1:] & ends[:-1]).any():
-            return True
-    return False
+    codes = np.frombuffer(text, np.uint8)
+    found = np.flatnonzero(codes == ord(character))
+    return found.astype(np.int32) if len(text) < 1 << 31 else found
 
 
 def whole(data: bytes | bytearray, delimiter: str, comment: str | None) -> int:

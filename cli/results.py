@@ -256,7 +256,7 @@ def _delimited(
     if isinstance(table, delimited.Delimited):
         names = names if table.headers else []
         first = next(table.parts())
-        crlf = first.carriage is not None and first.carriage[0] != ""
+        crlf = first.stops[0] < first.ends[0]
         ending = "\r\n" if crlf else "\n"
     quoted = [
         pl.Series([quote(text or "", form.delimiter) for text in each], dtype=pl.String)

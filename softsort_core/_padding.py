@@ -30,6 +30,8 @@ def padded_size(n: int) -> int:
 
 def with_last(values: np.ndarray, size: int) -> np.ndarray:
     """Return so many values, those that are more like the last."""
+    if size == len(values):
+        return values  # np.pad would copy them
     return np.pad(values, (0, size - len(values)), "edge")
 
 

@@ -311,7 +311,7 @@ def _played(
         arrays |= {("made", number, place): each for place, each in enumerate(results)}
     found = processor.get(arrays[recording.result])
     size = len(values) if recording.size is None else recording.size
-    return found[recording.start :][:size].copy()
+    return found[recording.start :][:size]
 
 
 # What is known of values and the places they are padded to: themselves, and what their

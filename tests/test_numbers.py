@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.delimited import text_of
+from cli.delimited import table_of
 from cli.errors import UsageError
-from cli.numbers import as_cells, check_format, parse
+from cli.numbers import Together, as_cells, check_format, parse
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_single_precision_is_written_with_its_own_digits(values):
 
 def as_text(values, spec, delimiter):
     cells = as_cells(values, spec, delimiter)
-    return text_of(cells.to_frame(), "\t").decode().split("\n")[:-1]
+    return table_of([], [cells], "\t", "\n").decode().split("\n")[:-1]
 
 
 def digits(text: str) -> str:
@@ -121,3 +121,12 @@ def test_formats():
 def test_wrong_formats_are_refused(spec):
     with pytest.raises(UsageError, match="--float-format"):
         check_format(spec)
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=False)), min_size=1), st.integers(0, 9))
+def test_numbers_that_come_in_parts_are_together(parts, expected):
+    together = Together(expected, most=20)
+    for part in parts:
+        together.add(np.array(part))
+    assert together.all().tolist() == [number for part in parts for number in part]
+    assert together.all().ctypes.data % 64 == 0

@@ -4,12 +4,13 @@ import csv
 import io
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli import delimited, inputs
+from cli import arrow, delimited, inputs
 from cli.errors import CommandError, UsageError
 from cli.formats import Form, form_in, quote, unquote
 from cli.inputs import Input
@@ -35,24 +36,32 @@ def cells_of(data: bytes, **settings):
         yield block.cells(range(len(block.names or [])))
 
 
-def appended(data: bytes, columns, delimiter=",", headers=True, comment=None) -> bytes:
+def appended(
+    data: bytes, columns, delimiter=",", headers=True, comment=None, kept=None
+) -> bytes:
     parts, start = [], 0
     for block in opened(data, delimiter, headers, comment).parts():
         rows = slice(start, start + block.height)
         start = rows.stop
         cells = {name: pl.Series(each[rows]) for name, each in columns.items()}
-        parts.append(delimited.append(block, cells))
+        stays = None if kept is None else np.array(kept[rows], bool)
+        parts.append(delimited.append(block, cells, stays))
     return b"".join(parts)
 
 
 @dataclass(frozen=True)
 class Written:
-    """A random table: what it is, what it says, and what appending must give."""
+    """A random table: what it is, what it says, and what appending must give.
+
+    Attributes:
+        lines: those that appending must give, with the number of the row of each.
+    """
 
     data: bytes
     cells: list[list[str]]
     delimiter: str
     expected: bytes
+    lines: list[tuple[int | None, bytes]]
 
 
 # Zero bytes are refused, lone surrogates are not UTF-8, and a carriage return outside
@@ -100,7 +109,7 @@ def written(draw) -> Written:
         ):
             ending = draw(st.sampled_from(endings))
             lines.append(filler + ending)
-            expected.append(filler + ending)
+            expected.append((None, filler + ending))
         pairs = [draw(cell(first=place == 0)) for place in range(width)]
         if width == 1 and not pairs[0][0]:
             pairs = [('""', "")]
@@ -110,13 +119,17 @@ def written(draw) -> Written:
         )
         new = "new" if number == 0 else f"{number - 1}.5"
         lines.append(line + ending)
-        expected.append(line + delimiter + new + ending)
+        row = number - 1 if number else None
+        expected.append((row, line + delimiter + new + ending))
         cells.append([pair[1] for pair in pairs])
-    data, result = "".join(lines), "".join(expected)
+    data = "".join(lines)
     if draw(st.booleans()):
-        data, result = data.removesuffix(ending), result.removesuffix(ending)
+        data = data.removesuffix(ending)
+        expected[-1] = (row, expected[-1][1].removesuffix(ending))
     mark = draw(st.sampled_from([b"", BOM]))
-    return Written(mark + data.encode(), cells, delimiter, mark + result.encode())
+    made = [(row, line.encode()) for row, line in expected]
+    result = mark + b"".join(line for _, line in made)
+    return Written(mark + data.encode(), cells, delimiter, result, made)
 
 
 @settings(max_examples=150, deadline=None)
@@ -135,6 +148,20 @@ def test_blocks_of_any_size_give_the_same(table: Written, size: int):
         patch.setattr(inputs, "BLOCK", size)
         output = appended(table.data, columns, table.delimiter, comment="#")
     assert output == table.expected
+
+
+@settings(max_examples=80, deadline=None)
+@given(written(), st.integers(1, 40), st.data())
+def test_rows_that_are_left_out_leave_all_others(table: Written, size: int, data):
+    count = len(table.cells) - 1
+    columns = {"new": [f"{row}.5" for row in range(count)]}
+    kept = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "BLOCK", size)
+        output = appended(table.data, columns, table.delimiter, comment="#", kept=kept)
+    mark = BOM if table.data.startswith(BOM) else b""
+    stays = [line for row, line in table.lines if row is None or kept[row]]
+    assert output == mark + b"".join(stays)
 
 
 @settings(max_examples=80, deadline=None)
@@ -313,6 +340,40 @@ def test_what_is_held_is_given_once(folder):
         (block,) = table.parts()
         assert delimited.append(block, {}) == b"x\n1\n2\n"
         assert [cells.to_list() for cells in block.cells([0])] == [["1", "2"]]
-        assert not any("lines" in vars(each) for each in table.held or ())
+        # Text that is in the file is not held beside it.
+        assert not any(block.masked.text for block, _ in table.held or ())
     assert table.holding(9).held is not None
     assert opened(b"x\n1\n").holding(float("inf")).held is None
+
+
+def test_a_file_that_has_become_shorter_is_refused(folder):
+    (folder / "in.csv").write_bytes(b"x\n1\n2\n")
+    form = Form("delimited", ",")
+    given = inputs.open_input(folder / "in.csv")
+    table = delimited.open_delimited(given, form, headers=True, comment=None)
+    table = table.holding(float("inf"))
+    list(table.parts())
+    (folder / "in.csv").write_bytes(b"x\n1\n")
+    with pytest.raises(CommandError, match="has changed while it was read"):
+        list(table.parts())
+
+
+@given(st.lists(st.text(), min_size=1), st.sampled_from([np.int32, np.int64]))
+def test_texts_lie_one_after_another(said, width):
+    parts = [each.encode() for each in said]
+    ends = np.cumsum([3, *map(len, parts)], dtype=width)
+    found = arrow.texts(b"..." + b"".join(parts), ends)
+    assert found.to_list() == said
+    assert found.dtype == pl.String
+
+
+def test_a_text_is_held_as_long_as_its_parts():
+    text = "é" * 100
+    before = len(arrow._lent)
+    found = arrow.texts(text.encode(), np.array([0, 100, 200], np.int32))
+    assert len(arrow._lent) == before + 1
+    some = found.head(1)
+    del found
+    assert some.to_list() == ["é" * 50]
+    del some
+    assert len(arrow._lent) == before
