@@ -67,9 +67,9 @@ class Block:
         """Where what each line says ends: before its carriage return."""
         import numpy as np
 
-        if self.masked.carriage not in self.masked.originals:
-            return self.ends
         codes = np.frombuffer(self.masked.text, np.uint8)
+        if self.masked.carriage not in self.masked.originals or not codes.size:
+            return self.ends
         last = codes[np.maximum(self.ends - 1, 0)]
         return self.ends - (last == ord(self.masked.carriage))
 
