@@ -235,10 +235,10 @@ class Block:
         """What the cells of each chosen column say; null if nothing."""
         import polars as pl
 
-        found = []
+        found, quotes = [], b'"' in self.masked.text
         for cells in self.cells(columns):
-            quoted = cells.str.contains('"', literal=True)
-            if quoted.any() or self.masked.originals:
+            quoted = quotes and cells.str.contains('"', literal=True).any()
+            if quoted or self.masked.originals:
                 texts = [unquote(self.masked.restore_text(cell)) for cell in cells]
                 cells = pl.Series(texts, dtype=pl.String)
             found.append(cells.set(cells == "", None))

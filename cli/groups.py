@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cli import tables
 
 AT_ONCE = 1 << 22  # entries of the plans that are solved together
-ROWS_AT_ONCE = 1 << 20  # whose keys are found together
+ROWS_AT_ONCE = 1 << 18  # whose keys are found together, at least
 FEWEST = 16  # rows of an array
 # Columns of an array. Up to 12 targets are solved for in another, quicker way.
 WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
@@ -119,8 +119,9 @@ class Keys:
         if said is None:
             return
         self._added.append(said)
-        # All keys that are known are looked at each time.
-        if sum(frame.height for frame in self._added) >= ROWS_AT_ONCE:
+        # All keys that are known are looked at each time: it is worth it for as many.
+        known = 0 if self._known is None else self._known.height
+        if sum(frame.height for frame in self._added) >= max(ROWS_AT_ONCE, known):
             self._find()
 
     def _find(self) -> None:
