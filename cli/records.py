@@ -133,16 +133,18 @@ def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
     import numpy as np
 
     text = np.frombuffer(data, np.uint8).copy()
-    turns = np.zeros(len(text), np.uint8)
-    turns[bounds] = 1
-    turned = np.uint8(0)
-    for start in range(0, len(text), BLOCK):
-        block = text[start : start + BLOCK]
-        inside = np.cumsum(turns[start : start + BLOCK], dtype=np.uint8) + turned
-        turned = inside[-1]
-        inside = (inside & 1).astype(bool)
-        for structure, stand_in in marks.items():
-            block[inside & (block == ord(structure))] = ord(stand_in)
+    is_wanted = np.zeros(len(text), bool)
+    is_wanted[bounds] = True
+    for structure in marks:
+        is_wanted |= text == ord(structure)
+    found = np.flatnonzero(is_wanted)
+    codes = text[found]
+    bounded = codes == ord('"')
+    # Whether the number of bounds before is odd; that it overflows does not matter.
+    inside = (np.cumsum(bounded, dtype=np.uint8) & 1).astype(bool) & ~bounded
+    found, codes = found[inside], codes[inside]
+    for structure, stand_in in marks.items():
+        text[found[codes == ord(structure)]] = ord(stand_in)
     return text.tobytes()
 
 
@@ -156,7 +158,11 @@ def _quoted(data: bytes | bytearray, delimiter: str, comment: str | None) -> np.
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord('"'))
     remark = None if comment is None else re.escape(comment.encode())
-    remarks = remark and re.search(rb'(?m)^(?:%s)?%s[^\n]*"' % (BOM, remark), data)
+    remarks = (
+        comment is not None
+        and comment.encode() in data
+        and re.search(rb'(?m)^(?:%s)?%s[^\n]*"' % (BOM, remark), data)
+    )
     if not remarks and _regular(text, quotes, delimiter):
         return quotes
     return _quoted_cells(data, delimiter, remark)

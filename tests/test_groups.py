@@ -3,8 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import softsort_core as soft
+from cli import groups as grouping
 from cli.groups import _name
 from cli.options import Solver
 
@@ -158,3 +161,27 @@ def test_quoted_and_bare_keys_are_the_same(softsort):
 def test_unknown_keys_are_refused(softsort):
     code, _, err = softsort("rank", "--by", "kye", stdin=b"key,x\na,1\n")
     assert (code, "did you mean 'key'?" in err) == (2, True)
+
+
+@given(st.lists(st.lists(st.sampled_from(["", "a", "b", "ä"]), max_size=6)))
+def test_keys_that_come_in_parts_are_found(parts):
+    class Part:
+        def __init__(self, keys):
+            self.keys, self.height = keys, len(keys)
+
+        def said(self, _):
+            return [pl.Series(self.keys, dtype=pl.String).replace("", None)]
+
+    rows = [key for part in parts for key in part]
+    assume(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grouping, "ROWS_AT_ONCE", 3)
+        keys = grouping.Keys([0])
+        for part in parts:
+            keys.add(keys.said(Part(part)))
+        found = keys.groups()
+    first = list(dict.fromkeys(rows))
+    assert found.keys.to_series().to_list() == [key or None for key in first]
+    assert found.codes.tolist() == [first.index(key) for key in rows]
+    order = sorted(range(len(rows)), key=lambda row: first.index(rows[row]))
+    assert found.order().tolist() == order
