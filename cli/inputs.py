@@ -136,7 +136,7 @@ def _keep_memory() -> None:
 
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD
-        mallopt(-1, 1 << 27)  # M_TRIM_THRESHOLD
+        mallopt(-1, 1 << 25)  # M_TRIM_THRESHOLD
 
 
 def read_blocks(
