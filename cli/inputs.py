@@ -52,7 +52,7 @@ class Input:
         return not self.packing and self.codec == "utf-8"
 
     def read(self, place: int, size: int) -> bytes:
-        """So many bytes of plain content, from a place that was there before."""
+        """So many bytes of plain content, if it is what was there before."""
         try:
             self.file.seek(self.start + place)
             data = self.file.read(size)
@@ -60,17 +60,15 @@ class Input:
             raise CommandError(
                 f"cannot read {self.source}: {error.strerror}"
             ) from error
-        if len(data) < size:
-            raise CommandError(self._changed())
+        self.check_unchanged()
         return data
 
     def check_unchanged(self) -> None:
         """Refuse a file that has changed since it was opened."""
         if self.stamp is not None and _stamp(self.file) != self.stamp:
-            raise CommandError(self._changed())
-
-    def _changed(self) -> str:
-        return f"{self.source} has changed while it was read: run the command again"
+            raise CommandError(
+                f"{self.source} has changed while it was read: run the command again"
+            )
 
 
 def open_input(path: Path | None, encoding: str | None = None) -> Input:
