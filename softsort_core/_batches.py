@@ -113,9 +113,9 @@ def over_groups(
 
     left = np.flatnonzero((sizes > _MOST) & (sizes <= LARGEST))
     work, narrowest = _of_few(sizes), 1
-    # They are too little work for threads of their own. Two calls more than there are
-    # cores, for some wait for one another in the interpreter.
-    with ThreadPoolExecutor(core_count() + 2) as pool:
+    # They are too little work for threads of their own. Some calls more than there are
+    # cores, for they wait for the interpreter, and for what XLA is doing, now and then.
+    with ThreadPoolExecutor(core_count() + 4) as pool:
         for nodes in shared_nodes(epsilon, values.dtype):
             work += _of_a_size(sizes, left, narrowest)
             for some in _in_turn(work):
