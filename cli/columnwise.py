@@ -175,8 +175,8 @@ def rowwise(
     present, sizes = _present(data, there)
     # For so many places np.take is faster than an index.
     is_slice = isinstance(present, slice)
-    chosen_ones = values[present] if is_slice else np.take(values, present, axis=0)
-    given = groups.Grouped(chosen_ones, sizes)
+    grouped = values[present] if is_slice else np.take(values, present, axis=0)
+    given = groups.Grouped(grouped, sizes)
     try:
         found = apply(operator, given, solver, data)
     except (CommandError, ValueError) as error:
