@@ -87,12 +87,12 @@ class Groups:
         """The rows, group by group."""
         import numpy as np
 
-        # numpy sorts by digits, in linear time, what has 16 bits at most.
-        low, high = self.codes.astype(np.uint16), self.codes >> 16
-        order = np.argsort(low, kind="stable").astype(np.uint32)
-        if not high.any():
-            return order
-        return order[np.argsort(high.astype(np.uint16)[order], kind="stable")]
+        # numpy sorts numbers several times as fast as it finds their order.
+        order = self.codes.astype(np.int64) << 32
+        order |= np.arange(len(order))
+        order.sort()
+        order &= (1 << 32) - 1
+        return order
 
 
 class Keys:

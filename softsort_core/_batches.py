@@ -7,6 +7,7 @@ given. What pads them has no weight.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -19,16 +20,17 @@ from softsort_core._nodes import SharedNodes, rules, shared_nodes
 
 # Groups of more values are not worth it.
 LARGEST = 2**14
-# The widths of few values, and of how many rows of each there are in a block, whatever
-# their sizes are. Plans of the least are certain to be found.
-_FEW = {8: 64, 12: 64, 32: 32, 64: 32}
-_LEAST, _MOST = 12, 64
-# Rows of other blocks: more would be filled less.
-_HEIGHT = 32
-# Few groups are of the same size if that is large: each is a block.
+# The widths of few values, and how many blocks of how many rows are solved by one call,
+# whatever their sizes are. Plans of the least are certain to be found.
+_FEW = {8: (8, 64), 32: (8, 32), 64: (32, 8)}
+_LEAST, _MOST = 8, 64
+# Rows of other blocks, more would be filled less, and how many blocks are solved by one
+# call.
+_HEIGHT, _AT_ONCE = 32, 8
+# So few rows of a size are a block each: to fill one up would take longer.
+_SPARSE = 8
+# Few groups are of the same size if that is larger; sparse ones are as wide.
 _SINGLE = 2**9
-# Blocks, of one width, that are solved by one call.
-_AT_ONCE = 8
 
 Fixed: TypeAlias = tuple[tuple[str, Any], ...]
 Shape: TypeAlias = tuple[int, ...]
@@ -124,19 +126,19 @@ def over_groups(
             left = left[np.isnan(results[starts[left]])]
             # Those few are not worth compiling for more than one width.
             narrow = sizes[left[sizes[left] <= _SINGLE]]
-            _, narrowest = _shape(int(narrow.max(initial=1)), 1)
+            narrowest = _width(int(narrow.max(initial=1)))
     return results
 
 
 def _of_few(sizes: np.ndarray) -> list[_Blocks]:
     """Return blocks of all groups of few values."""
     work, least = [], 2
-    for width, height in _FEW.items():
+    for width, shape in _FEW.items():
         places = np.flatnonzero((least <= sizes) & (sizes <= width))
-        count = _AT_ONCE * height
+        count = math.prod(shape)
         for some in np.split(places, range(count, len(places), count)):
             if some.size:
-                work.append((np.resize(some, (_AT_ONCE, height)), width))
+                work.append((np.resize(some, shape), width))
         least = width + 1
     return work
 
@@ -148,10 +150,14 @@ def _of_a_size(sizes: np.ndarray, left: np.ndarray, narrowest: int) -> list[_Blo
     blocks: dict[tuple[int, int], list[np.ndarray]] = {}
     order = left[np.argsort(sizes[left], kind="stable")]
     for same in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):
-        height, width = _shape(int(sizes[same[0]]), narrowest)
-        some = np.split(same, range(height, len(same), height))
-        filled = [np.resize(block, height) for block in some]
-        blocks.setdefault((height, width), []).extend(filled)
+        size = int(sizes[same[0]])
+        for some in np.split(same, range(_HEIGHT, len(same), _HEIGHT)):
+            if size > _SINGLE or len(some) <= _SPARSE:
+                each, width = some[:, None], _width(max(size, _SINGLE))
+            else:
+                each = np.resize(some, (1, _HEIGHT))
+                width = max(narrowest, _width(size))
+            blocks.setdefault((each.shape[1], width), []).extend(each)
     work = []
     for (_, width), each in blocks.items():
         for start in range(0, len(each), _AT_ONCE):
@@ -161,10 +167,8 @@ def _of_a_size(sizes: np.ndarray, left: np.ndarray, narrowest: int) -> list[_Blo
     return work
 
 
-def _shape(size: int, narrowest: int) -> tuple[int, int]:
-    """Return the rows of a block of groups of a size, and how wide they are."""
-    width = max(narrowest, 1 << (size - 1).bit_length())
-    return (_HEIGHT if size <= _SINGLE else 1), width
+def _width(size: int) -> int:
+    return 1 << (size - 1).bit_length()
 
 
 def _in_turn(work: list[_Blocks]) -> list[list[_Blocks]]:

@@ -126,6 +126,7 @@ def _load_literals(jaxlib: Any) -> None:
         del sys.modules[stand_in]
 
 
+@functools.cache
 def linear_algebra(name: str) -> types.ModuleType:
     """Return a module of `scipy.linalg`, without all else that is in it."""
     whole = f"scipy.linalg.{name}"

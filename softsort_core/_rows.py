@@ -209,11 +209,22 @@ def _solved_directly(
 ) -> tuple[Array, Solution, Array]:
     kernel = _kernel(s, y, epsilon)
     cycles = functools.partial(_converged, kernel, a, y, b, _MODES)
-    columns = _guess(_moments(s, a, 5), epsilon, y, b)
-    columns, matrix, _ = cycles(columns, None, _ROUGH)
-    tolerance = _TOLERANCES[-1]
-    columns, _, error = cycles(columns, matrix, tolerance)
-    columns, _, error = cycles(columns, None, tolerance, error, _MOST_MORE_CYCLES)
+    least = _TOLERANCES[-1]
+
+    def advance(state):
+        columns, error, is_more = state
+        rough = jnp.where(is_more, least, _ROUGH)
+        most = jnp.where(is_more, _MOST_MORE_CYCLES, _MOST_CYCLES)
+        columns, matrix, error = cycles(columns, None, rough, error, most)
+        columns, _, error = cycles(columns, matrix, least, error)
+        return columns, error, is_more + 1
+
+    def unfinished(state):
+        _, error, is_more = state
+        return (is_more < 2) & (error > least)
+
+    first = _guess(_moments(s, a, 5), epsilon, y, b), jnp.asarray(jnp.inf), 0
+    columns, error, _ = jax.lax.while_loop(unfinished, advance, first)
     totals = product(columns, kernel.T)
     return kernel, Solution(columns, a / totals, totals), _least(error)
 
@@ -262,9 +273,9 @@ def _converged(
     modes: int,
     columns: Float[Array, " N"],
     fixed: Float[Array, "modes modes"] | None,
-    tolerance: float,
+    tolerance: Array | float,
     error: Array | float = jnp.inf,
-    most: int = _MOST_CYCLES,
+    most: Array | int = _MOST_CYCLES,
 ) -> tuple[Array, Array, Array]:
     """Return factors of columns, Newton's matrix as its Cholesky factor and the error.
 
@@ -297,10 +308,12 @@ def _converged(
         received = columns * product(a / total, kernel)
         missing = b - received
         error = jnp.max(jnp.abs(missing) / jnp.where(used, b, 1.0))
-        matrix = fixed
-        if matrix is None:
-            matrix = made = factor(columns, total, received)
-        step = jax.scipy.linalg.cho_solve((matrix, True), product(terms, missing))
+        short = product(terms, missing)
+        if fixed is None:
+            made = factor(columns, total, received)
+            step = _solve(made, short)
+        else:
+            step = product(fixed, short)
         columns = columns * jnp.exp(damped(product(step, terms))[0])
         return columns / jnp.max(columns), made, error, cycles + 1
 
@@ -312,7 +325,12 @@ def _converged(
     made = jnp.zeros((modes, modes) if fixed is None else ())
     first = columns, made, jnp.asarray(error), 0
     columns, made, error, _ = jax.lax.while_loop(unfinished, advance, first)
-    return columns, made if fixed is None else fixed, error
+    return columns, _solve(made, np.eye(modes)) if fixed is None else fixed, error
+
+
+def _solve(factor: Array, rhs: Array | np.ndarray) -> Array:
+    """Return what the matrix of a Cholesky factor has to be multiplied by for this."""
+    return jax.scipy.linalg.cho_solve((factor, True), rhs)
 
 
 @jax.tree_util.register_dataclass
