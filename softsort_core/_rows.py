@@ -124,7 +124,7 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
     modes = min(orders[-1] // 6, rules[-1][0].shape[0] // 3 + 1)
     columns = _guess(moments, epsilon, *rules[0])
     found: list[Solution] = []
-    matrix, error = None, jnp.asarray(jnp.inf)
+    inverse, error = None, jnp.asarray(jnp.inf)
     for (y, b), order, tolerance in zip(rules, orders, _TOLERANCES, strict=True):
         points, a = _positions(order), _at_points(moments, order)
         if found:
@@ -133,9 +133,9 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
             columns = b / product(found[-1].rows, _kernel(before, y, epsilon))
         kernel = _kernel(points, y, epsilon)
         cycles = functools.partial(_converged, kernel, a, y, b, modes)
-        if matrix is None:
-            columns, matrix, _ = cycles(columns, None, _ROUGH)
-        columns, _, error = cycles(columns, matrix, tolerance)
+        if inverse is None:
+            columns, inverse, _ = cycles(columns, None, _ROUGH)
+        columns, _, error = cycles(columns, inverse, tolerance)
         totals = product(columns, kernel.T)
         found.append(Solution(columns, a / totals, totals))
     return Solved(tuple(found), _least(error))
@@ -211,17 +211,18 @@ def _solved_directly(
     cycles = functools.partial(_converged, kernel, a, y, b, _MODES)
     least = _TOLERANCES[-1]
 
+    # If that was not enough, the second turn makes the matrix anew until the end.
     def advance(state):
-        columns, error, is_more = state
-        rough = jnp.where(is_more, least, _ROUGH)
-        most = jnp.where(is_more, _MOST_MORE_CYCLES, _MOST_CYCLES)
-        columns, matrix, error = cycles(columns, None, rough, error, most)
-        columns, _, error = cycles(columns, matrix, least, error)
-        return columns, error, is_more + 1
+        columns, error, turn = state
+        rough = jnp.where(turn == 0, _ROUGH, least)
+        most = jnp.where(turn == 0, _MOST_CYCLES, _MOST_MORE_CYCLES)
+        columns, inverse, error = cycles(columns, None, rough, error, most)
+        columns, _, error = cycles(columns, inverse, least, error)
+        return columns, error, turn + 1
 
     def unfinished(state):
-        _, error, is_more = state
-        return (is_more < 2) & (error > least)
+        _, error, turn = state
+        return (turn < 2) & (error > least)
 
     first = _guess(_moments(s, a, 5), epsilon, y, b), jnp.asarray(jnp.inf), 0
     columns, error, _ = jax.lax.while_loop(unfinished, advance, first)
@@ -277,7 +278,7 @@ def _converged(
     error: Array | float = jnp.inf,
     most: Array | int = _MOST_CYCLES,
 ) -> tuple[Array, Array, Array]:
-    """Return factors of columns, Newton's matrix as its Cholesky factor and the error.
+    """Return factors of columns, the inverse of Newton's matrix and the error.
 
     Args:
         kernel: exp(-cost / epsilon).
@@ -286,7 +287,7 @@ def _converged(
         b: their weights.
         modes: number of polynomials in which Newton steps are taken.
         columns: where to begin.
-        fixed: a former matrix, else it is made in each cycle.
+        fixed: a former inverse, else the matrix is made in each cycle.
         tolerance: largest error from which a cycle may be the last.
         error: that of the factors; nothing is done if it is small enough.
         most: number of cycles.
@@ -308,12 +309,12 @@ def _converged(
         received = columns * product(a / total, kernel)
         missing = b - received
         error = jnp.max(jnp.abs(missing) / jnp.where(used, b, 1.0))
-        short = product(terms, missing)
+        gradient = product(terms, missing)
         if fixed is None:
             made = factor(columns, total, received)
-            step = _solve(made, short)
+            step = _solve(made, gradient)
         else:
-            step = product(fixed, short)
+            step = product(fixed, gradient)
         columns = columns * jnp.exp(damped(product(step, terms))[0])
         return columns / jnp.max(columns), made, error, cycles + 1
 
@@ -329,7 +330,7 @@ def _converged(
 
 
 def _solve(factor: Array, rhs: Array | np.ndarray) -> Array:
-    """Return what the matrix of a Cholesky factor has to be multiplied by for this."""
+    """Solve a system of equations, by the Cholesky factor of its matrix."""
     return jax.scipy.linalg.cho_solve((factor, True), rhs)
 
 
