@@ -95,7 +95,7 @@ def draw(curves: Sequence[Points], path: Path) -> None:
 
 
 def _label(axes: Axes, curves: Sequence[Points]) -> None:
-    """Name each curve at its end, with the names one line apart at least."""
+    """Name each curve at its end, with names at the same n one line apart at least."""
     ends = [
         (seconds, n, curve)
         for curve, points in zip(CURVES, curves, strict=True)
@@ -104,15 +104,15 @@ def _label(axes: Axes, curves: Sequence[Points]) -> None:
     low, high = np.log10(axes.get_ylim())
     # What a decade takes on paper, in points, and so do lines of text.
     decade = 72 * _HEIGHT / (high - low)
-    lowest = -np.inf
+    lowest: dict[int, float] = {}
     for seconds, n, curve in sorted(ends, key=lambda end: end[0]):
         place = decade * np.log10(seconds)
-        lowest = max(place, lowest + 1.5 * _FONT_SIZE)
+        lowest[n] = max(place, lowest.get(n, -np.inf) + 1.5 * _FONT_SIZE)
         is_elsewhere = is_on_gpu() and curve.contestant in (ARGSORT, RANKDATA)
         axes.annotate(
             curve.label + (", CPU" if is_elsewhere else ""),
             (n, seconds),
-            (10, lowest - place),
+            (10, lowest[n] - place),
             textcoords="offset points",
             color=curve.colour,
             verticalalignment="center",
