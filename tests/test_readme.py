@@ -8,37 +8,31 @@ import sys
 from pathlib import Path
 
 import matplotlib.cbook
-import pytest
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readme")
+# In one test, for some commands need what others before them have written.
+def test_commands(tmp_path):
     for name in ("Stocks.csv", "grace_hopper.jpg"):
-        shutil.copy(matplotlib.cbook.get_sample_data(name, asfileobj=False), folder)
-    return folder
-
-
-@pytest.mark.parametrize(
-    "block", re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
-)
-def test_commands(folder, block):
+        shutil.copy(matplotlib.cbook.get_sample_data(name, asfileobj=False), tmp_path)
     commands = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"}
-    for step in block.removeprefix("$ ").split("\n$ "):
+    blocks = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    assert blocks
+    steps = (step for block in blocks for step in re.split(r"^\$ ", block, flags=re.M))
+    for step in filter(None, steps):
         command, _, expected = step.partition("\n")
         run = subprocess.run(
             ["bash", "-c", command],
-            cwd=folder,
+            cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert run.returncode == 0, run.stderr
-        assert run.stdout.strip() == expected.strip()
+        assert run.returncode == 0, (command, run.stderr)
+        assert run.stdout.strip() == expected.strip(), command
 
 
 def test_targets_of_make_exist():
