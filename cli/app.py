@@ -12,7 +12,7 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
-from cli import console, files
+from cli import compiled, console, files
 from cli.coercion import Command, Plainly
 from cli.errors import ClosedPipeError, CommandError
 
@@ -175,6 +175,7 @@ def main() -> NoReturn:
         if not isinstance(error, BrokenPipeError):
             code = _fail(f"cannot write standard output: {error.strerror}")
     sys.stderr.flush()
+    compiled.seal()
     # Taking the interpreter, jax and its threads down in order would cost a fifth of
     # a short command, and wait for what threads still do that nobody needs any more;
     # everything written is closed by now.

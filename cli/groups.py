@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cli import console, runtime
-from cli.options import Solver
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,8 +177,6 @@ def over(
     import jax.numpy as jnp
     import numpy as np
 
-    import softsort_core as soft
-
     def on_row(values: Any, size: Any, epsilon: Any) -> Any:
         width = values.shape[0]
         weights = (jnp.arange(width) < size).astype(values.dtype)
@@ -190,8 +186,7 @@ def over(
     def on_rows(values: Any, sizes: Any, epsilon: Any) -> Any:
         return jax.vmap(on_row, (0, 0, None))(values, sizes, epsilon)
 
-    name = _name(padded)
-    batch = jax.jit(on_rows) if name is None else soft.kept_jit(on_rows, name=name)
+    batch = jax.jit(on_rows)
     sizes, starts = groups.sizes, groups.starts()
     widths = np.array(WIDTHS)[np.searchsorted(WIDTHS, sizes[places])]
     with console.progress("groups", len(places)) as step:
@@ -220,26 +215,6 @@ def _height(width: int, count: int) -> int:
     while 4 * height < min(count, most):
         height *= 4
     return min(height, most)
-
-
-def _name(padded: Padded) -> str | None:
-    """What tells this function from all others: its name and what it has from outside.
-
-    None if there is more to what it has than can be said.
-    """
-    known = [f"{padded.__module__}.{padded.__qualname__}"]
-    cells = padded.__closure__ or ()
-    for name, cell in zip(padded.__code__.co_freevars, cells, strict=True):
-        value = cell.cell_contents
-        if isinstance(value, Solver):
-            value = value.squash  # `runtime.traced` takes no more of it
-        if isinstance(value, ModuleType):
-            continue
-        parts = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(part, int | float | str | None) for part in parts):
-            return None
-        known.append(f"{name}={value!r}")
-    return " ".join(known)
 
 
 def sorted_values(

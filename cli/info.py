@@ -21,10 +21,11 @@ def info(
     Example:
       softsort info --precision 64
     """
+    import os
     import platform
     from importlib.metadata import version
 
-    from cli import runtime
+    from cli import compiled, runtime
 
     bits = where.precision or "64"
     runtime.start(where, bits)
@@ -37,8 +38,11 @@ def info(
         typer.echo(f"{package} {version(package)}")
     devices = ", ".join(str(device) for device in jax.devices())
     typer.echo(f"devices: {devices}; precision: {bits} bits")
-    cache = runtime.cache_folder()
-    typer.echo(f"compilation cache: {cache or 'none (no folder for it can be made)'}")
+    cache = compiled.folder()
+    kept = cache.path if cache else "none (no folder that is yours alone can be made)"
+    if compiled.is_left_to_jax():
+        kept = os.environ[compiled.VARIABLE]
+    typer.echo(f"compilation cache: {kept}")
     allowed = 1e-8 if bits == "64" else 1e-4
     worst = max(_error(name, bits) for name in KNOWN)
     typer.echo(f"self-check: largest error {worst:.1e}, allowed {allowed:g}")

@@ -54,9 +54,7 @@ def quantile(
     if parted.wanted(tables, solver):
         _write(parted.few(tables, whole, *given), levels, writing)
         return
-    quantile = runtime.operator(
-        "quantile", solver, columnwise.BITS, records=not reading.by
-    )
+    quantile = runtime.operator("quantile", solver, columnwise.BITS)
 
     def padded(row):
         import jax.numpy as jnp

@@ -30,9 +30,7 @@ def quantize(
     if parted.wanted(tables, solver, writing.out_dir):
         parted.append(tables, "quantized", whole, solver, reading, writing)
         return
-    quantize = runtime.operator(
-        "quantize", solver, columnwise.BITS, records=not reading.by
-    )
+    quantize = runtime.operator("quantize", solver, columnwise.BITS)
 
     def padded(row):
         soft = runtime.traced("quantize", solver)

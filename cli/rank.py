@@ -48,15 +48,13 @@ def rank(
     plots.check(plot, force=writing.force)
     if plot is not None and reading.by:
         raise UsageError("--plot draws whole columns: leave out --by")
-    operator = _operator(solver, start, by=bool(reading.by))
+    operator = _operator(solver, start)
     lines = {}
 
     def look(data, name, result):
         if explain:
             less = replace(solver, epsilon=solver.epsilon / 10)
-            smaller = columnwise.apply(
-                _operator(less, 0, records=False), result.given, less, data
-            )
+            smaller = columnwise.apply(_operator(less, 0), result.given, less, data)
             soft = [ranks - start for ranks in result.values]
             given = list(result.given), soft, list(smaller)
             explaining.ranks(name, *given, solver)
@@ -83,14 +81,10 @@ def _in_parts(start: int) -> Any:
     return inparts.Parted("solve", evaluate=ranks, options={"start": start})
 
 
-def _operator(
-    solver: Solver, start: int, *, by: bool = False, records: bool = True
-) -> Any:
+def _operator(solver: Solver, start: int) -> Any:
     from cli import columnwise, runtime
 
-    ranks, together = runtime.operators(
-        "ranks", solver, columnwise.BITS, by=by, records=records
-    )
+    ranks, together = runtime.operators("ranks", solver, columnwise.BITS)
 
     def padded(row):
         soft = runtime.traced("ranks", solver)

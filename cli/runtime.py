@@ -1,4 +1,4 @@
-"""Device, precision and compilation cache, set before jax is imported."""
+"""Device, precision and compilation cache, set when jax is imported."""
 
 from __future__ import annotations
 
@@ -8,47 +8,33 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import ahead, console
+from cli import ahead, compiled, console
 from cli.errors import CommandError
 from cli.options import Device, Solver
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from softsort_core import Recordings
-
 shared = False  # whether this process works for any command that asks it to
 _begun: concurrent.futures.Future[None] | None = None  # on another thread
-_unstarted: Callable[[], None] | None = None  # starts jax, if it is needed after all
 
 
-def operator(
-    function: str,
-    solver: Solver,
-    bits: str,
-    *,
-    records: bool = False,
-    before: Recordings | None = None,
-) -> Callable[..., np.ndarray]:
+def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
     """The operator of this name: the exact one for --hard, else the soft one.
 
     It takes arrays by position and everything else, hashable, by keyword. Soft
-    results have `bits` bits unless --precision says otherwise. An operator that
-    `records` what it does with a vector does it again without jax, which need not be
-    started either if `before` has what is to be done before.
+    results have `bits` bits unless --precision says otherwise.
     """
     if solver.hard:
         from cli import hard
 
         return getattr(hard, function)
-    recordings = _recordings(function, solver, bits) if records else None
-    begin(solver, bits, recordings or before)
+    begin(solver, bits)
 
     def soft(*arrays: np.ndarray, **settings: Any) -> Any:
         ready()
@@ -56,38 +42,7 @@ def operator(
 
         return getattr(softsort_core, function)(*arrays, **settings)
 
-    call = with_options(soft, solver)
-    if recordings is None:
-        return call
-
-    def again(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
-        values, *others = arrays
-        if others:
-            return call(*arrays, **settings)
-        _wait()
-        found = recordings.play(values, settings)
-        if found is None:
-            found = recordings.record(partial(call, **settings), values, settings)
-        return found
-
-    return again
-
-
-def _recordings(function: str, solver: Solver, bits: str) -> Recordings | None:
-    """What the operator did before, if that tells what it does now."""
-    if shared or "jax" in sys.modules or (solver.precision or bits) != "64":
-        return None
-    if solver.device not in ("auto", "cpu"):
-        return None
-    # Whether there is another device, jax finds out by plugins.
-    if solver.device == "auto" and any(map(find_spec, ("jax_plugins", "libtpu"))):
-        return None
-    folder = cache_folder()
-    if folder is None:
-        return None
-    from softsort_core import Recordings
-
-    return Recordings(folder, function, solver.epsilon, solver.squash)
+    return with_options(soft, solver)
 
 
 def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -138,41 +93,23 @@ def traced(function: str, solver: Solver) -> Callable[..., Any]:
 
 
 def operators(
-    function: str, solver: Solver, bits: str, *, by: bool, records: bool = True
+    function: str, solver: Solver, bits: str
 ) -> tuple[Callable[..., np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]:
-    """The operator of this name, and the soft one on many groups.
-
-    What is done for groups is recorded if the rows are grouped `by` columns, else what
-    is done with all values.
-    """
-    groups = None
-    if by and not solver.hard:
-        groups = _recordings(f"group_{function}", solver, bits)
-    one = operator(function, solver, bits, records=records and not by, before=groups)
+    """The operator of this name, and the soft one on many groups."""
     options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
 
     def together(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        if groups is not None:
-            _wait()
-            found = groups.play_groups(function, values, sizes, options)
-            if found is not None:
-                return found
         ready()
-        if groups is not None:
-            return groups.record_groups(function, values, sizes, options)
         import softsort_core
 
         return getattr(softsort_core, f"group_{function}")(values, sizes, **options)
 
-    return one, together
+    return operator(function, solver, bits), together
 
 
-def begin(where: Device, bits: str, recordings: Recordings | None = None) -> None:
-    """Start jax while this thread reads what is to be computed with; see `ready`.
-
-    If there are recordings of what is to be done, these are loaded in its stead.
-    """
-    global _begun, _unstarted
+def begin(where: Device, bits: str) -> None:
+    """Start jax while this thread reads what is to be computed with; see `ready`."""
+    global _begun
     if "jax" in sys.modules:
         start(where, bits)
         return
@@ -183,80 +120,50 @@ def begin(where: Device, bits: str, recordings: Recordings | None = None) -> Non
 
     def load() -> None:
         start(where, bits)
-        import softsort_core
-
-        dir(softsort_core)  # imports what it offers
+        import softsort_core  # noqa: F401
 
     console.silence_libraries()
-    _unstarted = partial(start, where, bits) if recordings else None
-    work = recordings.load if recordings else load
-    _begun = concurrent.futures.ThreadPoolExecutor(1).submit(work)
+    _begun = concurrent.futures.ThreadPoolExecutor(1).submit(load)
 
 
 def ready() -> None:
     """Wait until jax is started, and fail if that failed."""
-    global _unstarted
-    _wait()
-    if _unstarted is not None:
-        begun, _unstarted = _unstarted, None
-        begun()
-
-
-def _wait() -> None:
-    """Wait for what `begin` has begun."""
     if _begun is not None:
         ahead.awaited(_begun)
 
 
-def start(where: Device, bits: str) -> None:
+def start(where: Device, bits: str) -> Any:
     """Import jax with the device and the precision that the options ask for."""
     console.silence_libraries()
     if where.device == "cpu" and not shared:
         os.environ["JAX_PLATFORMS"] = "cpu"
-    with _hidden("etils.epath"):
-        import jax
+    import jax
 
     if not console.verbose:
         # What jax and XLA say about devices that are not there is not for the user, nor
         # that a processor lacks `prefer-no-scatter`, which is no ability of any.
         jax.config.update("jax_logging_level", "CRITICAL")
     jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
-    cache = cache_folder()
-    if cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+    if not compiled.is_left_to_jax():
+        cache = compiled.folder()
+        where_kept = None if cache is None else str(cache.location)
+        jax.config.update("jax_compilation_cache_dir", where_kept)
         # By default only slow compilations are kept: here every one counts, because
         # each command is a new process.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        import softsort_core
-
-        softsort_core.keep_compiled(cache)
     kind = None if where.device == "auto" else where.device
     try:
         devices = jax.devices(kind)
         place = _claimed(len(devices)) if shared else 0
-        jax.config.update("jax_default_device", devices[place])
+        device = devices[place]
     except RuntimeError as error:
         raise CommandError(
             f"--device {where.device}: jax finds no such device; use --device cpu, or "
             f"install jax for it ({error})"
         ) from error
-
-
-@contextmanager
-def _hidden(name: str) -> Iterator[None]:
-    """Keep jax from importing what it does without, if it is there at all.
-
-    That would take a tenth of a second, for folders on other machines.
-    """
-    hides = not {"jax", name} & sys.modules.keys()
-    if hides:
-        sys.modules[name] = None  # pyright: ignore[reportArgumentType]
-    try:
-        yield
-    finally:
-        if hides:
-            del sys.modules[name]
+    jax.config.update("jax_default_device", device)
+    return device
 
 
 def share(threads: int) -> None:
@@ -279,10 +186,9 @@ def alone(where: Device, bits: str) -> Iterator[None]:
 
     Other threads may work for commands with other options.
     """
-    start(where, bits)
+    device = start(where, bits)
     import jax
 
-    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     double = (where.precision or bits) == "64"
     with jax.enable_x64(double), jax.default_device(device):
         yield
@@ -298,53 +204,12 @@ def _claimed(count: int) -> int:
     for place in range(count):
         # Locked until the process ends.
         name = Path(tempfile.gettempdir(), f"softsort-device-{os.getuid()}-{place}")
-        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-        else:
-            return place
+        with suppress(OSError):
+            lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+            else:
+                return place
     return os.getpid() % count
-
-
-def cache_folder() -> Path | None:
-    """The folder of compiled functions, or None where there cannot be one.
-
-    Whoever can write there can make this program run other code, so it must belong to
-    the user alone.
-    """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    from jaxlib.version import __version__ as version
-    from platformdirs import user_cache_path
-
-    name = f"jaxlib-{version}-{_processor()}"
-    folder = user_cache_path("softsort") / name
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except OSError:
-        return None
-    own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-    return folder if own and not status.st_mode & 0o022 else None
-
-
-def _processor() -> str:
-    """Return a name for what this processor can do.
-
-    Compiled functions use all of it, and a home may be shared by several machines.
-    """
-    import hashlib
-    import platform
-
-    abilities = [platform.machine()]
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        abilities.append(platform.processor())  # asks another process
-    else:
-        # `flags`, or `Features` on Arm, of the first core stand for those of all.
-        named = (line for line in lines if line.lower().startswith(("flags", "feat")))
-        abilities.append(next(named, ""))
-    return hashlib.sha256("\n".join(abilities).encode()).hexdigest()[:12]

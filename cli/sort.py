@@ -93,8 +93,7 @@ def sort(
             labels = "place", "{}, sorted"
             plots.hard_against_soft(plot, lines, labels, force=writing.force)
 
-    by = bool(reading.by)
-    sort, together = runtime.operators("sort", solver, columnwise.BITS, by=by)
+    sort, together = runtime.operators("sort", solver, columnwise.BITS)
 
     def padded(row):
         soft = runtime.traced("quantile_normalization", solver)

@@ -49,7 +49,7 @@ def topk(
         return
     file = parted.only(tables)
     name = "topk_mask" if mask else "sort"
-    operator = runtime.operator(name, solver, columnwise.BITS, records=not reading.by)
+    operator = runtime.operator(name, solver, columnwise.BITS)
 
     def compute(values):
         if k > len(values) and not reading.by:

@@ -1,23 +1,64 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
-from typing import TYPE_CHECKING, Any
+from softsort_core._errors import SoftSortError
+from softsort_core._groups import group_ranks, group_sort
+from softsort_core._multivariate import TransportMaps, multivariate_cdf_quantile_maps
+from softsort_core._operators import (
+    quantile,
+    quantile_normalization,
+    quantize,
+    ranks,
+    sort,
+    sort_with,
+    topk_mask,
+)
+from softsort_core._report import Report, solve_report
+from softsort_core._summaries import (
+    Solution,
+    Statistics,
+    Summary,
+    describe,
+    merge,
+    solve,
+    summarise,
+)
+from softsort_core._whole import (
+    Curve,
+    solve_quantile,
+    solve_quantile_normalization,
+    solve_quantize,
+    solve_sort,
+    solve_topk,
+    solve_topk_mask,
+)
 
-from softsort_core._errors import SoftSortError as SoftSortError
-from softsort_core._recordings import Recordings as Recordings
-
-if TYPE_CHECKING:
-    from softsort_core._public import *  # noqa: F403
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_") and name != "__all__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from softsort_core import _public
-
-    return getattr(_public, name)
-
-
-def __dir__() -> list[str]:
-    from softsort_core import _public
-
-    return sorted({*globals(), *_public.__all__})
+__all__ = [
+    "Curve",
+    "Report",
+    "SoftSortError",
+    "Solution",
+    "Statistics",
+    "Summary",
+    "TransportMaps",
+    "describe",
+    "group_ranks",
+    "group_sort",
+    "merge",
+    "multivariate_cdf_quantile_maps",
+    "quantile",
+    "quantile_normalization",
+    "quantize",
+    "ranks",
+    "solve",
+    "solve_quantile",
+    "solve_quantile_normalization",
+    "solve_quantize",
+    "solve_report",
+    "solve_sort",
+    "solve_topk",
+    "solve_topk_mask",
+    "sort",
+    "sort_with",
+    "summarise",
+    "topk_mask",
+]

@@ -24,6 +24,11 @@ def is_concrete(value: Any) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
+def is_staging() -> bool:
+    """Return whether operations are recorded now, on whatever values, and not run."""
+    return isinstance(jnp.zeros(()), Tracer)
+
+
 def as_floating(values: Any, name: str) -> tuple[Array, Any]:
     """Return the values as float32 or float64, and the dtype to give results in.
 

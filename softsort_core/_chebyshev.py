@@ -27,7 +27,6 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
-from softsort_core import _kept as kept
 from softsort_core._cores import over_parts
 from softsort_core._rounding import product
 from softsort_core._squash import Standardisation, as_double
@@ -217,8 +216,8 @@ def _completed(
 
 
 _STATIC = "cells", "squashes"
-_of_chunks_alone = kept.jit(_of_chunks, static_argnames=_STATIC)
-_completed_alone = kept.jit(_completed, static_argnames=_STATIC)
+_of_chunks_alone = jax.jit(_of_chunks, static_argnames=_STATIC)
+_completed_alone = jax.jit(_completed, static_argnames=_STATIC)
 
 
 def _taken(
@@ -392,7 +391,7 @@ _register(
     _evaluate_p,
     _moments_p,
     _compute_evaluate,
-    kept.jit(_compute_evaluate, static_argnames=_STATIC),
+    jax.jit(_compute_evaluate, static_argnames=_STATIC),
     lambda values, _: values.shape,
     _evaluate_jvp,
 )

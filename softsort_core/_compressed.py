@@ -7,6 +7,7 @@ many cells are enough for all. In double precision up to some thousand inputs ar
 as they are.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
-from softsort_core import _kept as kept
 from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
@@ -160,7 +160,7 @@ class Given:
         )
 
 
-@kept.jit(static_argnames="squashes")
+@functools.partial(jax.jit, static_argnames="squashes")
 def _as_inputs(
     moments: Array,
     count: Any,
@@ -175,7 +175,7 @@ def _as_inputs(
     return ManyInputs(moments / whole, middle, radius)
 
 
-@kept.jit(static_argnames="is_fine")
+@functools.partial(jax.jit, static_argnames="is_fine")
 def _placing(
     values: Array, weights: Array | None, squashed: Array | None, *, is_fine: bool
 ) -> Standardisation:
@@ -218,7 +218,7 @@ class NodePlan:
         """The positions of the nodes of targets, for all three orders."""
         return jax.lax.convert_element_type(self.found.y, self.epsilon.dtype)
 
-    @kept.jit
+    @jax.jit
     def at_inputs(self, values: Array) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given an input.
 
@@ -248,7 +248,7 @@ class NodePlan:
         series, left_out = self.inputs.series(means, self._edges()[0])
         return series, self._total(error, left_out + _rounding(series))
 
-    @kept.jit
+    @jax.jit
     def at_targets(self, weighted: FewPoints | ManyInputs) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given a target.
 
@@ -289,7 +289,7 @@ class NodePlan:
         series, left_out = panels.cell_series(means, y_edges, positions, matters)
         return series, self._total(error, left_out + _rounding(series))
 
-    @kept.jit
+    @jax.jit
     def effort(self) -> tuple[Array, Array]:
         """Return the number of Newton steps, and how far they are from the solution.
 
@@ -434,14 +434,14 @@ class Scale(NamedTuple):
         return clipped(self.zero + self.range_ * means, self.low, self.high)
 
 
-@kept.jit
+@jax.jit
 def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Array, Array]:
     low, high = jnp.min(values), jnp.max(values)
     scale = Scale(low, high, jnp.zeros_like(low))
     return scale, *nodes.at_inputs(scale.scaled(values))
 
 
-@kept.jit
+@jax.jit
 def _evaluated(
     given: Given, means: Array, scale: Scale, error: Array, tolerance: Any
 ) -> Array:
@@ -451,31 +451,31 @@ def _evaluated(
     return scale.restored(means, error, tolerance)
 
 
-@kept.jit
+@jax.jit
 def _restored(means: Array, scale: Scale, error: Array, tolerance: Any) -> Array:
     return scale.restored(means, error, tolerance)
 
 
-@kept.jit
+@jax.jit
 def _scale(weights: Array | None, values: Array) -> Scale:
     low, high = used_range(values, weights)
     return Scale(low, high, low / 2 + high / 2)
 
 
-@kept.jit
+@jax.jit
 def _weighted_points(inputs: FewPoints, scale: Scale, values: Array) -> FewPoints:
     more = 0, inputs.weights.shape[0] - values.shape[0]
     padded = jnp.pad(scale.scaled(values), more)
     return inputs._replace(weights=inputs.weights * padded)
 
 
-@kept.jit
+@jax.jit
 def _scaled(weights: Array | None, scale: Scale, values: Array) -> Array:
     scaled = scale.scaled(values)
     return scaled if weights is None else weights * scaled
 
 
-@kept.jit
+@jax.jit
 def _unsquashed(
     inputs: ManyInputs, placing: Standardisation, scale: Scale
 ) -> ManyInputs:
@@ -498,7 +498,7 @@ def _unsquashed(
     return inputs._replace(levels=jnp.where(is_known, levels, jnp.nan))
 
 
-@kept.jit(static_argnames="places")
+@functools.partial(jax.jit, static_argnames="places")
 def _evaluated_at_targets(
     series: Array, scale: Scale, error: Array, tolerance: Any, m: Any, places: int
 ) -> Array:
@@ -567,10 +567,10 @@ def compressed_plan(
     return CompressedPlan(nodes, given, m, places or m, tolerance)
 
 
-_relative = kept.jit(relative)
+_relative = jax.jit(relative)
 
 
-@kept.jit
+@jax.jit
 def _points(given: Given) -> FewPoints:
     s, rest = given.squashed()
     n = s.shape[0]

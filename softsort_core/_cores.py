@@ -4,6 +4,7 @@ XLA runs a loop on one core, however many there are.
 """
 
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,11 +12,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from softsort_core import _kept as kept
-from softsort_core._jaxlib import core_count
-
 # Parts that are not worth a thread of their own are smaller.
 _LEAST = 2**4
+
+
+def core_count() -> int:
+    """Return how many cores this process may use; NPROC tells XLA the same."""
+    if "NPROC" in os.environ:
+        return int(os.environ["NPROC"])
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def over_parts(
@@ -32,8 +39,6 @@ def over_parts(
     cores = min(core_count(), count // _LEAST) if device.platform == "cpu" else 1
     if cores <= 1:
         return [work(0, count)]
-    # Programs that are watched run one after another.
-    apply = map if kept.is_watched() else _threads(cores).map
     double = jnp.result_type(float) == jnp.float64
 
     def on_thread(core: int) -> Array:
@@ -42,7 +47,7 @@ def over_parts(
             part = work(count * core // cores, count * (core + 1) // cores)
             return jax.block_until_ready(part)
 
-    return list(apply(on_thread, range(cores)))
+    return list(_threads(cores).map(on_thread, range(cores)))
 
 
 @functools.cache

@@ -1,11 +1,8 @@
-"""Programs that solve many groups of values, of any sizes, at once.
-
-See `_batches` for how groups are put into blocks. Arguments are arrays alone, one after
-another, for who runs what is kept of them without JAX.
-"""
+"""Many groups of values, of any sizes, solved at once; see `_batches` for how."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -13,16 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core import _kept as kept
 from softsort_core._arguments import Values, as_epsilon, as_floating, as_tolerance
-from softsort_core._batches import Fixed, How, Shape, over_groups
-from softsort_core._defaults import TOLERANCE
-from softsort_core._nodes import Rules
+from softsort_core._batches import (
+    LARGEST,
+    LEAST,
+    MOST,
+    Blocks,
+    in_turn,
+    narrowest_for,
+    of_a_size,
+    of_few,
+)
+from softsort_core._cores import core_count
+from softsort_core._defaults import SMALL_EPSILON, TOLERANCE
+from softsort_core._nodes import Rules, SharedNodes, rules, shared_nodes
 from softsort_core._rounding import increasing
 from softsort_core._rows import (
     DirectPlan,
     RowPlan,
-    Solution,
     Solved,
     direct_plan,
     point_moments,
@@ -30,6 +35,9 @@ from softsort_core._rows import (
 )
 from softsort_core._squash import in_double, squash
 from softsort_core._transport import Plan, transport
+
+# What is read of a plan of a row: of it, the values, the targets and their number.
+Reading = Callable[[Any, Array, Array, Array], Array]
 
 
 def group_ranks(
@@ -63,7 +71,7 @@ def group_ranks(
         >>> found[[0, 19, 34, 39]].tolist()
         [1.1, 17.9, 13.3, 3.9]
     """
-    return _over_groups("ranks", values, sizes, epsilon, squashes, tolerance)
+    return _over_groups(_ranks, values, sizes, epsilon, squashes, tolerance)
 
 
 def group_sort(
@@ -75,46 +83,68 @@ def group_sort(
     tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """Sort softly within each of many groups; see `group_ranks` and `sort`."""
-    return _over_groups("sort", values, sizes, epsilon, squashes, tolerance)
+    return _over_groups(_sorted, values, sizes, epsilon, squashes, tolerance)
 
 
 def _over_groups(
-    read: str,
+    read: Reading,
     values: Values,
     sizes: np.ndarray,
     epsilon: float,
     squashes: bool,
     tolerance: float,
 ) -> np.ndarray:
+    """Return what is read of the plans of groups; see `group_ranks`."""
     x = np.asarray(as_floating(values, "values")[0])
-    how = How(as_epsilon(epsilon), squashes, as_tolerance(tolerance))
-    return over_groups(Runner(), read, x, sizes, how)
+    epsilon, tolerance = as_epsilon(epsilon), as_tolerance(tolerance)
+    sizes = np.asarray(sizes, np.int64)  # what programs are made for
+    starts = np.cumsum(sizes) - sizes
+    results = np.full(x.shape, np.nan, x.dtype)
+    single = starts[sizes == 1]
+    alone = np.zeros(single.shape) if read is _ranks else x[single]
+    results[single] = np.where(np.isfinite(x[single]), alone, np.nan)
+    if epsilon < SMALL_EPSILON:
+        return results
+    scale, most = np.asarray(epsilon, x.dtype), np.asarray(tolerance, x.dtype)
+    # What is set for the thread that asks does not hold for others.
+    device = jnp.zeros(()).device
 
+    def solve(nodes: SharedNodes, blocks: Blocks) -> None:
+        places, width = blocks
+        counts, within = sizes[places], np.arange(width)
+        used = within < counts[..., None]
+        # What pads a group is its first value again: a number like the others.
+        where = starts[places][..., None] + np.where(used, within, 0)
+        rows = x[where]
+        # Nodes are doubles.
+        with jax.enable_x64(True), jax.default_device(device):
+            if width <= MOST:
+                given = rows, counts, scale, most
+                found = _of_few(*given, read=read, squashes=squashes)
+            else:
+                counts = counts[:, 0]
+                each = [rules(count, nodes) for count in counts.tolist()]
+                stacked = jax.tree.map(lambda *some: np.stack(some), *each)
+                order = nodes.order(int(counts[0]))
+                s, moments = _placed(rows, counts, order=order, squashes=squashes)
+                solved = _solved(moments, scale, stacked)
+                given = rows, s, counts, scale, most, stacked, solved
+                found = _read(*given, read=read)
+            results[where[used]] = np.asarray(found)[used]
 
-class Runner:
-    """Runs programs by JAX, where it computes by default.
-
-    Attributes:
-        keys: of the programs that have run; None if they are not kept.
-    """
-
-    def __init__(self) -> None:
-        self._device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-        self.keys: dict[tuple[str, Fixed, Shape], str | None] = {}
-
-    def __call__(
-        self, name: str, fixed: Fixed, shape: Shape, *arrays: Any
-    ) -> Sequence[Any]:
-        program, options = _PROGRAMS[name], dict(fixed)
-        # Nodes are doubles. What is set for the thread that asks does not hold here.
-        with jax.enable_x64(True), jax.default_device(self._device):
-            if (name, fixed, shape) not in self.keys:
-                key = kept.key_of(program, *arrays, **options)
-                self.keys[name, fixed, shape] = key
-            return program(*arrays, **options)
-
-    def get(self, array: Any) -> np.ndarray:
-        return np.asarray(array)
+    left = np.flatnonzero((sizes > MOST) & (sizes <= LARGEST))
+    work, narrowest = of_few(sizes), 1
+    # They are too little work for threads of their own. Some calls more than there are
+    # cores, for they wait for the interpreter, and for what XLA is doing, now and then.
+    with ThreadPoolExecutor(core_count() + 4) as pool:
+        for nodes in shared_nodes(epsilon, x.dtype):
+            work += of_a_size(sizes, left, narrowest)
+            for some in in_turn(work):
+                list(pool.map(functools.partial(solve, nodes), some))
+            work = []
+            left = left[np.isnan(results[starts[left]])]
+            narrowest = narrowest_for(sizes[left])
+    return results
 
 
 def _weights(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
@@ -125,50 +155,41 @@ def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
     return jnp.minimum(jnp.arange(x.shape[0]) / (size - 1), 1.0).astype(x.dtype)
 
 
-def _ranks(plan: Plan | DirectPlan, x: Array, targets: Array, size: Array) -> Array:
+def _ranks(plan: Any, x: Array, targets: Array, size: Array) -> Array:
     del x
     return plan.given_input((size - 1).astype(targets.dtype) * targets)
 
 
-def _sorted(plan: Plan | DirectPlan, x: Array, *_: Array) -> Array:
+def _sorted(plan: Any, x: Array, *_: Array) -> Array:
     return increasing(plan.given_target(x))
 
 
-@kept.jit(static_argnames=("is_least", "squashes"))
-def _few_ranks(*given: Array, is_least: bool, squashes: bool) -> Any:
-    return _of_few(_ranks, *given, is_least=is_least, squashes=squashes)
-
-
-@kept.jit(static_argnames=("is_least", "squashes"))
-def _few_sort(*given: Array, is_least: bool, squashes: bool) -> Any:
-    return _of_few(_sorted, *given, is_least=is_least, squashes=squashes)
-
-
+@functools.partial(jax.jit, static_argnames=("read", "squashes"))
 def _of_few(
-    read: Callable[[Plan | DirectPlan, Array, Array, Array], Array],
-    x: Array,
+    x: Float[Array, "blocks rows width"],
     sizes: Array,
     epsilon: Array,
     tolerance: Array,
     *,
-    is_least: bool,
+    read: Reading,
     squashes: bool,
-) -> list[Array]:
+) -> Float[Array, "blocks rows width"]:
     """Return what is read of plans between all values of a row and all targets."""
 
     def of_row(x, size):
         a, targets = _weights(x, size), _places(x, size)
         s = squash(x, a) if squashes else x
-        if is_least:
+        plan: Plan | DirectPlan
+        if x.shape[0] <= LEAST:
             plan = transport(-((s[:, None] - targets) ** 2) / epsilon, a, a)
         else:
             plan = direct_plan(s, a, targets, a, epsilon, tolerance)
         return read(plan, x, targets, size)
 
-    return [jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, sizes))]
+    return jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, sizes))
 
 
-@kept.jit(static_argnames=("order", "squashes"))
+@functools.partial(jax.jit, static_argnames=("order", "squashes"))
 def _placed(x: Array, sizes: Array, *, order: int, squashes: bool) -> Any:
     """Return rows as they are squashed, and their moments."""
 
@@ -181,68 +202,35 @@ def _placed(x: Array, sizes: Array, *, order: int, squashes: bool) -> Any:
     return jax.lax.map(lambda block: rows(*block), (x, sizes))
 
 
-@kept.jit
-def _solved(moments: Array, epsilon: Array, *nodes: Array) -> Any:
+@jax.jit
+def _solved(moments: Array, epsilon: Array, nodes: Rules) -> Solved:
     """Return plans of rows: the longest to compile, and the same for all widths."""
 
-    def of_row(moments, rules):
-        return in_double(solved_by, moments, epsilon, rules)
+    def of_row(moments, nodes):
+        return in_double(solved_by, moments, epsilon, nodes)
 
     rows = jax.vmap(of_row, (0, None))
-    found = jax.lax.map(lambda block: rows(*block), (moments, _rules(nodes)))
-    return jax.tree.leaves(found)
+    return jax.lax.map(lambda block: rows(*block), (moments, nodes))
 
 
-@kept.jit
-def _read_ranks(x, s, sizes, epsilon, tolerance, *found):
-    def read(plan, x, size):
-        del x
-        return plan.given_input((size - 1).astype(plan.s.dtype) * plan.targets)
-
-    return _read(read, x, s, sizes, epsilon, tolerance, found)
-
-
-@kept.jit
-def _read_sort(x, s, sizes, epsilon, tolerance, *found):
-    def read(plan, x, _):
-        return increasing(plan.given_target(x))
-
-    return _read(read, x, s, sizes, epsilon, tolerance, found)
-
-
+@functools.partial(jax.jit, static_argnames="read")
 def _read(
-    read: Callable[[RowPlan, Array, Array], Array],
-    x: Array,
+    x: Float[Array, "blocks rows width"],
     s: Array,
     sizes: Array,
     epsilon: Array,
-    tolerance: Any,
-    found: Sequence[Array],
-) -> list[Array]:
+    tolerance: Array,
+    nodes: Rules,
+    solved: Solved,
+    *,
+    read: Reading,
+) -> Float[Array, "blocks rows width"]:
     """Return what is read of plans, by their nodes and what `_solved` returned."""
-    rules = _rules(found[:6])
-    solutions = (Solution(*found[start:][:3]) for start in (6, 9, 12))
-    solved = Solved(tuple(solutions), found[15])
 
-    def of_row(x, s, solved, size, rules):
+    def of_row(x, s, solved, size, nodes):
         a, places = _weights(x, size), _places(x, size)
-        plan = RowPlan(s, a, epsilon, rules, solved, tolerance, places)
-        return read(plan, x, size)
+        plan = RowPlan(s, a, epsilon, nodes, solved, tolerance, places)
+        return read(plan, x, plan.targets, size)
 
     rows = jax.vmap(of_row, (0, 0, 0, None, None))
-    return [jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, rules))]
-
-
-def _rules(nodes: Sequence[Array]) -> Rules:
-    """Return nodes and their weights, that are given one after another, in pairs."""
-    return tuple(zip(nodes[::2], nodes[1::2], strict=True))
-
-
-_PROGRAMS = {
-    "few_ranks": _few_ranks,
-    "few_sort": _few_sort,
-    "placed": _placed,
-    "solved": _solved,
-    "read_ranks": _read_ranks,
-    "read_sort": _read_sort,
-}
+    return jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, nodes))

@@ -8,8 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from softsort_core._jaxlib import linear_algebra
+from scipy.linalg import eigh_tridiagonal
 
 # Orders that are enough for values that spread like normal ones, times sqrt(epsilon).
 _ORDERS = {"float32": 5.6, "float64": 7.2}
@@ -78,12 +77,8 @@ def _rule(m: int, order: int) -> tuple[np.ndarray, np.ndarray]:
     # every other row of the matrix's square, which are half as many.
     squares, products = off**2, off[:-1] * off[1:]
     diagonal = squares[::2] + np.append(0.0, squares[1::2])
-    # Quicker than numpy's for all matrices, whose threads would be in the way of those
-    # that solve for other sizes.
-    found = linear_algebra("_flapack").dstemr(
-        diagonal, np.append(products[::2], 0.0), 0, 0.0, 0.0, 1, order // 2
-    )
-    values, entries = np.sqrt(found[1]), found[2][0] / math.sqrt(2)
+    squared, vectors = eigh_tridiagonal(diagonal, products[::2])
+    values, entries = np.sqrt(squared), vectors[0] / math.sqrt(2)
     values = np.concatenate([-values[::-1], values])
     y, b = _rule_of(np, m, values, np.concatenate([entries[::-1], entries]))
     return y / (m - 1), b / m

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core import _kept as kept
 from softsort_core._arguments import (
     Values,
     as_count,
@@ -26,6 +25,7 @@ from softsort_core._arguments import (
     as_tolerance,
     as_weights,
     is_concrete,
+    is_staging,
 )
 from softsort_core._axis import (
     are_lacking,
@@ -503,7 +503,7 @@ def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> Array:
     return plan.given_input(_scaled(highest.astype(values.dtype), plan.targets))
 
 
-@kept.jit
+@jax.jit
 def _scaled(factor: Array, values: Array) -> Array:
     return factor * values
 
@@ -523,7 +523,7 @@ def _read_quantiles(
     return _at_levels(_read_sorted(plan, values), distinct, levels)
 
 
-@kept.jit
+@jax.jit
 def _at_levels(values: Array, distinct: Array, levels: Array) -> Array:
     """Return the values of 2 k + 1 targets at levels, which may be traced."""
     quantiles = values[1::2][jnp.searchsorted(distinct, levels)]
@@ -579,7 +579,7 @@ def _over_plans(
         m if are_even else None,
     )
 
-    if not is_concrete((slices, problem)):
+    if not is_concrete((slices, problem)) or is_staging():
         # All would be compiled. The first is the quickest, the last is enough for all.
         ends = tuple(dict.fromkeys((resolutions[0], resolutions[-1])))
         results = _compiled_read_plans(read, *slices, *problem, ends, axes)
@@ -588,7 +588,6 @@ def _over_plans(
         epsilon < LEAST_EPSILON and n > 1
     ):
         # So small an epsilon is costly, if it can be solved for at all.
-        kept.values_decide()
         result = hard_if_certain(
             _HARD[read], x, squashed, axes[0], float(epsilon), float(tolerance)
         )
@@ -754,12 +753,12 @@ def _read_plans(
     )
 
 
-_compiled_read_plans = kept.jit(
+_compiled_read_plans = jax.jit(
     _read_plans, static_argnames=("read", "m", "resolutions", "axes", "places")
 )
 
 
-@kept.jit(static_argnames="axes")
+@functools.partial(jax.jit, static_argnames="axes")
 def _lacking(x: Array, results: Array, axes: tuple[int, ...]) -> Array:
     """Return which slices of numbers have results that are not."""
     if x.ndim == 1:
@@ -781,7 +780,7 @@ def quantile_weights(
     return _quantile_weights(levels, level_share(n) if weight is None else weight)
 
 
-@kept.jit
+@jax.jit
 def _quantile_weights(levels: Array | np.ndarray, weight: float | Array) -> Array:
     k = levels.size
     gaps = jnp.diff(levels, prepend=0.0, append=1.0)

@@ -26,7 +26,6 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
-from softsort_core import _kept as kept
 from softsort_core._arguments import is_concrete
 from softsort_core._hard import hard_potentials
 from softsort_core._nodes import gauss_rule
@@ -336,7 +335,7 @@ def _rules(m: int, resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
     return y / (m - 1), b / m
 
 
-@kept.jit(static_argnames="resolution")
+@functools.partial(jax.jit, static_argnames="resolution")
 def _search(
     resolution: Resolution,
     inputs: FewPoints | ManyInputs,

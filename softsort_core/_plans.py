@@ -2,10 +2,10 @@
 
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softsort_core import _kept as kept
 from softsort_core._compressed import CompressedPlan, compressed_plan
 from softsort_core._hard import hard_potentials
 from softsort_core._nodes import SharedNodes, rules
@@ -58,7 +58,7 @@ def plan_of(
     return compressed_plan(*given, points, epsilon, tolerance, resolution, places)
 
 
-@kept.jit
+@jax.jit
 def _dense_plan(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softsort_core import _kept as kept
-
 _CHUNK = 2**13
 _FEW = 2**10
 
@@ -66,7 +64,7 @@ def product(left: Array, right: Array) -> Array:
     return jax.lax.dot_general(left, right, dimensions, precision="highest")
 
 
-@kept.jit
+@jax.jit
 def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take away decreases."""
     m = values.shape[0]

@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from softsort_core import _kept as kept
 from softsort_core._rounding import clipped, product, used_range
 
 # Far more than any solve needs (the worst seen in the tests takes 60).
@@ -67,13 +66,13 @@ class Plan(NamedTuple):
     steps: Float[Array, ""]
     targets: Any = None
 
-    @kept.jit
+    @jax.jit
     def given_input(self, values: Float[Array, "m *d"]) -> Float[Array, "n *d"]:
         """Return the expectation of `values`, one per target, at each input."""
         rows = jnp.exp(jnp.where(self.target_weights > 0, self.log_rows, -jnp.inf))
         return clipped(product(rows, values), jnp.min(values, 0), jnp.max(values, 0))
 
-    @kept.jit
+    @jax.jit
     def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
         """Return the expectation of `values`, one per input, at each target."""
         used = self.input_weights[:, None] > 0
@@ -89,7 +88,7 @@ class Plan(NamedTuple):
         return clipped(product(columns.T, values - middle) + middle, low, high)
 
 
-@kept.jit
+@jax.jit
 def transport(
     logits: Float[Array, "n m"],
     input_weights: Float[Array, " n"],
@@ -109,7 +108,7 @@ def transport(
     return Plan(log_rows, input_weights, b, potentials, steps)
 
 
-@kept.jit
+@jax.jit
 def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take those for weightless whose rounding, squared, would vanish."""
     lightest = float(jnp.finfo(b.dtype).eps) ** 2

@@ -80,6 +80,3 @@ def on_images(tmp_path, monkeypatch, capfd):
     for name, value in before.items():
         jax.config.update(name, value)
     # Imported at the top, it would come before the types that are to be checked.
-    import softsort_core
-
-    softsort_core.keep_compiled(None)

@@ -6,7 +6,6 @@ import sys
 import jax
 import pytest
 
-import softsort_core
 from cli import app, console
 
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
@@ -22,7 +21,6 @@ def folder(tmp_path, monkeypatch):
     yield tmp_path
     for name, value in before.items():
         jax.config.update(name, value)
-    softsort_core.keep_compiled(None)
 
 
 @pytest.fixture

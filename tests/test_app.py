@@ -78,7 +78,6 @@ def test_results_are_those_of_the_library(
     softsort, arguments, name, operator, settings
 ):
     _, out, _ = softsort(*arguments, "t.csv", "-c", "x")
-    softsort_core.keep_compiled(None)
     expected = getattr(softsort_core, operator)(VALUES, **{"epsilon": 0.01} | settings)
     assert [float(text) for text in column(out, name)] == expected.tolist()
 

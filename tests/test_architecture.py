@@ -38,3 +38,21 @@ def test_imports(path):
         if top in ALLOWED and top != home:
             private = [part for part in rest if part.startswith("_")]
             assert not private, f"{name} is private to {top}"
+
+
+# What other releases of these libraries may not have any more.
+PRIVATE = "jax._src", "jaxlib._jax", "jaxlib.xla_client", "scipy._lib", "scipy.linalg._"
+
+
+@pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_no_private_parts_of_libraries(path):
+    text = path.read_text()
+    for name in imported_names(ast.parse(text)):
+        parts = name.split(".")
+        assert not name.startswith(PRIVATE), name
+        assert parts[0] in ALLOWED or not any(
+            part.startswith("_") and not part.startswith("__") for part in parts
+        ), f"{name} is private"
+    assert "sys.modules[" not in text

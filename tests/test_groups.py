@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 import softsort_core as soft
 from cli import groups as grouping
-from cli.groups import _name
-from cli.options import Solver
 
 pytest_plugins = ["tests.tabular"]
 
@@ -106,19 +104,6 @@ def test_results_of_their_own(softsort, table, groups, arguments, name, function
     expected = alone(groups, function)
     for key, values in appended(out, name).items():
         np.testing.assert_allclose(values, expected[key], rtol=1e-9)
-
-
-def test_programs_of_groups_are_told_apart():
-    def named(count, *more):
-        return _name(lambda row: (row, count, more, np))
-
-    assert named(3) == named(3)
-    assert len({named(3), named(4), named(3, "a"), named(3, Solver().squash)}) == 4
-    assert named(np.zeros(3)) is None
-    assert named((np.zeros(3),)) is None
-    hot, cold = Solver(epsilon=1.0), Solver(epsilon=0.1)
-    assert named(hot) == named(cold)
-    assert named(hot) != named(Solver(squash="none"))
 
 
 def test_exact_results_are_those_of_polars(softsort, table):

@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import signal
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -204,86 +203,3 @@ def test_signals_leave_nothing_behind(tmp_path, number, code):
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (code, "")
     assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
-
-
-def test_compiled_operators_are_kept_for_the_user_alone(tmp_path):
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    text = "x\n1\n5\n4\n"
-    first = run("rank", input=text, env=environment)
-    assert (first.returncode, first.stderr) == (0, "")
-    (folder,) = (tmp_path / "softsort").iterdir()
-    kept = list(folder.iterdir())
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert kept
-    second = run("rank", input=text, env=environment)
-    assert (second.stdout, second.stderr) == (first.stdout, "")
-    assert {path.name for path in kept} == {path.name for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["rank", "--start", "1"],
-        ["quantile", "-q", "0.5"],
-        ["rank", "--device", "cpu", "--squash", "none", "--epsilon", "0.1"],
-        ["rank", "--by", "g"],
-        ["sort", "--by", "g", "--epsilon", "0.1"],
-    ],
-    ids=" ".join,
-)
-def test_what_was_done_is_done_again_without_jax(tmp_path, command):
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # of this process, by jax
-    command, text = [*command, "-c", "x"], "g,x\na,.1\na,.5\nb,.4\na,.2\n"
-    first = run(*command, input=text, env=environment)
-    assert (first.returncode, first.stderr) == (0, "")
-    without = tmp_path / "without"
-    without.mkdir()
-    (without / "sitecustomize.py").write_text(
-        "import sys\n"
-        "def bar(event, arguments):\n"
-        "    if event == 'import' and arguments[0] == 'jax':\n"
-        "        raise ImportError('jax is not to be imported')\n"
-        "sys.addaudithook(bar)\n"
-    )
-    paths = [str(without), environment.get("PYTHONPATH", "")]
-    barred = environment | {"PYTHONPATH": os.pathsep.join(paths)}
-    again = run(*command, input=text, env=barred)
-    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
-    # What was not done yet needs jax: the bar holds.
-    assert run(*command, "-e", "0.05", input=text, env=barred).returncode == 1
-
-
-def test_a_later_command_that_needs_jax_after_all_starts_it(tmp_path):
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    text = "g,x\n" + "".join(f"{n % 3},{n * n % 7}.25\n" for n in range(20))
-    grouped = run("rank", "-c", "x", "--by", "g", input=text, env=environment)
-    for _ in range(2):
-        run("rank", "-c", "x", input=text, env=environment)
-        # There is a recording then, for another number of values and no groups.
-        done = run("rank", "-c", "x", "--by", "g", input=text, env=environment)
-        assert (done.returncode, done.stdout, done.stderr) == (0, grouped.stdout, "")
-    # What is done again comes first, then something new.
-    done = run("rank", "-c", "x", "--explain", input=text, env=environment)
-    assert done.returncode == 0
-    assert done.stderr.startswith("softsort: x: at epsilon 0.01 soft ranks differ")
-    one, two = "x\n1\n2\n3\n", "x,y\n1,1\n2,\n3,4\n"
-    assert run("topk", "-k", "1", input=one, env=environment).returncode == 0
-    done = run("topk", "-k", "1", input=two, env=environment)
-    assert (done.returncode, "error" in done.stderr) == (0, False)
-    assert done.stdout.startswith("x_topk,y_topk\n")
-    other = "x\n" + "".join(f"{n}\n" for n in range(300))
-    done = run("rank", input=other, env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 301
-
-
-def test_a_cache_that_cannot_be_is_no_error(tmp_path):
-    (tmp_path / "softsort").write_text("a file where the folder should be")
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    done = run("rank", input="x\n1\n", env=environment)
-    assert (done.returncode, done.stdout) == (0, "x,x_rank\n1,0.0\n")
