@@ -115,18 +115,13 @@ def first(t: Array, count: int, scale: Array | None = None) -> list[Array]:
 
 
 def stacked(t: Float[Array, "*shape"], count: int) -> Float[Array, "count *shape"]:
-    """Return T_0(t) ... of the given count, along a first axis.
+    """Return T_0(t) ... of the given count, along a first axis."""
 
-    In few steps: in a single one the compiler would choose for each number which it is.
-    """
-    terms = jnp.stack([jnp.ones_like(t), t])
-    while terms.shape[0] < count:
-        # What is fused with what follows would be computed for each degree anew.
-        terms = jax.lax.optimization_barrier(terms)
-        # T_(h + j) = 2 T_h T_j - T_(h - j), h being the highest so far.
-        higher = 2 * terms[-1:] * terms[1:] - terms[-2::-1]
-        terms = jnp.concatenate([terms, higher])
-    return terms[:count]
+    def following(two: tuple[Array, Array], _: None) -> tuple[Any, Array]:
+        before, now = two
+        return (now, 2 * t * now - before), before
+
+    return jax.lax.scan(following, (jnp.ones_like(t), t), length=count)[1]
 
 
 def moments(

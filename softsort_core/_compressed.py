@@ -312,7 +312,7 @@ class NodePlan:
     def _last(self) -> Found:
         """Return the nodes for all of the order, in double precision."""
         return in_double(
-            lambda found: jax.tree.map(lambda each: each[-1], found), self.found
+            lambda found: jax.tree.map(_last_of, found), self.found
         )
 
     def _edges(self) -> tuple[Array, Array]:
@@ -335,6 +335,10 @@ class NodePlan:
         error = jax.lax.convert_element_type(error, left_out.dtype)
         ulp = float(jnp.finfo(self.epsilon.dtype).eps)
         return jax.lax.stop_gradient(error + left_out) + 2 * ulp
+
+
+def _last_of(stacked: Array) -> Array:
+    return jax.lax.index_in_dim(stacked, -1, keepdims=False)
 
 
 @dataclass(frozen=True)

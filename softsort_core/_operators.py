@@ -580,9 +580,12 @@ def _over_plans(
     )
 
     if not is_concrete((slices, problem)) or is_staging():
-        # All would be compiled. The first is the quickest, the last is enough for all.
-        ends = tuple(dict.fromkeys((resolutions[0], resolutions[-1])))
-        results = _compiled_read_plans(read, *slices, *problem, ends, axes)
+        # All would be compiled. The last is enough for all, nodes that many rows share
+        # are so much quicker that both are worth it.
+        taken = resolutions[-1:]
+        if isinstance(resolutions[0], SharedNodes):
+            taken = resolutions[0], *taken
+        results = _compiled_read_plans(read, *slices, *problem, taken, axes)
         return in_place(results, x.shape, axes, same_shape=same_shape).astype(dtype)
     if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1

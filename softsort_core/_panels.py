@@ -233,8 +233,9 @@ def panel_nodes(edges: Array, order: int) -> Array:
 
 
 def _panels_of(edges: Array, positions: Any) -> Array:
-    panel = jnp.searchsorted(edges, positions, side="right") - 1
-    return jnp.clip(panel, 0, edges.shape[0] - 2)
+    # Panels are few: to compare with the edges of all takes the least to compile.
+    inner = edges[1:-1].reshape(-1, *[1] * np.ndim(positions))
+    return jnp.sum(positions >= inner, axis=0)
 
 
 def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
@@ -242,9 +243,10 @@ def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
 
     The degrees are along the first axis.
     """
-    width = edges[panel + 1] - edges[panel]
-    local = 2 * (positions - edges[panel]) / jnp.where(width > 0, width, 1.0) - 1
-    return chebyshev.stacked(jnp.clip(local, -1.0, 1.0), order)
+    width = jnp.diff(edges)
+    scale = 2 / jnp.where(width > 0, width, 1.0)
+    start, scale = jnp.stack([edges[:-1], scale])[:, panel]
+    return chebyshev.stacked(jnp.clip((positions - start) * scale - 1, -1, 1), order)
 
 
 class Found(NamedTuple):
@@ -413,15 +415,15 @@ def _spread(positions: Array, shares: Array) -> Array:
 
 def _equal_parts(density: Array, shares: Array, length: Any, panels: int) -> Array:
     """Return whole-numbered edges in [0, length] of panels of equal integral."""
-    density = density + _LEAST_SPREAD * jnp.max(density)
+    density = density + _LEAST_SPREAD * jnp.max(density) + 1e-30
 
-    def integral(density):
-        return jnp.concatenate([jnp.zeros(1), jnp.cumsum(density)])
-
-    rising = integral(density * shares)
-    levels = jnp.linspace(0.0, 1.0, panels + 1) * rising[-1]
-    edges = jnp.round(jnp.interp(levels, rising, integral(shares)))
-    return edges.at[0].set(0).at[-1].set(length)
+    # Both rise from part to part, and evenly within.
+    ends = jnp.cumsum(jnp.stack([density * shares, shares]), axis=1)
+    levels = np.arange(1, panels) / panels * ends[0, -1]
+    part = jnp.sum(ends[0, :-1, None] < levels, axis=0)
+    risen, passed, density = jnp.stack([*ends, density])[:, part]
+    inner = jnp.round(passed - (risen - levels) / density)
+    return jnp.concatenate([jnp.zeros(1), inner, jnp.full(1, length, inner.dtype)])
 
 
 def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
