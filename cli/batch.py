@@ -135,16 +135,20 @@ def run(todo: Sequence[Job], plan: Plan) -> None:
     if plan.writing.out_dir is not None:
         files.make_folder(folder)
     inputs = [job.path for job in todo]
-    with cluster.engine(plan.solver, plan.bits, folder.absolute(), inputs) as engine:
+    # Images by threads have no manifest: several commands may fill a folder at once.
+    keeps = plan.writing.out_dir is not None and plan.solver.cluster is not None
+    with (
+        manifest.alone(folder if keeps else None),
+        cluster.engine(plan.solver, plan.bits, folder.absolute(), inputs) as engine,
+    ):
         if alone:
             plan.work(todo[0])
         else:
-            _run(engine, todo, plan)
+            _run(engine, todo, plan, keeps)
 
 
-def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan) -> None:
+def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan, keeps: bool) -> None:
     writing, folder = plan.writing, plan.writing.out_dir or Path()
-    keeps = writing.out_dir is not None and plan.solver.cluster is not None
     old = manifest.read(folder) if keeps and not writing.force else None
     ready, stamps, failed = {}, {}, 0
     for job in todo:

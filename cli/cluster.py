@@ -7,11 +7,13 @@ arguments that can be pickled, futures among them, and give futures.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import platform
 import re
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -243,40 +245,114 @@ def _client(place: str) -> Iterator[Client]:
         with _local(count) as here, Client(here) as client:
             yield client
         return
-    if "://" in place:
-        where = {"address": place}
-    elif Path(place).is_file():
-        where = {"scheduler_file": place}
-    else:
-        raise UsageError(
-            f"--cluster {place!r}: give tcp://HOST:PORT, the scheduler file that `dask "
-            "scheduler --scheduler-file` wrote, or local:N"
-        )
-    try:
-        client = Client(**where, timeout=PATIENCE)  # pyright: ignore[reportArgumentType]
-    except (OSError, ValueError) as error:
-        raise CommandError(
-            f"--cluster {place}: no scheduler answers there; start one by `dask "
-            "scheduler` and workers by `dask worker`, or correct the address"
-        ) from error
-    with client:
+    with _connected(place) as client:
         yield client
 
 
 @contextmanager
 def _local(count: int) -> Iterator[Any]:
-    """A scheduler and so many worker processes on this machine."""
-    from distributed import LocalCluster
+    """A scheduler and so many worker processes on this machine, for nobody else.
 
-    with LocalCluster(
-        n_workers=count,
-        threads_per_worker=max((os.cpu_count() or 1) // count, 1),
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
-        memory_limit=0,  # as for a command without a cluster
-    ) as cluster:
+    Whoever may talk to them can have them run anything, and ports of this machine are
+    open to all its users: so they talk by TLS, with a key that is made for this run.
+    """
+    import dask.config
+    from distributed import LocalCluster, Security
+
+    try:
+        security = Security.temporary()
+    except ImportError as error:
+        raise CommandError(
+            "--cluster local needs cryptography: pip install 'softsort-cli[cluster]' "
+            f"({error})"
+        ) from error
+    with (
+        # Dask has Python look for modules in this folder first.
+        tempfile.TemporaryDirectory(
+            prefix="softsort-", ignore_cleanup_errors=True
+        ) as folder,
+        # HTTP servers ask for no key, so they have nothing to tell.
+        dask.config.set(
+            {
+                "temporary-directory": folder,
+                "distributed.scheduler.http.routes": [],
+                "distributed.worker.http.routes": [],
+            }
+        ),
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=max((os.cpu_count() or 1) // count, 1),
+            host="127.0.0.1",
+            security=security,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
+            memory_limit=0,  # as for a command without a cluster
+        ) as cluster,
+    ):
         yield cluster
+
+
+def _connected(place: str) -> Client:
+    """A connection to a scheduler, with the certificates of Dask's configuration."""
+    from distributed import Client, Security
+    from distributed.comm.core import CommClosedError
+
+    address = _address(place)
+    try:
+        Security().get_connection_args("client")
+    except OSError as error:
+        raise CommandError(
+            "--cluster: cannot read the certificates or keys that distributed.comm.tls "
+            f"in Dask's configuration names: correct it ({error})"
+        ) from error
+    try:
+        return Client(address, timeout=PATIENCE)
+    except TypeError as error:
+        raise CommandError(
+            f"--cluster {place}: TLS needs certificates: have Dask's configuration "
+            "name them, distributed.comm.tls.ca-file, .client.cert and .client.key "
+            f"({error})"
+        ) from error
+    except RuntimeError as error:
+        raise CommandError(
+            f"--cluster {place}: Dask's configuration requires encryption: give the "
+            f"tls:// address of a scheduler ({error})"
+        ) from error
+    except CommClosedError as error:
+        remedy = (
+            "their certificates must be of one authority, which is "
+            "distributed.comm.tls.ca-file in Dask's configuration"
+            if address.startswith("tls://")
+            else "if it takes TLS, give its tls:// address"
+        )
+        raise CommandError(
+            f"--cluster {place}: the scheduler and the command do not understand each "
+            f"other: {remedy} ({error.__cause__ or error})"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            f"--cluster {place}: no scheduler answers there; start one by `dask "
+            "scheduler` and workers by `dask worker`, or correct the address"
+        ) from error
+
+
+def _address(place: str) -> str:
+    """The address of the scheduler that --cluster names, itself or by a file."""
+    if "://" in place:
+        return place
+    if not Path(place).is_file():
+        raise UsageError(
+            f"--cluster {place!r}: give tcp://HOST:PORT or tls://HOST:PORT, the "
+            "scheduler file that `dask scheduler --scheduler-file` wrote, or local:N"
+        )
+    try:
+        return str(json.loads(Path(place).read_bytes())["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CommandError(
+            f"--cluster {place}: this is no scheduler file: give the one that `dask "
+            f"scheduler --scheduler-file` wrote ({error})"
+        ) from error
 
 
 @functools.cache

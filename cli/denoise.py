@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from cli import batch, cluster, console, files, large, opacity, pieces, shapes
+from cli import (
+    batch,
+    cluster,
+    console,
+    files,
+    large,
+    manifest,
+    opacity,
+    pieces,
+    shapes,
+)
 from cli.errors import CommandError, UsageError
 from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
 
@@ -109,6 +119,9 @@ def denoise(
     work = Filtering(window, sizes, quantile, iterations, border, limit, solver, again)
     options = asdict(shape) | asdict(solver) | {"strip": writing.strip}
     options |= {"quantile": quantile, "iterations": iterations, "border": border}
+    # A file of the same name may hold another window when the command is run again.
+    options |= {"footprint values": manifest.digest_of(window.footprint)}
+    options |= {"weights values": manifest.digest_of(window.weights)}
     del options["cluster"], options["device"]
     batch.run(todo, batch.Plan(work, options, solver, BITS, writing))
 

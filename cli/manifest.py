@@ -6,16 +6,24 @@ and each other line tells of an output that is finished.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli import cluster, console, files
 from cli.errors import CommandError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 NAME = ".softsort.jsonl"
+LOCK = ".softsort.lock"
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,18 @@ class Manifest:
                 f"{self.folder}: {changed} inputs have changed since they were done: "
                 "they are done again"
             )
+        # Another command may have noted its outputs here, where no lock kept it out.
+        alike = {n: entry for n, entry in kept.items() if entry.options == self.digest}
+        if other := len(kept) - len(alike):
+            console.note(
+                f"{self.folder}: {other} outputs were made with other options: they "
+                "are done again"
+            )
         folder = self.folder.absolute()
-        checks = {name: engine.submit(checksum, folder / name) for name in kept}
+        checks = {name: engine.submit(checksum, folder / name) for name in alike}
         intact = {
             n: entry
-            for n, entry in kept.items()
+            for n, entry in alike.items()
             if checks[n].result() == entry.checksum
         }
         others = old.inputs.keys() - stamps.keys()
@@ -79,7 +94,7 @@ class Manifest:
                 return f"{name} has changed"
         return None
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Of the options, and of the inputs if each output depends on them."""
         text = json.dumps([self.options, self.whole and self.inputs], sort_keys=True)
@@ -112,6 +127,57 @@ class Manifest:
             ) from error
 
 
+@contextmanager
+def alone(folder: Path | None) -> Iterator[None]:
+    """Keep other commands from writing to a folder, if one is given, for a while.
+
+    Raises:
+        CommandError: Another command writes to it.
+    """
+    if folder is None or os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    path = folder / LOCK
+    while True:
+        try:
+            lock = path.open("ab")
+        except OSError as error:
+            raise CommandError(f"cannot write {path}: {error.strerror}") from error
+        with lock:
+            # The system unlocks what a process had locked when that ends.
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CommandError(
+                    f"another command writes to {folder}: wait for it, or name another "
+                    "--out-dir"
+                ) from error
+            except OSError as error:
+                console.note(
+                    f"{folder}: its file system has no locks ({error.strerror}): let "
+                    "no other command write there meanwhile"
+                )
+            if not _is(path, lock.fileno()):
+                continue  # who had it locked has removed it since it was opened
+            try:
+                yield
+            finally:
+                # While it is locked, so that nobody else has it.
+                with suppress(OSError):
+                    path.unlink()
+            return
+
+
+def _is(path: Path, opened: int) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(opened))
+    except FileNotFoundError:
+        return False
+
+
 def read(folder: Path) -> Manifest | None:
     """The manifest in a folder, if there is one."""
     try:
@@ -138,6 +204,14 @@ def stamp(path: Path) -> list[int]:
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
     return [status.st_size, status.st_mtime_ns]
+
+
+def digest_of(numbers: np.ndarray | None) -> str | None:
+    """What tells an array from others, or None for none."""
+    if numbers is None:
+        return None
+    form = f"{numbers.dtype} {numbers.shape} ".encode()
+    return hashlib.sha256(form + numbers.tobytes()).hexdigest()[:16]
 
 
 def checksum(path: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,14 +43,14 @@ def normalize(
       softsort normalize today.csv -c price --to yesterday.csv:price
       softsort normalize 'part-*.parquet' -c price --out-dir normalized
     """
-    from cli import columnwise, inparts, parted, runtime
+    from cli import columnwise, inparts, manifest, parted, runtime
 
     reference = None if to in ("normal", "uniform") else _reference(to, reading)
     whole = inparts.Parted(
         "solve_quantile_normalization",
         {"targets": _function(to) if reference is None else reference},
         inparts.along,
-        {"to": to, "reference": _digest(reference)},
+        {"to": to, "reference": manifest.digest_of(reference)},
     )
     if parted.wanted(tables, solver, writing.out_dir):
         parted.append(tables, "normalized", whole, solver, reading, writing)
@@ -104,13 +103,6 @@ def _normal(shares: np.ndarray) -> np.ndarray:
 
 def _uniform(shares: np.ndarray) -> np.ndarray:
     return shares
-
-
-def _digest(reference: np.ndarray | None) -> str | None:
-    """What tells a reference from others."""
-    if reference is None:
-        return None
-    return hashlib.sha256(reference.tobytes()).hexdigest()[:16]
 
 
 def _shares(name: str, width: int, size: Any) -> Any:

@@ -191,8 +191,8 @@ class Solver(Device, Softness):
             "--cluster",
             metavar="ADDRESS|FILE|local[:N]",
             show_default="this process",
-            help="Compute on a cluster of Dask: the tcp:// address of its scheduler, "
-            "or its scheduler file, or N processes on this machine.",
+            help="Compute on a cluster of Dask: the tcp:// or tls:// address of its "
+            "scheduler, or its scheduler file, or N processes on this machine.",
         ),
     ] = None
 

@@ -190,6 +190,17 @@ def append(
         {part.name: list(part.stamp) for part in parts},
         whole=True,
     )
+    with manifest.alone(None if writing.dry_run else writing.out_dir):
+        _append(parts, suffix, work, run, writing)
+
+
+def _append(
+    parts: Sequence[Part],
+    suffix: str,
+    work: Work,
+    run: manifest.Manifest,
+    writing: PartsWriting,
+) -> None:
     old = None
     if writing.out_dir is not None and not writing.force:
         old = manifest.read(run.folder)

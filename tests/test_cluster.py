@@ -1,22 +1,34 @@
 """Tables in parts and many images, by threads and by the workers of a Dask cluster."""
 
+import asyncio
+import contextlib
+import errno
+import fcntl
+import http.client
 import itertools
+import json
+import logging
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import dask
 import distributed
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 import tifffile
-from distributed import LocalCluster, WorkerPlugin
+from distributed import LocalCluster, Security, WorkerPlugin, rpc
 from PIL import Image
 
 from cli import cluster, large, manifest, normalize, pieces
+from cli.errors import CommandError
+from cli.options import Solver
 
 pytest_plugins = ["tests.tabular"]
 
@@ -278,6 +290,123 @@ def test_what_has_changed_is_done_again(softsort, folder, table):
     assert (code, "exists" in err) == (1, True)
 
 
+HELD = """
+import sys
+from cli import app, manifest
+def hold(*given):
+    print("begun", flush=True)
+    sys.stdin.read()
+manifest.Manifest.add = hold
+app.run(sys.argv[1:])
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("command", ["rank", "denoise"])
+def test_two_commands_do_not_write_to_one_folder(
+    softsort, folder, table, address, command
+):
+    arguments = [command, "part-*.csv", "-c", "x"]
+    names = [path.name for path in folder.glob("part-*")]
+    if command == "denoise":
+        names = ["a.png", "b.png"]
+        noise(folder, names)
+        arguments = [command, *names, "--cluster", address]
+    arguments += ["--out-dir", "out", "--quiet"]
+    first = subprocess.Popen(
+        [sys.executable, "-c", HELD, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with first:
+        assert first.stdout.readline() == b"begun\n"
+        before = (folder / "out" / manifest.NAME).read_bytes()
+        for more in ([], ["--force"], ["-e", "0.1"]):
+            code, _, err = softsort(*arguments, *more)
+            assert (code, err.count("\n")) == (1, 1)
+            assert "another command writes to out: wait for it, or name" in err
+        if command == "rank":
+            assert softsort(*arguments, "--dry-run", "--force")[0] == 0
+        assert (folder / "out" / manifest.NAME).read_bytes() == before
+        first.kill()
+    # What it had locked is not any more, and no lock is left.
+    assert softsort(*arguments) == (0, b"", "")
+    left = sorted(path.name for path in (folder / "out").iterdir())
+    assert left == sorted([*names, manifest.NAME])
+
+
+def test_a_lock_that_was_removed_is_none(folder, monkeypatch):
+    flock = fcntl.flock
+
+    def removed(*given):
+        # Another command has ended between opening and locking.
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (folder / manifest.LOCK).unlink()
+        flock(*given)
+
+    monkeypatch.setattr(fcntl, "flock", removed)
+    with manifest.alone(folder):
+        assert (folder / manifest.LOCK).exists()
+        with (
+            pytest.raises(CommandError, match="another command writes"),
+            manifest.alone(folder),
+        ):
+            pass
+        assert (folder / manifest.LOCK).exists()
+    assert not list(folder.iterdir())
+
+
+def test_a_file_system_without_locks_is_told(folder, monkeypatch, capsys):
+    def fail(*given):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with manifest.alone(folder):
+        pass
+    assert "no locks (No locks available): let no other" in capsys.readouterr().err
+    assert not list(folder.iterdir())
+
+
+def test_outputs_with_other_options_are_done_again(softsort, folder, table):
+    """What two commands at once leave where nothing keeps one of them out."""
+    arguments = ["rank", "part-*.csv", "-c", "x"]
+    assert softsort(*arguments, "--out-dir", "other", "-e", "0.1")[0] == 0
+    arguments += ["--out-dir", "out"]
+    assert softsort(*arguments)[0] == 0
+    expected = together(folder / "out")
+    (other,) = (
+        line
+        for line in (folder / "other" / manifest.NAME).read_text().splitlines()
+        if json.loads(line).get("part") == "part-3.csv"
+    )
+    with (folder / "out" / manifest.NAME).open("a") as stream:
+        stream.write(other + "\n")
+    (folder / "other" / "part-3.csv").replace(folder / "out" / "part-3.csv")
+    assert not together(folder / "out").equals(expected)
+    code, _, err = softsort(*arguments)
+    assert (code, "out: 1 outputs were made with other options" in err) == (0, True)
+    assert together(folder / "out").equals(expected)
+    code, _, err = softsort(*arguments)
+    assert err == "softsort: out: 5 of 5 parts are finished already\n"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("option", ["--weights", "--footprint"])
+def test_another_window_in_the_same_file_starts_over(softsort, folder, address, option):
+    noise(folder, ["a.png"])
+    (folder / "window.txt").write_text("1 1 1\n")
+    arguments = ["denoise", "a.png", option, "window.txt"]
+    there = ["--out-dir", "out", "--cluster", address]
+    assert softsort(*arguments, *there) == (0, b"", "")
+    assert "1 of 1 images are done already" in softsort(*arguments, *there)[2]
+    (folder / "window.txt").write_text("0 1 1\n")
+    code, _, err = softsort(*arguments, *there)
+    assert (code, f"{option[2:]} values was" in err) == (0, True), err
+    assert softsort(*arguments, "-o", "expected.png")[0] == 0
+    outputs = [folder / "out" / "a.png", folder / "expected.png"]
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
 def noise(folder, names):
     rng = np.random.default_rng(0)
     for name in names:
@@ -370,6 +499,112 @@ def test_processes_on_this_machine(softsort, folder, table):
     assert (folder / "there.csv").read_text() == (
         folder / "here" / "part-2.csv"
     ).read_text()
+
+
+def listening():
+    """The ports on which this process and those that it started listen."""
+    this = psutil.Process()
+    return {
+        each.laddr.port
+        for process in [this, *this.children(recursive=True)]
+        for each in process.net_connections()
+        if each.status == psutil.CONN_LISTEN
+    }
+
+
+async def identity(address, **connection_args):
+    """What a process of a cluster says of itself, to who has such credentials."""
+    async with rpc(address, timeout=2, connection_args=connection_args) as there:
+        return await there.identity()
+
+
+def answer(port, page):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", page)
+        return connection.getresponse().status
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_processes_on_this_machine_let_nobody_else_in(folder):
+    before, searched = listening(), list(sys.path)
+    solver = Solver(cluster="local:2")
+    with cluster.engine(solver, "64", folder, []) as engine:
+        engine.client.wait_for_workers(2)
+        own = engine.client.security.get_connection_args("client")
+        workers = engine.client.scheduler_info(n_workers=-1)["workers"]
+        addresses = [engine.client.scheduler.address, *workers]
+        addresses += [worker["nanny"] for worker in workers.values()]
+        known = {int(address.rpartition(":")[2]) for address in addresses}
+        assert len(known) == 5
+        unknown = ssl.create_default_context()
+        unknown.check_hostname, unknown.verify_mode = False, ssl.CERT_NONE
+        strangers = [
+            ("tcp", {}),
+            ("tls", {"ssl_context": unknown}),
+            ("tls", Security.temporary().get_connection_args("client")),
+        ]
+        for address in addresses:
+            assert asyncio.run(identity(address, **own))["id"]
+        ports = listening() - before
+        assert ports >= known
+        for port, (protocol, given) in itertools.product(known, strangers):
+            with pytest.raises(OSError):  # noqa: PT011
+                asyncio.run(identity(f"{protocol}://127.0.0.1:{port}", **given))
+        # The others are of HTTP servers, which ask for no credentials.
+        pages = ("/", "/status", "/json/counts.json", "/metrics", "/health")
+        for port, page in itertools.product(ports - known, pages):
+            assert answer(port, page) == 404
+        for worker in workers.values():
+            place = Path(worker["local_directory"])
+            private = [each.stat().st_mode & 0o077 == 0 for each in place.parents]
+            assert any(private)
+    assert listening() <= before
+    assert sys.path == searched
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_with_tls(softsort, folder, table):
+    arguments = ["rank", "part-*.csv", "-c", "x", "--out-dir", "out", "--cluster"]
+    own, other = Security.temporary(), Security.temporary()
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        security=own,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    ) as running:
+        tls = running.scheduler_address
+        assert tls.startswith("tls://")
+        tcp = tls.replace("tls", "tcp")
+        encrypted = {"distributed.comm.require-encryption": True}
+        cases = [
+            (tls, {}, "needs certificates: have Dask's configuration name them"),
+            (tls, credentials(other), "certificates must be of one authority"),
+            (tls, credentials(own, ca="none.pem"), "cannot read the certificates"),
+            (tcp, {}, "give its tls:// address"),
+            (tcp, encrypted, "requires encryption"),
+        ]
+        for address, configured, message in cases:
+            with dask.config.set(configured):
+                told(softsort, [*arguments, address], message)
+        Path("scheduler.json").write_text(json.dumps({"address": tls}))
+        with dask.config.set(credentials(own)):
+            solver = Solver(cluster="scheduler.json", hard=True)
+            with cluster.engine(solver, "64", folder, []) as engine:
+                assert engine.client.scheduler.address == tls
+                assert engine.submit(sorted, [2, 1]).result() == [1, 2]
+    Path("scheduler.json").write_text("{}")
+    told(softsort, [*arguments, "scheduler.json"], "this is no scheduler file")
+
+
+def credentials(security, ca=None):
+    return {
+        "distributed.comm.tls.ca-file": ca or security.tls_ca_file,
+        "distributed.comm.tls.client.cert": security.tls_client_cert,
+        "distributed.comm.tls.client.key": security.tls_client_key,
+    }
 
 
 @pytest.mark.parametrize(
