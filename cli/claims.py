@@ -9,7 +9,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import mmap
 
 # Markers of JPEG: frame headers of each kind, and those that stand alone.
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -34,8 +37,8 @@ class Sides(NamedTuple):
 def gif(data: bytes) -> Iterator[Sides]:
     """The screen of a GIF, and how far each frame reaches from its top left corner.
 
-    Raises ValueError for an extension without the content that Pillow takes for granted:
-    what follows would not be to it what it is to others.
+    Raises ValueError for an extension without content: Pillow would look for its end in
+    what follows.
     """
     if len(data) < 13:
         return
@@ -46,7 +49,9 @@ def gif(data: bytes) -> Iterator[Sides]:
         if data[place] == ord(","):
             if place + 10 > len(data):
                 return
-            left, top, width, height, flags = struct.unpack_from("<4HB", data, place + 1)
+            left, top, width, height, flags = struct.unpack_from(
+                "<4HB", data, place + 1
+            )
             yield Sides(left + width, top + height)
             place = _behind_blocks(data, place + 11 + _palette(flags))
         elif data[place] == ord("!"):
@@ -77,13 +82,13 @@ def webp(data: bytes) -> Sides | None:
     with suppress(struct.error):
         if kind == b"VP8X":
             across, more, down, most = struct.unpack_from("<HBHB", data, 24)
-            return Sides(1 + across + (more << 16), 1 + down + (most << 16), 4)
+            return Sides(1 + across + (more << 16), 1 + down + (most << 16))
         if kind == b"VP8L":
             (bits,) = struct.unpack_from("<I", data, 21)
-            return Sides(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 4)
+            return Sides(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
         if kind == b"VP8 ":
             across, down = struct.unpack_from("<HH", data, 26)
-            return Sides(across & 0x3FFF, down & 0x3FFF, 3)
+            return Sides(across & 0x3FFF, down & 0x3FFF)
     return None
 
 
@@ -144,7 +149,7 @@ def jpeg_2000(data: bytes) -> Sides | None:
     return None
 
 
-def has_shared_tags(data: bytes) -> bool:
+def has_shared_tags(data: bytes | mmap.mmap) -> bool:
     """Whether the tags of a TIFF, or of EXIF, hold far more than there is of it.
 
     Tags can share what they hold, and readers take it once for each of them.
@@ -152,7 +157,11 @@ def has_shared_tags(data: bytes) -> bool:
     order = "<" if data[:1] == b"I" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     wide, count, entry = ("Q", "Q", "HHQQ") if big else ("I", "H", "HHII")
-    step, most = struct.calcsize(order + entry), max(len(data), MOST_SHARED)
+    unpack, step = (
+        struct.Struct(order + entry).unpack_from,
+        struct.calcsize(order + entry),
+    )
+    most = max(len(data), MOST_SHARED)
     total, seen, todo = 0, {0}, []
     with suppress(struct.error):
         todo += struct.unpack_from(order + wide, data, 8 if big else 4)
@@ -165,7 +174,7 @@ def has_shared_tags(data: bytes) -> bool:
             (entries,) = struct.unpack_from(order + count, data, place)
             place += struct.calcsize(order + count)
             for at in range(place, place + entries * step, step):
-                code, kind, number, value = struct.unpack_from(order + entry, data, at)
+                code, kind, number, value = unpack(data, at)
                 size = number * TYPES.get(kind, 1)
                 # More than the whole file is refused by whoever reads it.
                 total += step + (size if size <= len(data) else 0)

@@ -78,13 +78,13 @@ def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
 
 
 def _check_claims(data: bytes, source: str) -> None:
-    """Refuse what takes more memory than its size allows, as soon as Pillow opens it."""
+    """Refuse what would take too much memory as soon as Pillow opens it."""
     if data[:4] == b"GIF8":
         _check_reach(data, source)
     elif data[8:12] == b"WEBP" and (sides := claims.webp(data)):
         images.check_claim(source, sides.width * sides.height, len(data))
     elif data[:2] == b"\xff\xd8" and claims.has_shared_tags(claims.jpeg_exif(data)):
-        raise CommandError(f"{source} is damaged: tags of its EXIF share what they hold")
+        raise CommandError(f"{source} is damaged: the tags of its EXIF overlap")
 
 
 def _check_reach(data: bytes, source: str) -> None:
@@ -167,7 +167,9 @@ def _metadata(image: PIL.Image.Image) -> dict[str, Any]:
     kept = {name: image.info[name] for name in names if image.info.get(name)}
     exif = image.info.get("exif", b"")
     if not exif and "Raw profile type exif" in image.info:
-        exif = image.getexif().tobytes()
+        # An empty line, its kind, its length, and the rest in hexadecimal.
+        _, _, _, *rest = image.info["Raw profile type exif"].split("\n")
+        exif = bytes.fromhex("".join(rest))
     exif = exif.removeprefix(EXIF_START)
     return kept | ({"exif": exif} if exif else {})
 
