@@ -223,6 +223,8 @@ def with_name(error: BaseException, path: Path) -> str:
     text = str(error) or type(error).__name__
     if type(error).__name__ == "KilledWorker":
         text = "every worker that took it was lost: it may need more memory"
+    elif isinstance(error, MemoryError):
+        text = "not enough memory"
     return text if str(path) in text else f"{path}: {text}"
 
 

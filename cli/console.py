@@ -36,8 +36,14 @@ def held() -> Iterator[list[str]]:
 
 def silence_libraries() -> None:
     """Let no library warn, unless --verbose: what matters is said as an error."""
-    if not verbose:
-        warnings.simplefilter("ignore")
+    import logging
+
+    if verbose:
+        return
+    warnings.simplefilter("ignore")
+    if not logging.getLogger().hasHandlers():
+        # Else Python writes what nobody handles to stderr.
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def error(message: str) -> None:

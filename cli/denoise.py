@@ -84,7 +84,8 @@ def denoise(
     become RGB. All frames and pages are kept, and EXIF, ICC profile, resolution,
     durations. A JPEG is written with the quantization of the original, or quality 95;
     a WebP without loss if the original was, else at quality 95; a GIF with the best 256
-    colours a frame. Frames of an animation that become the same may be joined. Of a
+    colours a frame, and without what of a frame is beyond the picture. Frames of an
+    animation that become the same may be joined. Of a
     JPEG with several pictures, such as a preview, the first is kept; copies of lower
     resolution inside a TIFF are left out.
 

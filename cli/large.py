@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,9 @@ class Rows:
         self._last: tuple[int, np.ndarray | None] = -1, None
         # Decoded, and while it is that, coded.
         pixel = page.dtype.itemsize * math.prod(self.shape[2:])
-        self.held = 0 if _is_plain(page) else 2 * math.prod(_stored_sides(page)) * pixel
+        self.held = (
+            0 if _is_plain(page) else 2 * math.prod(tiff.stored_sides(page)) * pixel
+        )
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
@@ -67,7 +70,7 @@ class Rows:
             flat = file.read_array(dtype, (stop - start) * size)
             yield start, 0, flat.reshape(stop - start, *self.shape[1:])
             return
-        down, across = _stored_sides(page)
+        down, across = tiff.stored_sides(page)
         a_row = -(-page.imagewidth // across)
         for index in range(start // down * a_row, -(-stop // down) * a_row):
             top, left = index // a_row * down, index % a_row * across
@@ -84,6 +87,7 @@ class Rows:
             file = page.parent.filehandle
             file.seek(page.dataoffsets[index])
             coded = file.read(page.databytecounts[index])
+            tiff.check_part(page, index, coded, self.source)
             # Strips and tiles of JPEG share tables.
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             try:
@@ -99,13 +103,6 @@ class Rows:
 def _is_plain(page: Any) -> bool:
     """Whether the rows of a page are stored one after the other."""
     return page.is_contiguous and not page.is_tiled
-
-
-def _stored_sides(page: Any) -> tuple[int, int]:
-    """Rows and columns of the strips or tiles of a page."""
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def fits(shape: Sequence[int], memory: int) -> bool:
@@ -126,8 +123,14 @@ def is_large(job: batch.Job, limit: int) -> bool:
         if stream.read(4) not in images.TIFF_STARTS:
             return False
     try:
+        with (
+            path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            tiff_tags.check_shared(data)
         with tifffile.TiffFile(path) as file:
             pages: list[Any] = list(file.pages)
+            tiff.check_claim(pages, path.stat().st_size, str(path))
     except Exception:  # told by who reads the whole
         return False
     all_fit = all(fits(page.shape, limit - OVERHEAD) for page in pages)
@@ -160,7 +163,6 @@ def copy(
     size = path.stat().st_size
     with ONE_AT_A_TIME, _told(path), tifffile.TiffFile(path) as file:
         pages: list[Any] = list(file.pages)
-        images.check_claim(str(path), sum(math.prod(p.shape) for p in pages), size)
         for number, page in enumerate(pages):
             tiff.check_page(page, size, f"{path}, page {number + 1},")
             images.check_type(page.dtype, str(path), precision)

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from cli import console, images, png
+from cli import claims, console, images, png
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
-READ = ("PNG", "JPEG", "MPO", "GIF", "WEBP")
+READ = ("PNG", "JPEG", "GIF", "WEBP")  # to Pillow MPO is a kind of JPEG
 MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
 EXIF_START = b"Exif\0\0"  # what JPEG, and some WebP, put before the EXIF itself
 WAY_OUT = "convert it first, as in `magick IN OUT.tif`"
+# What frames of a GIF that reach beyond the others may make of the picture.
+MOST_GROWTH = 4
 
 
 def read(data: bytes, source: str) -> images.Picture:
     """Read all frames of a file."""
     import PIL.Image
 
-    # The claim is judged here, by the size of the file.
+    # Claims are judged here, by the size of the file; others than these formats would
+    # be opened without that.
     PIL.Image.MAX_IMAGE_PIXELS = None
     try:
-        with PIL.Image.open(BytesIO(data)) as image:
+        _check_claims(data, source)
+        with PIL.Image.open(BytesIO(data), formats=READ) as image:
             return _read(image, data, source)
     except PIL.UnidentifiedImageError:
-        raise CommandError(
-            f"{source} is not an image: expected PNG, JPEG, GIF, WebP or TIFF"
-        ) from None
+        raise CommandError(_unknown(data, source)) from None
     except (CommandError, MemoryError):
         raise
     except Exception as error:  # a broken file can break the reader anywhere
@@ -41,7 +44,6 @@ def read(data: bytes, source: str) -> images.Picture:
 def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
     import PIL.Image
 
-    _check(image, source)
     form, count = str(image.format), getattr(image, "n_frames", 1)
     if form == "MPO" or (form == "JPEG" and "mp" in image.info):
         # A preview, a map of brightness or depth, or another view, each a JPEG.
@@ -75,13 +77,44 @@ def _read(image: PIL.Image.Image, data: bytes, source: str) -> images.Picture:
     )
 
 
-def _check(image: PIL.Image.Image, source: str) -> None:
-    """Refuse what Pillow would silently turn into something else."""
-    if image.format not in READ:
-        raise CommandError(
-            f"{source} is a {image.format} file: PNG, JPEG, GIF, WebP and TIFF are "
-            f"read; {WAY_OUT}"
-        )
+def _check_claims(data: bytes, source: str) -> None:
+    """Refuse what would take too much memory as soon as Pillow opens it."""
+    if data[:4] == b"GIF8":
+        _check_reach(data, source)
+    elif data[8:12] == b"WEBP" and (sides := claims.webp(data)):
+        images.check_claim(source, sides.width * sides.height, len(data))
+    elif data[:2] == b"\xff\xd8" and claims.has_shared_tags(claims.jpeg_exif(data)):
+        raise CommandError(f"{source} is damaged: the tags of its EXIF overlap")
+
+
+def _check_reach(data: bytes, source: str) -> None:
+    """Refuse a frame of a GIF far outside of the picture: Pillow makes it all one."""
+    width = height = most = 0
+    for number, reach in enumerate(claims.gif(data)):
+        width, height = max(width, reach.width), max(height, reach.height)
+        if number < 2:  # the screen, and the first frame, which may widen it
+            images.check_claim(source, width * height, len(data))
+            most = MOST_GROWTH * width * height
+        elif width * height > most:
+            raise CommandError(
+                f"{source}, frame {number}, reaches to {reach.width} x {reach.height} "
+                f"pixels, far outside of the picture; cut it off first, as in `magick "
+                "IN -coalesce OUT.gif`"
+            )
+
+
+def _unknown(data: bytes, source: str) -> str:
+    """What there is to say of a file that is none of those that are read."""
+    import PIL.Image
+
+    for name, (_, accepts) in PIL.Image.OPEN.items():
+        with suppress(IndexError, struct.error):
+            if accepts and name not in READ and accepts(data[:16]) is True:
+                return (
+                    f"{source} is a {name} file: PNG, JPEG, GIF, WebP and TIFF are "
+                    f"read; {WAY_OUT}"
+                )
+    return f"{source} is not an image: expected PNG, JPEG, GIF, WebP or TIFF"
 
 
 def _frames(
@@ -90,11 +123,13 @@ def _frames(
     """The pixels of each frame, if they have opacity, and how long each is shown."""
     import numpy as np
 
-    plain, durations = [], []
+    plain, durations, size = [], [], image.size
     for index in range(count):
         image.seek(index)
         image.load()
         frame = _plain(image, source)
+        if frame.size != size:  # a frame of a GIF that reaches beyond the picture
+            frame = frame.crop((0, 0, *size))
         plain.append(frame.copy() if frame is image and count > 1 else frame)
         durations.append(image.info.get("duration", 0))
     modes = {frame.mode for frame in plain}
@@ -132,7 +167,9 @@ def _metadata(image: PIL.Image.Image) -> dict[str, Any]:
     kept = {name: image.info[name] for name in names if image.info.get(name)}
     exif = image.info.get("exif", b"")
     if not exif and "Raw profile type exif" in image.info:
-        exif = image.getexif().tobytes()
+        # An empty line, its kind, its length, and the rest in hexadecimal.
+        _, _, _, *rest = image.info["Raw profile type exif"].split("\n")
+        exif = bytes.fromhex("".join(rest))
     exif = exif.removeprefix(EXIF_START)
     return kept | ({"exif": exif} if exif else {})
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from cli import console, images, tiff_tags
+from cli import claims, console, images, tiff_tags
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ DTYPES = (
 # Photometric interpretations.
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 JPEG, OLD_JPEG = 7, 6
+STRIP_OFFSETS = 273
+# Compressions whose strips and tiles are pictures that say how large they are.
+READERS: dict[int, Any] = dict.fromkeys((JPEG, OLD_JPEG, 33007, 34892), claims.jpeg)
+READERS |= dict.fromkeys((33003, 33004, 33005, 34712), claims.jpeg_2000)
+READERS |= dict.fromkeys((50001, 34927), claims.webp) | {34933: claims.png}
+# Others, whose decoders refuse another size than they are told.
+TOLD = {50002: "jpegxl", 52546: "jpegxl", 34934: "jpegxr", 22610: "jpegxr"}
+TOLD[34887] = "lerc"
+BLOCK = 16  # pixels of a side of a block of JPEG, at most
 # None, LZW, Deflate, PackBits, LZMA, Zstandard: no loss. Others become Deflate.
 COMPRESSIONS = (1, 5, DEFLATE := 8, 32773, 34925, 50000)
 PREMULTIPLIED, ALPHA = 1, 2  # kinds of extra samples
@@ -40,6 +50,7 @@ def read(data: bytes, source: str) -> images.Picture:
     import tifffile
 
     try:
+        tiff_tags.check_shared(data)
         with _complaints(), tifffile.TiffFile(BytesIO(data)) as file:
             return _read(file, data, source)
     except (CommandError, MemoryError):
@@ -82,8 +93,16 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> images.Picture:
             f"{source} lists {len(pages)} of its {listed} images as pages: save it as "
             "another kind of TIFF first, such as OME-TIFF"
         )
-    pixels = sum(math.prod(page.shape) for page in pages)
-    images.check_claim(source, pixels, len(data))
+    check_claim(pages, len(data), source)
+    view = memoryview(data)
+    for number, page in enumerate(pages):
+        where = f"{source}, page {number + 1},"
+        if page.jpegheader is not None:  # its tiles are parts of one JPEG
+            whole = claims.jpeg(data[page.tags[STRIP_OFFSETS].value[0] :])
+            _check_sides(whole, page, (page.imagelength, page.imagewidth), where)
+        for index, start in enumerate(page.dataoffsets):
+            part = view[start : start + page.databytecounts[index]]
+            check_part(page, index, part, where)
     extra = {tuple(page.extrasamples) for page in pages}
     if len(extra) > 1:
         raise CommandError(f"{source} has pages with and without alpha; split it first")
@@ -126,11 +145,100 @@ def check_page(page: Any, size: int, source: str) -> None:
         reason = "has EXIF of its own"
     if reason:
         raise CommandError(f"{source} {reason}, which is not handled; {WAY_OUT}")
-    if 0 in page.shape:
+    if 0 in (*page.shape, *stored_sides(page)):
         raise CommandError(f"{source} is damaged: it has no pixels")
+    found = {len(page.dataoffsets), len(page.databytecounts)}
+    if found != {count := _parts(page)} and not (found == {1} and page.is_contiguous):
+        raise CommandError(
+            f"{source} is damaged: it does not list {count} strips or tiles"
+        )
+    # GDAL leaves out those without content, and says zero for both.
+    places = zip(page.dataoffsets, page.databytecounts, strict=True)
+    if any(bool(start) != bool(length) for start, length in places):
+        raise CommandError(f"{source} is damaged: it has a hole")
     ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
     if max(ends, default=0) > size:
         raise CommandError(f"{source} is damaged: it ends before its pixels do")
+
+
+def stored_sides(page: Any) -> tuple[int, int]:
+    """Rows and columns of the strips or tiles of a page."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def _parts(page: Any) -> int:
+    """How many strips or tiles a page consists of."""
+    down, across = stored_sides(page)
+    planes = page.samplesperpixel if page.planarconfig == SEPARATE else 1
+    return -(-page.imagelength // down) * -(-page.imagewidth // across) * planes
+
+
+def _channels(page: Any) -> int:
+    """The channels in each strip or tile of a page."""
+    return 1 if page.planarconfig == SEPARATE else page.samplesperpixel
+
+
+def check_claim(pages: list[Any], size: int, source: str) -> None:
+    """Refuse pages that claim more than a file of so many bytes can hold.
+
+    Tiles reach beyond the picture, and are decoded as a whole.
+    """
+    pixels = sum(
+        _parts(page) * math.prod(stored_sides(page)) * _channels(page) for page in pages
+    )
+    images.check_claim(source, pixels, size)
+
+
+def check_part(page: Any, index: int, coded: bytes | memoryview, source: str) -> None:
+    """Refuse a strip or tile that is a picture of its own, and larger."""
+    kind = int(page.compression)
+    if not coded or kind not in READERS.keys() | TOLD.keys():
+        return
+    where = f"{source} strip or tile {index + 1},"
+    if kind in TOLD:
+        _check_told(page, index, coded, where)
+        return
+    sides = READERS[kind](b"".join((page.jpegheader or b"", coded)))
+    _check_sides(sides, page, stored_sides(page), where)
+
+
+def _check_sides(
+    sides: claims.Sides | None, page: Any, most: tuple[int, int], where: str
+) -> None:
+    (rows, columns), channels = most, _channels(page)
+    if sides is None:
+        raise CommandError(f"{where} is damaged: it has no header")
+    # JPEGs may be filled up to whole blocks.
+    limits = claims.Sides(columns, -(-rows // BLOCK) * BLOCK, channels)
+    if any(map(operator.gt, sides, limits)):
+        raise CommandError(
+            f"{where} is damaged: it claims {sides.width} x {sides.height} pixels of "
+            f"{sides.channels} channels, not {columns} x {rows} of {channels}"
+        )
+
+
+def _check_told(page: Any, index: int, coded: bytes | memoryview, where: str) -> None:
+    import imagecodecs
+    import numpy as np
+
+    down, across = stored_sides(page)
+    a_row, a_column = -(-page.imagewidth // across), -(-page.imagelength // down)
+    top, left = index // a_row % a_column * down, index % a_row * across
+    decode = getattr(imagecodecs, f"{TOLD[int(page.compression)]}_decode")
+    # At the edges there may be less.
+    height, width = min(down, page.imagelength - top), page.imagewidth - left
+    shapes = (down, across), (height, across), (height, min(across, width))
+    reason: Exception | None = None
+    for shape in dict.fromkeys(shapes):
+        try:
+            decode(coded, out=np.empty((*shape, _channels(page)), page.dtype))
+        except Exception as error:  # a broken file can break the reader anywhere
+            reason = error
+        else:
+            return
+    raise CommandError(f"{where} is damaged: {reason}")
 
 
 def note_copies(pages: list[Any], source: str) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Set
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from cli import claims
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
+    import mmap
+
     import PIL.Image
 
 ByteOrder: TypeAlias = Literal["<", ">"]
@@ -60,6 +63,12 @@ def of(page: Any) -> Tags:
     if not all(len(pair) == 2 for pair in resolution) or unit not in UNITS:
         raise ValueError("its resolution is no ratio, or of no known unit")
     return Tags(others, resolution, unit)
+
+
+def check_shared(data: bytes | mmap.mmap) -> None:
+    """Refuse a TIFF, or EXIF, whose tags would take far more memory than it has."""
+    if claims.has_shared_tags(data):
+        raise ValueError("its tags overlap")
 
 
 def _pointers(page: Any) -> list[tuple[int, int, int, Any, bool]]:
@@ -123,6 +132,7 @@ def from_metadata(metadata: dict[str, Any]) -> tuple[ByteOrder | None, Tags]:
     others: list[tuple[int, int, int, Any, bool]] = []
     order: ByteOrder | None = None
     if "exif" in metadata:
+        check_shared(metadata["exif"])
         with tifffile.TiffFile(BytesIO(metadata["exif"])) as file:
             page, order = file.pages[0], file.byteorder
             others = of(page).others

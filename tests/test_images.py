@@ -497,6 +497,19 @@ def test_chunks_behind_the_pixels_are_read(on_images, dtype):
     assert tifffile.imread("b.tif").dtype == dtype
 
 
+def test_exif_of_a_png_as_text(on_images):
+    exif = PIL.Image.Exif()
+    exif[271] = "camera"
+    told = exif.tobytes()
+    text = PIL.PngImagePlugin.PngInfo()
+    profile = f"\nexif\n{len(told):8}\n{told[:30].hex()}\n{told[30:].hex()}\n"
+    text.add_text("Raw profile type exif", profile, zip=True)
+    save("a.png", pixels(12, 10), pnginfo=text)
+    assert on_images(*SAME, "a.png", "-o", "b.webp") == (0, "", "")
+    with PIL.Image.open("b.webp") as image:
+        assert image.info["exif"].removeprefix(b"Exif\0\0") == told[6:]
+
+
 def test_tags_of_tiff_are_kept(on_images):
     extra = [(65000, "s", None, "private", False), (33550, "d", 3, (1.0, 2.0, 0.0), 0)]
     tifffile.imwrite(
