@@ -23,6 +23,7 @@ from softsort_core import _panels as panels
 from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
 from softsort_core._defaults import SMALL_EPSILON
+from softsort_core._errors import SoftSortError
 from softsort_core._padding import rounded_up
 from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
 from softsort_core._rounding import (
@@ -46,6 +47,9 @@ _PANELS = 0.46
 # Plans onto few targets are sharper in places, and cheap.
 _FINER_FOR_FEW = 6
 _USUAL_EPSILON, LEAST_EPSILON = 1e-3, 5e-5
+# Below this, plans onto more targets would take minutes and not be certain: from as
+# many inputs as are taken as they are, and from more.
+_SHARPEST, _MOST_SHARP, _FEWEST_SHARP = 1e-5, 2**10, 2**6
 # So many targets are taken as they are if the panels may be too few.
 _FEW_TARGETS = 2**12
 # Epsilon of the first stage is at least this.
@@ -100,6 +104,20 @@ def resolutions_for(
             cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER
         )
     return (*SINGLE, careful) if is_even else (careful,)
+
+
+def check_reach(n: int, m: int, epsilon: float) -> None:
+    """Refuse a plan between n inputs and m targets that is sharper than can be solved.
+
+    Raises:
+        SoftSortError: naming the least epsilon.
+    """
+    if epsilon < _SHARPEST and m > (_MOST_SHARP if n <= MANY else _FEWEST_SHARP):
+        raise SoftSortError(
+            f"epsilon is {epsilon:g}: soft results of {n} values at {m} targets can be "
+            f"computed from epsilon {_SHARPEST:g} on, and these are not so far apart "
+            "that they are the exact ones; choose a larger epsilon or the exact results"
+        )
 
 
 def are_summarised(n: int, dtype: Any) -> bool:
@@ -311,9 +329,7 @@ class NodePlan:
 
     def _last(self) -> Found:
         """Return the nodes for all of the order, in double precision."""
-        return in_double(
-            lambda found: jax.tree.map(_last_of, found), self.found
-        )
+        return in_double(lambda found: jax.tree.map(_last_of, found), self.found)
 
     def _edges(self) -> tuple[Array, Array]:
         found, dtype = self._last(), self.epsilon.dtype

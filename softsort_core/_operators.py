@@ -39,6 +39,7 @@ from softsort_core._compressed import (
     LEAST_EPSILON,
     MANY,
     are_summarised,
+    check_reach,
     resolutions_for,
 )
 from softsort_core._defaults import SMALL_EPSILON, TOLERANCE
@@ -596,6 +597,7 @@ def _over_plans(
         )
         if result is not None:
             return result.astype(dtype)
+    check_reach(n, m, float(epsilon))
     is_short = x.ndim == 1 and max(n, m) <= MOST_PADDED and len(x.devices()) == 1
     if is_short and (a is None or a.shape == x.shape):
         places = rounded_up(m) if are_even else None

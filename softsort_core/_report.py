@@ -18,6 +18,7 @@ from softsort_core._compressed import (
     LEAST_EPSILON,
     CompressedPlan,
     are_summarised,
+    check_reach,
     resolutions_for,
 )
 from softsort_core._defaults import TOLERANCE
@@ -100,6 +101,7 @@ def solve_report(
         bound = hard_error(np.asarray(squash(x, None)), float(epsilon))
         if bound <= tolerance:
             return Report(n, m, n, m, 0, 0.0, bound, True, True)
+    check_reach(n, m, float(epsilon))
     ranks, numbers = x, np.zeros(3)
     nodes = n, m
     for resolution in resolutions_for(

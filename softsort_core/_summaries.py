@@ -23,7 +23,13 @@ from softsort_core._arguments import (
     as_weights,
 )
 from softsort_core._chebyshev import Cells
-from softsort_core._compressed import NodePlan, evaluate_even, node_plan, resolution_for
+from softsort_core._compressed import (
+    NodePlan,
+    check_reach,
+    evaluate_even,
+    node_plan,
+    resolution_for,
+)
 from softsort_core._defaults import TOLERANCE
 from softsort_core._errors import SoftSortError
 from softsort_core._panels import EvenTargets, FewPoints, ManyInputs
@@ -293,7 +299,9 @@ def plan_of_whole(
     That is the values, in units of their range about its middle, times weights.
     """
     is_even = isinstance(targets, EvenTargets)
-    resolution = resolution_for(as_epsilon(epsilon), is_even=is_even)
+    m = int(targets.number) if is_even else targets.points.size
+    check_reach(summary.statistics.count, m, float(as_epsilon(epsilon)))
+    resolution = resolution_for(epsilon, is_even=is_even)
     cells, _ = summary.moments.shape
     if cells < resolution.cells:
         raise SoftSortError(

@@ -13,9 +13,7 @@ hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
 
 # Most of the time would go into what XLA does for speed; XLA_FLAGS= to do as users do.
-QUICKLY_COMPILED = (
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-)
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
 
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
 
@@ -37,9 +35,7 @@ def pytest_configure(config):
     for name, value in settings.items():
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)
-    # A later XLA may not know these.
-    if jax.__version_info__ < (0, 9):
-        os.environ.setdefault("XLA_FLAGS", QUICKLY_COMPILED)
+    os.environ.setdefault("XLA_FLAGS", QUICKLY_COMPILED)
 
 
 @pytest.fixture(autouse=True)
