@@ -135,7 +135,10 @@ def run(todo: Sequence[Job], plan: Plan) -> None:
     if plan.writing.out_dir is not None:
         files.make_folder(folder)
     inputs = [job.path for job in todo]
-    with cluster.engine(plan.solver, plan.bits, folder.absolute(), inputs) as engine:
+    outputs = [] if alone else [job.output for job in todo if job.output is not None]
+    with cluster.engine(
+        plan.solver, plan.bits, folder.absolute(), inputs, outputs
+    ) as engine:
         if alone:
             plan.work(todo[0])
         else:

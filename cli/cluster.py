@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,12 +20,13 @@ from concurrent.futures import Future as Promise
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from cli import console, files
+from cli import console, files, interrupts
 from cli.errors import CommandError, UsageError
 from cli.options import Solver
 
@@ -67,12 +69,29 @@ class Engine(Protocol):
 
 @contextmanager
 def engine(
-    solver: Solver, bits: str, folder: Path | None, inputs: Sequence[Path]
+    solver: Solver,
+    bits: str,
+    folder: Path | None,
+    inputs: Sequence[Path],
+    outputs: Sequence[Path] = (),
 ) -> Iterator[Engine]:
     """The engine that --cluster asks for: threads, if it was not given.
 
-    Workers must see the folder that is written to, if any, and what is read.
+    Workers must see the folder that is written to, if any, and what is read. What
+    processes that were killed, now or before, have left of the outputs is removed.
     """
+    clean = partial(files.remove_leftovers, outputs)
+    try:
+        with interrupts.at_abort(clean), _engine(solver, bits, folder, inputs) as found:
+            yield found
+    finally:
+        clean()
+
+
+@contextmanager
+def _engine(
+    solver: Solver, bits: str, folder: Path | None, inputs: Sequence[Path]
+) -> Iterator[Engine]:
     if solver.cluster is None:
         if not solver.hard:
             from cli import runtime
@@ -86,8 +105,8 @@ def engine(
             _given_up.set()
             raise
         finally:
-            # Interrupted, it ends when the tasks in work are done, or stop by
-            # themselves: they remove what they have begun to write.
+            # What tasks in work have begun to write, they remove; if that takes too
+            # long for an interrupt, who ends the process does it.
             threads.pool.shutdown(cancel_futures=True)
         return
     with _client(solver.cluster) as client:
@@ -210,7 +229,6 @@ def finish(
                 console.error(with_name(error, tasks[future].path))
                 failed += 1
             step()
-    files.remove_leftovers({task.output for task in tasks.values() if task.output})
     if failed:
         console.error(f"{failed} of {total} {what} failed")
         raise typer.Exit(1 if failed == total else 3)
@@ -240,7 +258,9 @@ def _client(place: str) -> Iterator[Client]:
     local = re.fullmatch(r"local(?::([1-9]\d*))?", place)
     if local:
         count = int(local[1] or os.cpu_count() or 1)
-        with _local(count) as here, Client(here) as client:
+        # Workers end with this process, but not before what they write is removed.
+        aborted = interrupts.at_abort(_kill_workers)
+        with aborted, _local(count) as here, Client(here) as client:
             yield client
         return
     if "://" in place:
@@ -263,19 +283,40 @@ def _client(place: str) -> Iterator[Client]:
         yield client
 
 
+def _kill_workers() -> None:
+    import multiprocessing
+
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
 @contextmanager
 def _local(count: int) -> Iterator[Any]:
     """A scheduler and so many worker processes on this machine."""
+    from multiprocessing import resource_tracker
+
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=count,
-        threads_per_worker=max((os.cpu_count() or 1) // count, 1),
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
-        memory_limit=0,  # as for a command without a cluster
-    ) as cluster:
+    if not console.verbose:
+        # Python warns of what an abort leaves, and removes it.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
+    # A terminal interrupts all processes. This one alone ends, and ends the workers:
+    # they inherit what is blocked from the threads that the cluster starts here. If
+    # one of these started the resource tracker, it would be unblocked there.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=max((os.cpu_count() or 1) // count, 1),
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
+            memory_limit=0,  # as for a command without a cluster
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    with cluster:
         yield cluster
 
 
@@ -351,10 +392,12 @@ def _probe(folder: Path | None) -> Iterator[Path | None]:
         probe.touch()
     except OSError as error:
         raise CommandError(f"cannot write in {folder}: {error.strerror}") from error
-    try:
-        yield probe
-    finally:
-        probe.unlink(missing_ok=True)
+    remove = partial(probe.unlink, missing_ok=True)
+    with interrupts.at_abort(remove):
+        try:
+            yield probe
+        finally:
+            remove()
 
 
 def _greet(

@@ -177,7 +177,13 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
     wanted = {path.parent / f".{path.name}" for path in paths}
     for folder in {path.parent for path in wanted}:
         for path in folder.glob(".*.tmp"):
-            if path.with_suffix("").with_suffix("") in wanted:
+            owner = path
+            # A piece of an output that is written has itself a temporary file.
+            while owner not in wanted and owner.suffix == ".tmp":
+                owner = owner.with_suffix("").with_suffix("")
+                if owner.name.startswith(".."):
+                    owner = owner.with_name(owner.name[1:])
+            if owner in wanted:
                 path.unlink(missing_ok=True)
 
 
