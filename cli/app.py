@@ -32,7 +32,7 @@ Exit codes:
   1    the data cannot be used, or a file cannot be read or written
   2    the command line is wrong
   3    some of several inputs failed, the others are done
-  130  interrupted
+  130  interrupted; 128 and its number for another signal, such as 143 for SIGTERM
 
 \b
 Examples:

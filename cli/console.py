@@ -71,10 +71,10 @@ def progress(
     task = bar.add_task(label, total=total)
     timer = threading.Timer(delay, bar.start)
     timer.daemon = True
-    timer.start()
     # A bar hides the cursor.
     with interrupts.at_abort(bar.stop):
         try:
+            timer.start()
             yield lambda now=None: bar.update(task, advance=1, description=now)
         finally:
             timer.cancel()

@@ -43,9 +43,9 @@ def watch() -> None:
 
 @contextmanager
 def at_abort(function: Callable[[], Any]) -> Iterator[None]:
-    """Have a function called if the process ends while the main thread is in the block.
+    """Have a function called if a signal ends the process while this block is going on.
 
-    It is called on another thread; on the ordinary way out of the block it is not.
+    It is called on another thread. On the ordinary way out of the block it is not.
     """
     with _lock:
         _at_abort.append(function)

@@ -274,6 +274,39 @@ def test_what_cannot_be_cleaned_up_does_not_keep_the_process(tmp_path):
     assert process.returncode == 143
 
 
+def test_the_cursor_that_a_bar_hides_comes_back():
+    # Not printed: a bar takes what is.
+    program = (
+        "import os, signal, threading, cli.app, cli.console\n"
+        "def bar():\n"
+        "    with cli.console.progress('work', 1, delay=0):\n"
+        "        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        "        os.write(1, b'working\\n')\n"
+        "        threading.Event().wait()\n"
+        "cli.app.run = bar\n"
+        "cli.app.main()"
+    )
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm"},
+    )
+    os.close(theirs)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"working\n"
+    shown = b""
+    while b"\x1b[?25l" not in shown:  # hides it
+        shown += os.read(ours, 1024)
+    process.send_signal(signal.SIGTERM)
+    while b"\x1b[?25h" not in shown:  # shows it
+        shown += os.read(ours, 1024)
+    process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == 143
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_input_that_never_comes_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / "x.csv")
