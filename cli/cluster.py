@@ -255,7 +255,7 @@ def _client(place: str) -> Iterator[Client]:
         raise CommandError(
             f"--cluster needs Dask: pip install 'softsort-cli[cluster]' ({error})"
         ) from error
-    local = re.fullmatch(r"local(?::([1-9]\d*))?", place)
+    local = re.fullmatch(r"local(?::([1-9]\d{0,2}))?", place)
     if local:
         count = int(local[1] or os.cpu_count() or 1)
         # Workers end with this process, but not before what they write is removed.
@@ -270,7 +270,7 @@ def _client(place: str) -> Iterator[Client]:
     else:
         raise UsageError(
             f"--cluster {place!r}: give tcp://HOST:PORT, the scheduler file that `dask "
-            "scheduler --scheduler-file` wrote, or local:N"
+            "scheduler --scheduler-file` wrote, or local:N with N up to 999"
         )
     try:
         client = Client(**where, timeout=PATIENCE)  # pyright: ignore[reportArgumentType]

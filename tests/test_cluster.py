@@ -444,6 +444,7 @@ def test_processes_on_this_machine(softsort, folder, table):
         (["rank", "part-*.csv", "--on-invalid", "skip", "--out-dir", "o"], "by -c"),
         (["rank", "--out-dir", "o"], "standard input is no part"),
         (["sweep", "whole.csv", "--cluster", "local"], "--cluster"),
+        (["topk", "whole.csv", "-k", "1", "--cluster", "local:1000"], "up to 999"),
     ],
 )
 def test_what_cannot_be_done_in_parts_says_so(
