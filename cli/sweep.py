@@ -129,5 +129,5 @@ def _levels(epsilons: str) -> list[float]:
             "1e-3:10:100"
         )
     if size > MOST:
-        raise UsageError(f"--epsilons {epsilons!r}: more than {MOST:,} of them")
+        raise UsageError(f"--epsilons {epsilons!r}: more than {MOST:,}, ask for fewer")
     return np.geomspace(*ends, size).tolist()

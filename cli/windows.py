@@ -62,7 +62,9 @@ def size_of(text: str) -> tuple[int, int]:
 def _check_sides(rows: float, columns: float, name: str) -> None:
     """Refuse a window of more pixels than memory could hold, before it is made."""
     if rows * columns > MOST:
-        raise UsageError(f"{name}: the window has more than {MOST:,} pixels")
+        raise UsageError(
+            f"{name}: the window has more than {MOST:,} pixels: name a smaller one"
+        )
 
 
 def _footprint(text: str) -> np.ndarray:
