@@ -3,7 +3,6 @@
 import gc
 import importlib
 import os
-import signal
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
@@ -12,7 +11,7 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
-from cli import compiled, console, files
+from cli import compiled, console, files, interrupts
 from cli.coercion import Command, Plainly
 from cli.errors import ClosedPipeError, CommandError
 
@@ -33,7 +32,7 @@ Exit codes:
   1    the data cannot be used, or a file cannot be read or written
   2    the command line is wrong
   3    some of several inputs failed, the others are done
-  130  interrupted
+  130  interrupted; 128 and its number for another signal, such as 143 for SIGTERM
 
 \b
 Examples:
@@ -59,8 +58,6 @@ COMMANDS = {
     "predict": "Classify images by a network that was trained by softsort train.",
     "info": "Show versions, devices, folders and a numerical self-check.",
 }
-
-ENDS = "SIGHUP", "SIGQUIT", "SIGTERM"  # signals that end a command
 
 
 class Commands(Plainly, TyperGroup):
@@ -144,11 +141,7 @@ def _softsort(
 
 def main() -> NoReturn:
     """Run the command line, and end with its exit code."""
-    for name in ENDS:
-        end = getattr(signal, name, None)  # not all are on all systems
-        # nohup has the first ignored, and so it stays.
-        if end is not None and signal.getsignal(end) is not signal.SIG_IGN:
-            signal.signal(end, _terminate)
+    interrupts.watch()
     if sys.stderr is None:
         # It is closed: what is said would be printed on standard output instead, and
         # the next file that is opened would take its place for what libraries say.
@@ -164,9 +157,19 @@ def main() -> NoReturn:
     # one another in each took five times as long. numpy reads this when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        code = run()
+        code = _flushed(run())
+    except KeyboardInterrupt:
+        code = 130
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    # Taking the interpreter, jax and its threads down in order would cost a fifth of
+    # a short command, and wait for what threads still do that nobody needs any more;
+    # everything written is closed by now.
+    os._exit(128 + interrupts.ended if interrupts.ended else code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all that was written is gone where it goes."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -176,20 +179,7 @@ def main() -> NoReturn:
             code = _fail(f"cannot write standard output: {error.strerror}")
     sys.stderr.flush()
     compiled.seal()
-    # Taking the interpreter, jax and its threads down in order would cost a fifth of
-    # a short command, and wait for what threads still do that nobody needs any more;
-    # everything written is closed by now.
-    os._exit(code)
-
-
-_ended = 0  # by which signal
-
-
-def _terminate(number: int, _: object) -> NoReturn:
-    global _ended
-    _ended = number
-    # As an exception, so that temporary files are removed on the way out.
-    sys.exit(128 + number)
+    return code
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -220,9 +210,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int = 1) -> int:
-    if _ended:
+    if interrupts.ended:
         # A library that was interrupted may make another error of it.
-        return 128 + _ended
+        return 128 + interrupts.ended
     if console.verbose:
         traceback.print_exc()
     console.error(message)

@@ -135,11 +135,14 @@ def run(todo: Sequence[Job], plan: Plan) -> None:
     if plan.writing.out_dir is not None:
         files.make_folder(folder)
     inputs = [job.path for job in todo]
+    outputs = [] if alone else [job.output for job in todo if job.output is not None]
     # Images by threads have no manifest: several commands may fill a folder at once.
     keeps = plan.writing.out_dir is not None and plan.solver.cluster is not None
     with (
         manifest.alone(folder if keeps else None),
-        cluster.engine(plan.solver, plan.bits, folder.absolute(), inputs) as engine,
+        cluster.engine(
+            plan.solver, plan.bits, folder.absolute(), inputs, outputs
+        ) as engine,
     ):
         if alone:
             plan.work(todo[0])

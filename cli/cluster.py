@@ -13,20 +13,23 @@ import os
 import platform
 import re
 import secrets
+import shutil
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as Promise
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from cli import console, files
+from cli import console, files, interrupts
 from cli.errors import CommandError, UsageError
 from cli.options import Solver
 
@@ -69,12 +72,29 @@ class Engine(Protocol):
 
 @contextmanager
 def engine(
-    solver: Solver, bits: str, folder: Path | None, inputs: Sequence[Path]
+    solver: Solver,
+    bits: str,
+    folder: Path | None,
+    inputs: Sequence[Path],
+    outputs: Sequence[Path] = (),
 ) -> Iterator[Engine]:
     """The engine that --cluster asks for: threads, if it was not given.
 
-    Workers must see the folder that is written to, if any, and what is read.
+    Workers must see the folder that is written to, if any, and what is read. What
+    processes that were killed, now or before, have left of the outputs is removed.
     """
+    clean = partial(files.remove_leftovers, outputs)
+    try:
+        with interrupts.at_abort(clean), _engine(solver, bits, folder, inputs) as found:
+            yield found
+    finally:
+        clean()
+
+
+@contextmanager
+def _engine(
+    solver: Solver, bits: str, folder: Path | None, inputs: Sequence[Path]
+) -> Iterator[Engine]:
     if solver.cluster is None:
         if not solver.hard:
             from cli import runtime
@@ -88,8 +108,8 @@ def engine(
             _given_up.set()
             raise
         finally:
-            # Interrupted, it ends when the tasks in work are done, or stop by
-            # themselves: they remove what they have begun to write.
+            # What tasks in work have begun to write, they remove; if that takes too
+            # long for an interrupt, who ends the process does it.
             threads.pool.shutdown(cancel_futures=True)
         return
     with _client(solver.cluster) as client:
@@ -212,7 +232,6 @@ def finish(
                 console.error(with_name(error, tasks[future].path))
                 failed += 1
             step()
-    files.remove_leftovers({task.output for task in tasks.values() if task.output})
     if failed:
         console.error(f"{failed} of {total} {what} failed")
         raise typer.Exit(1 if failed == total else 3)
@@ -241,7 +260,7 @@ def _client(place: str) -> Iterator[Client]:
         raise CommandError(
             f"--cluster needs Dask: pip install 'softsort-cli[cluster]' ({error})"
         ) from error
-    local = re.fullmatch(r"local(?::([1-9]\d*))?", place)
+    local = re.fullmatch(r"local(?::([1-9]\d{0,2}))?", place)
     if local:
         count = int(local[1] or os.cpu_count() or 1)
         with _local(count) as here, Client(here) as client:
@@ -251,6 +270,13 @@ def _client(place: str) -> Iterator[Client]:
         yield client
 
 
+def _kill_workers() -> None:
+    import multiprocessing
+
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
 @contextmanager
 def _local(count: int) -> Iterator[Any]:
     """A scheduler and so many worker processes on this machine, for nobody else.
@@ -258,6 +284,8 @@ def _local(count: int) -> Iterator[Any]:
     Whoever may talk to them can have them run anything, and ports of this machine are
     open to all its users: so they talk by TLS, with a key that is made for this run.
     """
+    from multiprocessing import resource_tracker
+
     import dask.config
     from distributed import LocalCluster, Security
 
@@ -268,31 +296,42 @@ def _local(count: int) -> Iterator[Any]:
             "--cluster local needs cryptography: pip install 'softsort-cli[cluster]' "
             f"({error})"
         ) from error
-    with (
-        # Dask has Python look for modules in this folder first.
-        tempfile.TemporaryDirectory(
-            prefix="softsort-", ignore_cleanup_errors=True
-        ) as folder,
-        # HTTP servers ask for no key, so they have nothing to tell.
-        dask.config.set(
-            {
-                "temporary-directory": folder,
-                "distributed.scheduler.http.routes": [],
-                "distributed.worker.http.routes": [],
-            }
-        ),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=max((os.cpu_count() or 1) // count, 1),
-            host="127.0.0.1",
-            security=security,
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
-            memory_limit=0,  # as for a command without a cluster
-        ) as cluster,
-    ):
-        yield cluster
+    if not console.verbose:
+        # Python warns of what an abort leaves, and removes it.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
+    # Dask has Python look for modules in this folder first.
+    folder = tempfile.mkdtemp(prefix="softsort-")
+    remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    # HTTP servers ask for no key, so they have nothing to tell.
+    settings = {
+        "temporary-directory": folder,
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }
+    # Workers end with this process, but not before what they write is removed.
+    aborted = interrupts.at_abort(_kill_workers)
+    with interrupts.at_abort(remove), aborted, ExitStack() as stack:
+        stack.callback(remove)
+        stack.enter_context(dask.config.set(settings))
+        # A terminal interrupts all processes. This one alone ends, and ends the
+        # workers: they inherit what is blocked from the threads that the cluster starts
+        # here. If one of these started the resource tracker, it would be unblocked.
+        resource_tracker.ensure_running()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=max((os.cpu_count() or 1) // count, 1),
+                host="127.0.0.1",
+                security=security,
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=logging.WARNING if console.verbose else logging.CRITICAL,
+                memory_limit=0,  # as for a command without a cluster
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield stack.enter_context(cluster)
 
 
 def _connected(place: str) -> Client:
@@ -346,7 +385,8 @@ def _address(place: str) -> str:
     if not Path(place).is_file():
         raise UsageError(
             f"--cluster {place!r}: give tcp://HOST:PORT or tls://HOST:PORT, the "
-            "scheduler file that `dask scheduler --scheduler-file` wrote, or local:N"
+            "scheduler file that `dask scheduler --scheduler-file` wrote, or local:N "
+            "with N up to 999"
         )
     try:
         return str(json.loads(Path(place).read_bytes())["address"])
@@ -429,10 +469,12 @@ def _probe(folder: Path | None) -> Iterator[Path | None]:
         probe.touch()
     except OSError as error:
         raise CommandError(f"cannot write in {folder}: {error.strerror}") from error
-    try:
-        yield probe
-    finally:
-        probe.unlink(missing_ok=True)
+    remove = partial(probe.unlink, missing_ok=True)
+    with interrupts.at_abort(remove):
+        try:
+            yield probe
+        finally:
+            remove()
 
 
 def _greet(

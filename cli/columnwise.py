@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BITS = "64"  # the numbers of a table are decimals that float32 cannot hold
 PADDED = 512  # values of a group; larger ones are not worth it
+MOST = 100_000_000  # results of a table of few for each group
 
 
 @dataclass(frozen=True)
@@ -325,6 +326,14 @@ def few(
     whole = reading.by or not operator.parted
     data = (chosen.read if whole else chosen.survey)(path, reading)
     names = named(data)
+    count = data.groups.count if data.groups else 1
+    results = operator.count(data.height // count) * count * len(names)
+    if results > MOST:
+        raise CommandError(
+            f"{data.table.source}: {results:,} results in {count:,} groups and "
+            f"{len(data.columns):,} columns are more than {MOST:,}: ask for fewer of "
+            "each, or choose fewer columns"
+        )
     if writing.dry_run:
         say_plan(data, names, writing)
         return None

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from cli import interrupts
+
 # Set by --quiet and --verbose before anything else happens: an error in the command
 # line itself must already obey them.
 quiet = False
@@ -75,10 +77,12 @@ def progress(
     task = bar.add_task(label, total=total)
     timer = threading.Timer(delay, bar.start)
     timer.daemon = True
-    timer.start()
-    try:
-        yield lambda now=None: bar.update(task, advance=1, description=now)
-    finally:
-        timer.cancel()
-        timer.join()
-        bar.stop()
+    # A bar hides the cursor.
+    with interrupts.at_abort(bar.stop):
+        try:
+            timer.start()
+            yield lambda now=None: bar.update(task, advance=1, description=now)
+        finally:
+            timer.cancel()
+            timer.join()
+            bar.stop()

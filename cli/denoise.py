@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +23,17 @@ from cli import (
     shapes,
 )
 from cli.errors import CommandError, UsageError
-from cli.options import AUTO, BatchWriting, ImageSolver, Shape, Solver, command, option
+from cli.options import (
+    AUTO,
+    BatchWriting,
+    ImageSolver,
+    Shape,
+    Solver,
+    bytes_of,
+    command,
+    memory,
+    option,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +41,7 @@ if TYPE_CHECKING:
     from cli import windows
 
 AUTO_SIZES = (3, 5, 7)
-UNITS = {"M": 2**20, "G": 2**30}
-LEAST = 700 * UNITS["M"]
+LEAST = 700_000_000  # bytes
 BITS = "32"  # enough for pixels of 16 bits
 
 Rows: TypeAlias = large.Rows | opacity.Seen | pieces.Band
@@ -64,13 +72,11 @@ def denoise(
     ] = "reflect",
     max_memory: Annotated[
         str,
-        option(
-            "--max-memory",
-            metavar="SIZE",
-            help="Images that need more are filtered strip by strip; all but TIFF "
-            "without EXIF and opacity also hold their pixels.",
+        memory(
+            "Images that need more are filtered strip by strip; all but TIFF without "
+            "EXIF and opacity also hold their pixels.",
         ),
-    ] = "2G",
+    ] = "2GiB",
     solver: ImageSolver,
     writing: BatchWriting,
 ) -> None:
@@ -103,7 +109,9 @@ def denoise(
 
     sizes = AUTO_SIZES if shape.size == "auto" else ()
     window = windows.read(replace(shape, size=None) if sizes else shape)
-    limit = _bytes(max_memory)
+    limit = bytes_of(max_memory)
+    if limit < LEAST:
+        raise UsageError(f"--max-memory {max_memory!r}: give at least 700M, as in 2G")
     if solver.hard and window.weights is not None:
         raise UsageError("--weights: the exact filter has none; leave out --hard")
     _check_auto(shape, solver)
@@ -316,15 +324,6 @@ def _check_auto(shape: Shape, solver: Solver) -> None:
             "--epsilon auto is for soft medians of whole windows, squashed by a "
             "sigmoid: leave out --hard, --squash, --footprint and --weights"
         )
-
-
-def _bytes(text: str) -> int:
-    """A size in bytes, as in 500M or 2G."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([MG])", text)
-    size = 0 if match is None else int(float(match[1]) * UNITS[match[2]])
-    if size < LEAST:
-        raise UsageError(f"--max-memory {text!r}: give at least 700M, as in 2G")
-    return size
 
 
 def _check_converged(result: np.ndarray, solver: Solver, source: str) -> None:

@@ -7,9 +7,11 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cli import interrupts
 from cli.errors import ClosedPipeError, CommandError, UsageError
 
 STDIN = "standard input"
@@ -130,14 +132,17 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     # Its own name, because processes on several machines may write one file.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with _Begun(temporary) if target.exists() else temporary.open("xb") as stream:
-            yield stream
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    remove = partial(temporary.unlink, missing_ok=True)
+    with interrupts.at_abort(remove):
+        try:
+            stream = _Begun(temporary) if target.exists() else temporary.open("xb")
+            with stream:
+                yield stream
+            if target.exists():
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            remove()
 
 
 class _Begun(io.BufferedWriter):
@@ -172,7 +177,13 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
     wanted = {path.parent / f".{path.name}" for path in paths}
     for folder in {path.parent for path in wanted}:
         for path in folder.glob(".*.tmp"):
-            if path.with_suffix("").with_suffix("") in wanted:
+            owner = path
+            # A piece of an output that is written has itself a temporary file.
+            while owner not in wanted and owner.suffix == ".tmp":
+                owner = owner.with_suffix("").with_suffix("")
+                if owner.name.startswith(".."):
+                    owner = owner.with_name(owner.name[1:])
+            if owner in wanted:
                 path.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 ABSENT = ("", "na", "nan")  # in any case of letters
+LONGEST = 1000  # characters, or digits, that --float-format can ask for
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,13 @@ def _are_rounded(cells: pl.Series, values: np.ndarray) -> bool:
 
 
 def check_format(spec: str | None) -> None:
-    """Refuse a --float-format that Python cannot format a number with."""
+    """Refuse a --float-format that Python cannot format a number with.
+
+    Or that gives texts of any length.
+    """
     try:
+        if any(int(digits) > LONGEST for digits in re.findall(r"\d+", spec or "")):
+            raise ValueError(f"more than {LONGEST} characters")
         format(0.5, spec or "")
     except ValueError as error:
         raise UsageError(

@@ -17,6 +17,7 @@ import typer
 from cli import complete, console
 
 AUTO = 0.0  # the epsilon that stands for the choice of one
+MOST = 10_000_000  # values, or pixels of a window, that an option can ask for
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
@@ -34,19 +35,40 @@ def positive(value: float | None) -> float | None:
     return value
 
 
-def bytes_of(size: str) -> float:
-    """How many bytes 256MiB and the like are."""
-    found = re.fullmatch(r"(?i)([\d.]+)\s*([kmgt]?)(i?)b?", size.strip())
-    if not found or not re.fullmatch(r"\d+(\.\d*)?|\.\d+", found[1]):
-        raise typer.BadParameter(f"{size!r} is not a size, such as 256MiB or 2GB.")
-    base = 1024 if found[3] else 1000
-    return float(found[1]) * base ** " kmgt".index(found[2].lower() or " ")
+def bytes_of(size: str) -> int:
+    """How many bytes 256MiB, 2G and the like are: without the i, by thousands."""
+    found = re.fullmatch(
+        r"(\d+\.?\d*|\.\d+)\s*(?:([kmgt])(i?))?b?",
+        size.strip(),
+        re.ASCII | re.IGNORECASE,
+    )
+    count = 0.0
+    if found:
+        base = 1024 if found[3] else 1000
+        count = float(found[1]) * base ** " kmgt".index((found[2] or " ").lower())
+    if not 1 <= count < math.inf:
+        raise typer.BadParameter(
+            f"{size!r} is not a size, such as 256MiB, 2GB, 1.5G or 1000000."
+        )
+    return round(count)
 
 
 def _size(value: str | None) -> str | None:
     if value is not None:
         bytes_of(value)
     return value
+
+
+def memory(what: str, **settings: Any) -> Any:
+    """Declare --max-memory, and say what of it."""
+    units = "k, M, G, T stand for 1000 and its powers, Ki, Mi, Gi, Ti for those of 1024"
+    return option(
+        "--max-memory",
+        metavar="SIZE",
+        callback=_size,
+        help=f"{what} As in 256MiB or 2G: {units}.",
+        **settings,
+    )
 
 
 def _quiet(value: bool) -> bool:
@@ -291,13 +313,10 @@ class Reading:
     ] = "error"
     max_memory: Annotated[
         str | None,
-        option(
-            "--max-memory",
-            metavar="SIZE",
-            callback=_size,
+        memory(
+            "What the numbers may take. Beyond it, the file is read more often "
+            "instead, if the command can.",
             show_default="no limit",
-            help="What the numbers may take, as in 256MiB. Beyond it, the file is read "
-            "more often instead, if the command can.",
         ),
     ] = None
 
@@ -414,7 +433,10 @@ class Noise:
         ),
     ] = 0.1
     seed: Annotated[
-        int, option("--seed", min=0, help="The same seed gives the same noise.")
+        int,
+        option(
+            "--seed", min=0, max=2**63 - 1, help="The same seed gives the same noise."
+        ),
     ] = 0
 
 

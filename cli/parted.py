@@ -328,7 +328,8 @@ def _engine(
     work: Work, folder: Path | None, parts: Sequence[Part]
 ) -> AbstractContextManager[cluster.Engine]:
     inputs = [part.path for part in parts]
-    return cluster.engine(work.solver, columnwise.BITS, folder, inputs)
+    outputs = [] if folder is None else [part.output for part in parts]
+    return cluster.engine(work.solver, columnwise.BITS, folder, inputs, outputs)
 
 
 def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whole:

@@ -2,7 +2,15 @@
 
 from typing import Annotated
 
-from cli.options import PartsWriting, Reading, Solver, Tables, command, option
+from cli.options import (
+    MOST,
+    PartsWriting,
+    Reading,
+    Solver,
+    Tables,
+    command,
+    option,
+)
 
 
 @command
@@ -10,7 +18,10 @@ def quantize(
     tables: Tables = None,
     *,
     levels: Annotated[
-        int, option("--levels", min=1, help="How many different values to draw to.")
+        int,
+        option(
+            "--levels", min=1, max=MOST, help="How many different values to draw to."
+        ),
     ] = 10,
     solver: Solver,
     reading: Reading,

@@ -6,6 +6,7 @@ from typing import Annotated
 from cli import complete
 from cli.errors import UsageError
 from cli.options import (
+    MOST,
     Appending,
     PartsWriting,
     Plot,
@@ -32,7 +33,12 @@ def sort(
     ] = None,
     targets: Annotated[
         int | None,
-        option("--targets", min=1, help="Write this many sorted values, alone."),
+        option(
+            "--targets",
+            min=1,
+            max=MOST,
+            help="Write this many sorted values, alone.",
+        ),
     ] = None,
     plot: Plot = None,
     solver: Solver,

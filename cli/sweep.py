@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 from cli.errors import CommandError, UsageError
-from cli.options import Reading, Solver, Table, TableWriting, command, option
-
-MOST = 10_000_000  # results
+from cli.options import (
+    MOST,
+    Reading,
+    Solver,
+    Table,
+    TableWriting,
+    command,
+    option,
+)
 
 
 @command
@@ -122,4 +128,6 @@ def _levels(epsilons: str) -> list[float]:
             f"--epsilons {epsilons!r}: give two positive numbers and how many, as in "
             "1e-3:10:100"
         )
+    if size > MOST:
+        raise UsageError(f"--epsilons {epsilons!r}: more than {MOST:,}, ask for fewer")
     return np.geomspace(*ends, size).tolist()

@@ -81,7 +81,7 @@ def topk(
         columnwise.append(file, "topk", of_mask, solver, reading, writing)
         return
     of_values = columnwise.Operator(
-        compute, None if solver.hard else largest, lambda _: k, k + 1, whole
+        compute, None if solver.hard else largest, lambda n: min(k, n), k + 1, whole
     )
     found = columnwise.few(file, of_values, solver, reading, writing, named)
     columnwise.write_few(found, writing, from_last=True)

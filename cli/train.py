@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cli import console, runs
+from cli import console, interrupts, runs
 from cli.errors import CommandError, UsageError
 from cli.options import Device, Place, command, option, positive
 
@@ -151,12 +152,15 @@ def train(
     runtime.start(Device(device=place.device), "32")
     data = runs.read_data(choices["data"])
     settings = _settings(choices, data, folder, resumed=resume is not None)
+    remedy = f"interrupted: softsort train --resume {folder} goes on"
+    tell = partial(console.note, remedy)
     try:
-        history = {
-            loss: _train(folder, loss, settings, data) for loss in settings.losses()
-        }
-    except KeyboardInterrupt:
-        console.note(f"interrupted: softsort train --resume {folder} goes on")
+        with interrupts.at_abort(tell):
+            history = {
+                loss: _train(folder, loss, settings, data) for loss in settings.losses()
+            }
+    except (KeyboardInterrupt, SystemExit):
+        tell()
         raise
     _report(folder, history)
 

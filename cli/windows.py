@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.errors import CommandError, UsageError
-from cli.options import Shape
+from cli.options import MOST, Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,17 @@ def size_of(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text, re.ASCII)
     if match is None or not all(int(side or 1) % 2 for side in match.groups()):
         raise UsageError(f"--size {text!r}: give odd numbers of pixels, as in 3 or 5x3")
-    return int(match[2] or match[1]), int(match[1])
+    size = int(match[2] or match[1]), int(match[1])
+    _check_sides(*size, f"--size {text!r}")
+    return size
+
+
+def _check_sides(rows: float, columns: float, name: str) -> None:
+    """Refuse a window of more pixels than memory could hold, before it is made."""
+    if rows * columns > MOST:
+        raise UsageError(
+            f"{name}: the window has more than {MOST:,} pixels: name a smaller one"
+        )
 
 
 def _footprint(text: str) -> np.ndarray:
@@ -63,6 +73,7 @@ def _footprint(text: str) -> np.ndarray:
     if not text.startswith("disk:"):
         return _table(Path(text), "--footprint") > 0
     radius = _positive(text, "disk:", "--footprint disk:2")
+    _check_sides(2 * radius, 2 * radius, f"--footprint {text!r}")
     reach = np.arange(-math.floor(radius), math.floor(radius) + 1)
     return reach[:, None] ** 2 + reach**2 <= radius**2
 
@@ -73,6 +84,8 @@ def _weights(text: str, size: tuple[int, int] | None) -> np.ndarray:
     if not text.startswith("gaussian:"):
         return _table(Path(text), "--weights")
     sigma = _positive(text, "gaussian:", "--weights gaussian:1.0")
+    if size is None:
+        _check_sides(4 * sigma, 4 * sigma, f"--weights {text!r}")
     # Beyond two sigma there is a seventh of the weight, and most of the work.
     sides = size or 2 * (2 * math.ceil(2 * sigma) + 1,)
     down, across = (np.arange(side) - side // 2 for side in sides)

@@ -413,11 +413,13 @@ def quantize(
         >>> soft.quantize([1.0, 2.0, 8.0, 9.0], num_levels=2).tolist()
         [1.5, 1.5, 8.5, 8.5]
     """
+    levels = as_count(num_levels, "num_levels", 1)
+    _check_system(slice_size(inputs, axis), levels, levels)
     return _over_plans(
         _read_quantized,
         inputs,
         axis,
-        np.full(num_levels, 1 / as_count(num_levels, "num_levels", 1)),
+        np.full(levels, 1 / levels),
         epsilon,
         squashing_fun,
         input_weights,
@@ -742,12 +744,7 @@ def _read_plans(
             rows = resolution.nodes if are_summarised(n, x.dtype) else n
         # Newton's system is the larger one if there are more targets than inputs.
         rows = max(rows, columns)
-        if rows * columns > _LARGEST_PLAN:
-            raise SoftSortError(
-                f"between {n} values and {columns} targets the system to solve is too "
-                f"large (more than {_LARGEST_PLAN} entries): use fewer targets or "
-                "shorter slices"
-            )
+        _check_system(n, rows, columns)
         sizes.append(rows * columns)
     return over_slices(
         [functools.partial(operator, resolution) for resolution in resolutions],
@@ -756,6 +753,15 @@ def _read_plans(
         axes,
         entries=max(n, *sizes),
     )
+
+
+def _check_system(n: int, rows: int, columns: int) -> None:
+    if rows * columns > _LARGEST_PLAN:
+        raise SoftSortError(
+            f"between {n} values and {columns} targets the system to solve is too "
+            f"large (more than {_LARGEST_PLAN} entries): use fewer targets or "
+            "shorter slices"
+        )
 
 
 _compiled_read_plans = jax.jit(

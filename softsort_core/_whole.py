@@ -97,7 +97,7 @@ def solve_sort(
     """
     m = as_count(num_targets, "num_targets", 1)
     are_many = are_many_targets(m, epsilon)
-    targets = EvenTargets(m) if are_many else _few(np.full(m, 1 / m))
+    targets = EvenTargets(m) if are_many else _few(np.broadcast_to(1 / m, m))
     return _drawn(summary, targets, epsilon, tolerance)
 
 
@@ -197,7 +197,7 @@ def solve_quantize(
         SoftSortError: an argument out of its range.
     """
     m = as_count(num_levels, "num_levels", 1)
-    targets = _few(np.full(m, 1 / m))
+    targets = _few(np.broadcast_to(1 / m, m))
     levels = _drawn(summary, targets, epsilon, tolerance)
     return _curve(summary, targets, levels, epsilon, tolerance)
 
@@ -242,7 +242,7 @@ def solve_quantile_normalization(
         levels = targets((np.arange(n) + 0.5) / n)
     m = levels.size
     are_many = are_many_targets(m, epsilon)
-    points = EvenTargets(m) if are_many else _few(np.full(m, 1 / m))
+    points = EvenTargets(m) if are_many else _few(np.broadcast_to(1 / m, m))
     return _curve(summary, points, levels, epsilon, tolerance)
 
 

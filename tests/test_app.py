@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import softsort_core
-from cli import app, console, files, hard
+from cli import app, console, files, hard, options
 from cli.coercion import Coercion
 
 VALUES = np.array([1.0, 5.0, 4.0, 8.0, 12.0])
@@ -309,6 +309,40 @@ def test_errors_are_one_line_and_have_their_exit_code(
     assert err.startswith("softsort: error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        ("1000000", 10**6),
+        ("512B", 512),
+        ("1.5k", 1500),
+        ("1K", 1000),
+        ("0.29KB", 290),
+        ("700M", 700 * 10**6),
+        ("500 MB", 500 * 10**6),
+        ("2g", 2 * 10**9),
+        (".5T", 5 * 10**11),
+        ("1Ki", 1024),
+        ("256MiB", 2**28),
+        ("1.5gib", 3 * 2**29),
+        (" 2TiB ", 2**41),
+    ],
+)
+def test_sizes_of_memory(text, size):
+    assert options.bytes_of(text) == size
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "much", "-1", "0", "0.5", "M", "1.2.3M", ".M", "5i", "2E", "1e9", "9" * 400],
+)
+@pytest.mark.parametrize("command", [["rank", "none.csv"], ["denoise", "none.tif"]])
+def test_what_is_no_size_of_memory(softsort, command, text):
+    code, out, err = softsort(*command, "--max-memory", text)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{text!r} is not a size, such as 256MiB" in err
 
 
 def test_a_result_that_is_no_number_is_an_error(softsort, monkeypatch):

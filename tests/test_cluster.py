@@ -26,7 +26,7 @@ import tifffile
 from distributed import LocalCluster, Security, WorkerPlugin, rpc
 from PIL import Image
 
-from cli import cluster, large, manifest, normalize, pieces
+from cli import cluster, files, large, manifest, normalize, pieces
 from cli.errors import CommandError
 from cli.options import Solver
 
@@ -269,6 +269,60 @@ def test_a_killed_command_is_finished_by_a_second(
         output = folder / "out" / name
         assert before.get(name) in (None, output.stat().st_mtime_ns)
         assert done[name].checksum == manifest.checksum(output)
+
+
+INTERRUPTED = """
+import time
+from pathlib import Path
+from cli import app, cluster, files
+from cli.options import Solver
+def write(output):
+    with files.open_output(output, force=False):
+        print("writing", flush=True)
+        time.sleep(3600)
+def command():
+    output, solver = Path("y.csv").absolute(), Solver(hard=True, cluster="local:1")
+    with cluster.engine(solver, "64", output.parent, [], [output]) as engine:
+        engine.submit(write, output).result()
+app.run = command
+app.main()
+"""
+
+
+def test_an_interrupt_ends_workers_of_this_machine(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    assert len(list(tmp_path.iterdir())) == 1
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    # Their standard output is closed once all workers have ended too.
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_left"),
+    [
+        (".a.tif.0123abcd.tmp", True),
+        (".a.tif.0-512.tmp", True),
+        ("..a.tif.0-512.tmp.0123abcd.tmp", True),
+        (".b.tif.0123abcd.tmp", False),
+        ("a.tif.0123abcd.tmp", False),
+        (".a.tif", False),
+    ],
+)
+def test_what_is_left_of_an_output(tmp_path, name, is_left):
+    (tmp_path / name).touch()
+    files.remove_leftovers([tmp_path / "a.tif"])
+    assert (tmp_path / name).exists() != is_left
 
 
 def test_what_has_changed_is_done_again(softsort, folder, table):
@@ -625,6 +679,7 @@ def credentials(security, ca=None):
         (["rank", "part-*.csv", "--on-invalid", "skip", "--out-dir", "o"], "by -c"),
         (["rank", "--out-dir", "o"], "standard input is no part"),
         (["sweep", "whole.csv", "--cluster", "local"], "--cluster"),
+        (["topk", "whole.csv", "-k", "1", "--cluster", "local:1000"], "up to 999"),
     ],
 )
 def test_what_cannot_be_done_in_parts_says_so(

@@ -47,6 +47,33 @@ def test_wrong_epsilons_are_refused(softsort, levels):
     assert (code, "two positive numbers and how many" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sort", "--targets", "1000000000"], "--targets"),
+        (["quantize", "--levels", "1000000000"], "--levels"),
+        (["sweep", "--epsilons", "1:2:1000000000"], "more than 10,000,000"),
+        (["rank", "--float-format", ".1000000000f"], "more than 1000 characters"),
+        (["rank", "--float-format", "1000000000"], "more than 1000 characters"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_sizes_beyond_all_are_refused_before_any_work(softsort, arguments, message):
+    code, out, err = softsort(*arguments, "none.csv")
+    assert (code, out, err.count("\n")) == (2, b"", 1)
+    assert message in err
+
+
+def test_more_results_than_memory_holds_are_refused(softsort):
+    text = b"g,x\n" + b"".join(b"%d,1\n" % place for place in range(200))
+    arguments = ["--by", "g", "--hard", "-c", "x"]
+    code, out, err = softsort("sort", "--targets", "1000000", *arguments, stdin=text)
+    assert (code, out, err.count("\n")) == (1, b"", 1)
+    assert "200,000,000 results in 200 groups" in err
+    code, out, _ = softsort("topk", "-k", "1000000", *arguments, stdin=text)
+    assert (code, out.count(b"\n")) == (0, 201)
+
+
 def test_plots_and_what_cannot_be_drawn(softsort, folder):
     (folder / "t.csv").write_bytes(TABLE)
     for command in ("rank", "sort"):

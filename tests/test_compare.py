@@ -169,7 +169,10 @@ def test_footprints_reach_the_filters(on_images):
     ("arguments", "code", "message"),
     [
         (["--footprint", "disk:0"], 2, "no positive number"),
+        (["--footprint", "disk:1000000"], 2, "more than 10,000,000 pixels"),
         (["--weights", "gaussian:x"], 2, "no positive number"),
+        (["--weights", "gaussian:1e6"], 2, "more than 10,000,000 pixels"),
+        (["--weights", "gaussian:1e308"], 2, "more than 10,000,000 pixels"),
         (["--footprint", "disk:2", "--size", "3"], 2, "5x5 pixels, not 3x3"),
         (["--footprint", "none.txt"], 1, "cannot read none.txt"),
         (["--footprint", "even.txt"], 1, "even.txt has 2x1 values: give odd sides"),

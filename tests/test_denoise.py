@@ -424,6 +424,8 @@ def test_a_full_disk_is_one_line(on_images):
     [
         (["denoise", "a.png", "--size", "4"], 2, "--size '4': give odd numbers"),
         (["denoise", "a.png", "--size", "3x"], 2, "--size '3x'"),
+        (["denoise", "a.png", "--size", "100001"], 2, "more than 10,000,000 pixels"),
+        (["denoise", "a.png", "--max-memory", "2Q"], 2, "'2Q' is not a size"),
         (["denoise", "a.png", "a.png"], 2, "under one name, a_soft.png"),
         (["denoise", "a.png", "b.png", "-o", "c.png"], 2, "use --out-dir"),
         (["denoise", "a.png", "-o", "b.png", "--out-dir", "c"], 2, "not both"),
@@ -438,6 +440,7 @@ def test_a_full_disk_is_one_line(on_images):
         (["denoise"], 2, "Missing argument"),
         (["noise", "a.png", "--amount", "1.5"], 2, "--amount"),
         (["noise", "a.png", "--kind", "pink"], 2, "--kind"),
+        (["noise", "a.png", "--seed", str(2**63)], 2, "--seed"),
     ],
 )
 def test_wrong_command_lines(on_images, arguments, code, message):

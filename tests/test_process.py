@@ -166,40 +166,158 @@ def test_a_terminal_is_not_waited_for():
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        (signal.SIGINT, 130),
-        (signal.SIGTERM, 143),
-        (signal.SIGHUP, 129),
-        (signal.SIGQUIT, 131),
-    ],
-)
-def test_signals_leave_nothing_behind(tmp_path, number, code):
-    # The command is caught while it writes its file.
+# What the main thread may be in when a signal comes.
+BUSY = {
+    "Python": "while True: sleep(0.01)",
+    # It does not get the signal, and a lock is all that it waits for.
+    "a wait": (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); "
+        "threading.Lock().acquire() and threading.Event().wait()"
+    ),
+    "XLA": (
+        "import jax; from jax import lax; "
+        "jax.jit(lambda x: lax.while_loop(lambda x: x < 1, lambda x: -x, x))(0.0)"
+        ".block_until_ready()"
+    ),
+    "a thread": (
+        "from concurrent.futures import ThreadPoolExecutor; "
+        "ThreadPoolExecutor(1).submit(threading.Event().wait).result()"
+    ),
+    "an error of it": (
+        "try:\n"
+        "        while True: sleep(0.01)\n"
+        "    except BaseException: raise ValueError"
+    ),
+}
+ENDS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGQUIT": 131}
+
+
+def writing(folder: Path, busy: str, *, before: str = "") -> subprocess.Popen:
+    """A command that is busy while it writes y.csv."""
     program = (
-        "import signal, sys, cli.app, cli.delimited; from time import sleep\n"
+        "import signal, sys, threading, cli.app, cli.interrupts, cli.packing\n"
+        "from time import sleep\n"
         # Who runs in the background may be told to ignore some.
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
-        "signal.signal(signal.SIGQUIT, signal.SIG_DFL)\n"
+        f"for name in {list(ENDS)}:\n"
+        "    default = signal.default_int_handler if name == 'SIGINT' else 0\n"
+        "    signal.signal(getattr(signal, name), default)\n"
+        f"{before}\n"
         "def endless(*_):\n"
         "    print('writing', flush=True)\n"
-        "    while True: sleep(0.01)\n"
-        "cli.delimited.append = endless\n"
+        f"    {busy}\n"
+        "cli.packing.encoded = endless\n"
         "cli.app.main()"
     )
-    (tmp_path / "x.csv").write_text("x\n1\n")
+    (folder / "x.csv").write_text("x\n1\n")
     process = subprocess.Popen(
         [sys.executable, "-c", program, "rank", "--hard", "x.csv", "-o", "y.csv"],
-        cwd=tmp_path,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
-    assert len(list(tmp_path.iterdir())) == 2
-    process.send_signal(number)
+    assert len(list(folder.iterdir())) == 2
+    return process
+
+
+@pytest.mark.parametrize(
+    ("busy", "name"),
+    [(busy, "SIGINT") for busy in BUSY] + [("a wait", name) for name in [*ENDS][1:]],
+)
+def test_signals_leave_nothing_behind(tmp_path, busy, name):
+    process = writing(tmp_path, BUSY[busy])
+    process.send_signal(getattr(signal, name))
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (code, "")
+    assert (process.returncode, err) == (ENDS[name], "")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_a_second_signal_does_not_wait(tmp_path):
+    busy = (
+        "try:\n"
+        "        while True: sleep(0.01)\n"
+        "    except KeyboardInterrupt: print('again', flush=True)\n"
+        "    while True: sleep(0.01)"
+    )
+    process = writing(tmp_path, busy, before="cli.interrupts.GRACE = 3600")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "again\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_ignored_signals_stay_ignored(tmp_path):
+    ignoring = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    process = writing(tmp_path, BUSY["a wait"], before=ignoring)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+def test_what_cannot_be_cleaned_up_does_not_keep_the_process(tmp_path):
+    before = (
+        "cli.interrupts.GRACE = 0; import cli.files; from pathlib import Path\n"
+        "class Stuck(type(Path())):\n"
+        "    def unlink(self, missing_ok=False): sleep(3600)\n"
+        "cli.files.Path = Stuck"
+    )
+    process = writing(tmp_path, BUSY["a wait"], before=before)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+def test_the_cursor_that_a_bar_hides_comes_back():
+    # Not printed: a bar takes what is.
+    program = (
+        "import os, signal, threading, cli.app, cli.console\n"
+        "def bar():\n"
+        "    with cli.console.progress('work', 1, delay=0):\n"
+        "        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        "        os.write(1, b'working\\n')\n"
+        "        threading.Event().wait()\n"
+        "cli.app.run = bar\n"
+        "cli.app.main()"
+    )
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm"},
+    )
+    os.close(theirs)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"working\n"
+    shown = b""
+    while b"\x1b[?25l" not in shown:  # hides it
+        shown += os.read(ours, 1024)
+    process.send_signal(signal.SIGTERM)
+    while b"\x1b[?25h" not in shown:  # shows it
+        shown += os.read(ours, 1024)
+    process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == 143
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_input_that_never_comes_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "x.csv")
+    process = subprocess.Popen(
+        [*SOFTSORT, "rank", "--hard", "x.csv", "-o", "y.csv", "-q"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # It is opened for writing once it is for reading.
+    with (tmp_path / "x.csv").open("w"):
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (ENDS[name], "")
     assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import signal
+import subprocess
 import sys
 
 import jax
@@ -134,6 +136,31 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         assert (tmp_path / "part" / name).read_bytes() == expected
     # Done is done: nothing is left to do, and the table is the same.
     assert softsort("train", "--resume", "part", "--epochs", 2) == (0, resumed, "")
+
+
+def test_an_abort_of_a_run_tells_how_it_goes_on(tmp_path):
+    program = (
+        "import signal, sys, threading, cli.app, cli.train\n"
+        "def endless(*_):\n"
+        "    print('training', flush=True)\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        "    threading.Event().wait()\n"
+        "cli.train._train = endless\n"
+        "cli.app.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "train", *CROSS, "--out", "part"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "training\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    expected = "softsort: interrupted: softsort train --resume part goes on\n"
+    assert (process.returncode, err) == (130, expected)
 
 
 @pytest.fixture

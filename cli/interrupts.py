@@ -1,0 +1,96 @@
+"""How a signal ends the command, wherever its main thread is.
+
+Python tells the main thread of a signal, as an exception, when that thread is between
+two steps of the interpreter: after a long solve, or never if it waits for what does not
+come. So another thread is told of it at once, by a pipe, and ends the process if the
+main thread has not done so in a moment.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, NoReturn
+
+SIGNALS = "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"  # that end a command
+GRACE = 0.5  # seconds for the main thread to end by itself
+CLEANING = 0.25  # seconds for what is done at an abort
+
+ended = 0  # the signal that has ended the command
+_at_abort: list[Callable[[], Any]] = []
+_lock = threading.Lock()
+
+
+def watch() -> None:
+    """Let signals end the process soon; those that are ignored, as by nohup, stay so.
+
+    The main thread gets KeyboardInterrupt or SystemExit, once. A second signal does not
+    wait for it.
+    """
+    # Not all are on all systems.
+    every = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    numbers = [each for each in every if signal.getsignal(each) is not signal.SIG_IGN]
+    if not numbers:
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_wait, args=[reader, numbers], daemon=True).start()
+    for number in numbers:
+        signal.signal(number, _raise)
+
+
+@contextmanager
+def at_abort(function: Callable[[], Any]) -> Iterator[None]:
+    """Have a function called if a signal ends the process while this block is going on.
+
+    It is called on another thread. On the ordinary way out of the block it is not.
+    """
+    with _lock:
+        _at_abort.append(function)
+    try:
+        yield
+    finally:
+        _at_abort.remove(function)
+
+
+def _raise(number: int, _: object) -> None:
+    global ended
+    if ended:
+        return  # the main thread is on its way out already
+    ended = number
+    # As an exception, so that temporary files are removed on the way out.
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _wait(reader: int, numbers: list[int]) -> NoReturn:
+    number = _next(reader, numbers)
+    try:
+        _during(GRACE, _next, reader, numbers)
+        _during(CLEANING, _clean)
+    finally:
+        os._exit(128 + number)
+
+
+def _next(reader: int, numbers: list[int]) -> int:
+    """Wait for a signal that ends the command."""
+    while (number := os.read(reader, 1)[0]) not in numbers:
+        pass
+    return number
+
+
+def _during(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function, and wait for it no longer than this."""
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _clean() -> None:
+    _lock.acquire()  # for good: nothing is begun any more
+    with suppress(OSError), ExitStack() as stack:
+        for function in list(_at_abort):
+            stack.callback(function)
