@@ -1,19 +1,21 @@
 # Needs Python 3.11 or later and make; everything else goes into .venv.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+TESTS ?=
+BIN := $(VENV)/bin
 
 .PHONY: demo test lint format bench clean
 
 # Compiled like what pip copies, so that no command has to do it, wherever it may write.
-.venv/.installed: pyproject.toml
-	$(PYTHON) -m venv .venv
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	$(BIN)/python -m compileall -q cli filters learning softsort_core
 	touch $@
 
 # Ranks a real table and denoises a real photograph; both ship with matplotlib.
-demo: .venv/.installed
+demo: $(VENV)/.installed
 	@mkdir -p demo
 	@$(BIN)/python -c "import shutil, matplotlib.cbook as samples; \
 	  [shutil.copy(samples.get_sample_data(name, asfileobj=False), 'demo') \
@@ -25,21 +27,21 @@ demo: .venv/.installed
 	$(BIN)/softsort denoise demo/noisy.png -o demo/denoised.png --force
 	@echo 'Look at demo/noisy.png and demo/denoised.png; the ranks are in demo/ranked.csv.'
 
-test: .venv/.installed
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+test: $(VENV)/.installed
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(TESTS)
 
-lint: .venv/.installed
+lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-format: .venv/.installed
+format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 # Takes about a quarter of an hour; ARGS=--quick, ARGS="--only gradient" or ARGS=--list for less.
-bench: .venv/.installed
+bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
-	rm -rf .venv
+	rm -rf $(VENV)
