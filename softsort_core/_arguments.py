@@ -24,12 +24,23 @@ def is_concrete(value: Any) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
+def refuse_masked(values: Any, name: str) -> None:
+    """Raise an error if some values, or those of a sequence of arrays, are masked."""
+    parts = values if isinstance(values, list | tuple) else [values]
+    if any(np.ma.is_masked(part) for part in parts):
+        raise SoftSortError(
+            f"{name} has masked values: leave them out, as {name}.compressed() does, "
+            "or fill them in and give them the weight 0"
+        )
+
+
 def as_floating(values: Any, name: str) -> tuple[Array, Any]:
     """Return the values as float32 or float64, and the dtype to give results in.
 
     Integers and booleans become JAX's default float, half precisions are computed in
     float32 and given back as they came.
     """
+    refuse_masked(values, name)
     if not isinstance(values, jax.Array):
         values = np.asarray(values)
         if values.dtype.kind not in "fiub" and values.dtype != jnp.bfloat16:
@@ -62,28 +73,31 @@ def _check_integers(values: np.ndarray, name: str) -> None:
 
 def as_epsilon(epsilon: Any) -> Any:
     """Return epsilon, a positive scalar."""
-    if np.shape(epsilon) != () or (
-        is_concrete(epsilon) and not (np.isfinite(epsilon) and epsilon > 0)
-    ):
-        raise SoftSortError(
-            f"epsilon is {epsilon!r}: give one positive number, such as 0.01"
-        )
-    return epsilon
+    return _as_positive(epsilon, "epsilon", 0.01)
 
 
 def as_tolerance(tolerance: Any) -> Any:
     """Return the tolerance, a positive scalar."""
-    if np.shape(tolerance) != () or (is_concrete(tolerance) and not tolerance > 0):
-        raise SoftSortError(
-            f"tolerance is {tolerance!r}: give one positive number, such as 1e-6"
-        )
-    return tolerance
+    return _as_positive(tolerance, "tolerance", 1e-6)
+
+
+def _as_positive(value: Any, name: str, example: float) -> Any:
+    if np.shape(value) == ():
+        if not is_concrete(value):
+            return jnp.where((value > 0) & (value < jnp.inf), value, jnp.nan)
+        if np.isfinite(value) and value > 0:
+            return value
+    raise SoftSortError(f"{name} is {value!r}: give one positive number, such as {example}")
 
 
 def as_weights(weights: Any, name: str) -> Array | None:
-    """Return non-negative weights with a positive sum, not yet normalised."""
+    """Return non-negative weights with a positive sum, not yet normalised.
+
+    If they are traced they may still be others.
+    """
     if weights is None:
         return None
+    refuse_masked(weights, name)
     if is_concrete(weights):
         array = np.asarray(weights, np.float64)
         low, total = np.min(array, initial=np.inf), np.sum(array)
@@ -100,7 +114,26 @@ def as_distribution(weights: Any, name: str) -> Array:
     vector = as_weights(weights, name)
     if vector is None or vector.ndim != 1:
         raise SoftSortError(f"{name} has shape {np.shape(weights)}: give a vector")
-    return vector / jnp.sum(vector)
+    shares = vector / jnp.sum(vector)
+    if is_concrete(shares):
+        return shares
+    return jnp.where(jnp.all(vector >= 0), shares, jnp.nan)
+
+
+def as_ladder(targets: Any) -> tuple[Array, Any]:
+    """Return finite numbers in ascending order, and their dtype."""
+    ladder, dtype = as_floating(targets, "targets")
+    if ladder.ndim != 1 or ladder.size == 0:
+        raise SoftSortError(f"targets has shape {ladder.shape}: give a vector")
+    if is_concrete(ladder):
+        steps = np.diff(np.asarray(targets), prepend=0)
+        if not np.isfinite(steps).all():
+            raise SoftSortError("targets has NaN or infinity: give finite numbers")
+        if not (steps[1:] >= 0).all():
+            raise SoftSortError("targets is not in ascending order: sort it first")
+        return ladder, dtype
+    is_rising = jnp.all(ladder[1:] >= ladder[:-1])
+    return jnp.where(is_rising, ladder, jnp.nan), dtype
 
 
 def as_count(count: Any, name: str, low: int, high: int | None = None) -> int:
@@ -116,6 +149,7 @@ def as_count(count: Any, name: str, low: int, high: int | None = None) -> int:
 def as_levels(q: Any) -> Array | np.ndarray:
     """Return quantile levels as a vector; None stands for 0.2, 0.5 and 0.8."""
     q = [0.2, 0.5, 0.8] if q is None else q
+    refuse_masked(q, "q")
     if is_concrete(q):
         q = np.asarray(q)
         if not (q.dtype.kind in "fiu" and np.all((q >= 0) & (q <= 1))):
@@ -123,4 +157,6 @@ def as_levels(q: Any) -> Array | np.ndarray:
     levels = np.atleast_1d(q) if is_concrete(q) else jnp.atleast_1d(q)
     if levels.ndim != 1 or levels.size == 0:
         raise SoftSortError(f"q has shape {levels.shape}: give a number or a vector")
+    if not is_concrete(levels):
+        return jnp.where(jnp.all((levels >= 0) & (levels <= 1)), levels, jnp.nan)
     return levels

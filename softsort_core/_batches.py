@@ -97,7 +97,7 @@ def over_groups(
         x = values[where]
         if width <= _MOST:
             fixed = ("is_least", width <= _LEAST), squashed
-            (found,) = run(f"few_{read}", fixed, shape, x, counts, scale, most)
+            read_of = run(f"few_{read}", fixed, shape, x, counts, scale, most)
         else:
             counts = counts[:, 0]
             each = (rules(count, nodes) for count in counts.tolist())
@@ -110,8 +110,9 @@ def over_groups(
             rows = *places.shape, order, of_nodes[-1].shape[-1]
             solved = run("solved", (), rows, moments, scale, *of_nodes)
             given = x, s, counts, scale, most, *of_nodes, *solved
-            (found,) = run(f"read_{read}", (), (*shape, order), *given)
-        results[where[used]] = run.get(found)[used]
+            read_of = run(f"read_{read}", (), (*shape, order), *given)
+        found, certain = map(run.get, read_of)
+        results[where[used]] = np.where(certain[..., None], found, np.nan)[used]
 
     left = np.flatnonzero((sizes > _MOST) & (sizes <= LARGEST))
     work, narrowest = _of_few(sizes), 1

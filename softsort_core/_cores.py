@@ -28,9 +28,9 @@ def over_parts(
         count: how many things there are.
         beside: if it is on a processor, there is a part for each of its cores.
     """
-    (device,) = beside.devices()
+    device, *others = beside.devices()
     cores = min(core_count(), count // _LEAST) if device.platform == "cpu" else 1
-    if cores <= 1:
+    if cores <= 1 or others:
         return [work(0, count)]
     # Programs that are watched run one after another.
     apply = map if kept.is_watched() else _threads(cores).map

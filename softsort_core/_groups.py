@@ -6,7 +6,7 @@ another, for who runs what is kept of them without JAX.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -125,13 +125,18 @@ def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
     return jnp.minimum(jnp.arange(x.shape[0]) / (size - 1), 1.0).astype(x.dtype)
 
 
-def _ranks(plan: Plan | DirectPlan, x: Array, targets: Array, size: Array) -> Array:
+# What is read comes with whether it is certain.
+_Read: TypeAlias = tuple[Array, Array]
+
+
+def _ranks(plan: Plan | DirectPlan, x: Array, targets: Array, size: Array) -> _Read:
     del x
     return plan.given_input((size - 1).astype(targets.dtype) * targets)
 
 
-def _sorted(plan: Plan | DirectPlan, x: Array, *_: Array) -> Array:
-    return increasing(plan.given_target(x))
+def _sorted(plan: Plan | DirectPlan | RowPlan, x: Array, *_: Array) -> _Read:
+    values, certain = plan.given_target(x)
+    return increasing(values), certain
 
 
 @kept.jit(static_argnames=("is_least", "squashes"))
@@ -145,7 +150,7 @@ def _few_sort(*given: Array, is_least: bool, squashes: bool) -> Any:
 
 
 def _of_few(
-    read: Callable[[Plan | DirectPlan, Array, Array, Array], Array],
+    read: Callable[[Plan | DirectPlan, Array, Array, Array], _Read],
     x: Array,
     sizes: Array,
     epsilon: Array,
@@ -153,7 +158,7 @@ def _of_few(
     *,
     is_least: bool,
     squashes: bool,
-) -> list[Array]:
+) -> _Read:
     """Return what is read of plans between all values of a row and all targets."""
 
     def of_row(x, size):
@@ -165,7 +170,7 @@ def _of_few(
             plan = direct_plan(s, a, targets, a, epsilon, tolerance)
         return read(plan, x, targets, size)
 
-    return [jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, sizes))]
+    return jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, sizes))
 
 
 @kept.jit(static_argnames=("order", "squashes"))
@@ -204,21 +209,18 @@ def _read_ranks(x, s, sizes, epsilon, tolerance, *found):
 
 @kept.jit
 def _read_sort(x, s, sizes, epsilon, tolerance, *found):
-    def read(plan, x, _):
-        return increasing(plan.given_target(x))
-
-    return _read(read, x, s, sizes, epsilon, tolerance, found)
+    return _read(_sorted, x, s, sizes, epsilon, tolerance, found)
 
 
 def _read(
-    read: Callable[[RowPlan, Array, Array], Array],
+    read: Callable[[RowPlan, Array, Array], _Read],
     x: Array,
     s: Array,
     sizes: Array,
     epsilon: Array,
     tolerance: Any,
     found: Sequence[Array],
-) -> list[Array]:
+) -> _Read:
     """Return what is read of plans, by their nodes and what `_solved` returned."""
     rules = _rules(found[:6])
     solutions = (Solution(*found[start:][:3]) for start in (6, 9, 12))
@@ -230,7 +232,7 @@ def _read(
         return read(plan, x, size)
 
     rows = jax.vmap(of_row, (0, 0, 0, None, None))
-    return [jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, rules))]
+    return jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, rules))
 
 
 def _rules(nodes: Sequence[Array]) -> Rules:

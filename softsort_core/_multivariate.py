@@ -18,7 +18,7 @@ from softsort_core._arguments import (
     as_floating,
 )
 from softsort_core._errors import SoftSortError
-from softsort_core._rounding import product
+from softsort_core._rounding import marked, product
 from softsort_core._transport import Plan, transport
 
 # The default epsilon is this share of the standard deviation of the costs.
@@ -152,7 +152,8 @@ def multivariate_cdf_quantile_maps(
     b = _weights(target_weights, "target_weights", m, x.dtype)
     logits = -costs / epsilon
     plan: Plan = transport(logits, a, b)
-    target_scores = jnp.where(b > 0, plan.potentials, -jnp.inf)
+    potentials = marked(plan.potentials, jnp.isfinite(plan.failure))
+    target_scores = jnp.where(b > 0, potentials, -jnp.inf)
     input_scores = jnp.log(a) - logsumexp(logits + target_scores, axis=1)
     return TransportMaps(x, targets, input_scores, target_scores, epsilon, cost_fn)
 

@@ -25,7 +25,7 @@ from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_error, hard_ranks
 from softsort_core._panels import Resolution
 from softsort_core._plans import plan_of
-from softsort_core._rounding import product
+from softsort_core._rounding import largest, product
 from softsort_core._squash import squash
 from softsort_core._transport import Plan, first_order
 
@@ -130,7 +130,7 @@ def _solved(
 ) -> tuple[Array, Array, Array, Array]:
     """Return ranks in [0, 1], steps, residual and estimate."""
     plan = plan_of(x, a, None, m, epsilon, jnp.inf, resolution)
-    ranks = plan.given_input(plan.targets)
+    ranks, _ = plan.given_input(plan.targets)
     if isinstance(plan, CompressedPlan):
         _, estimate = plan.nodes.at_inputs(plan.targets)
         steps, residual = plan.nodes.effort()
@@ -138,7 +138,7 @@ def _solved(
     assert isinstance(plan, Plan)
     rows = jnp.exp(plan.log_rows)
     weights, b = plan.input_weights, plan.target_weights
-    residual = jnp.max(jnp.abs(product(weights, rows) - b) / b)
+    residual = largest((product(weights, rows) - b) / b)
     ulp = float(jnp.finfo(x.dtype).eps)
-    error = jnp.max(jnp.abs(first_order(plan, plan.targets)))
+    error = largest(first_order(plan, plan.targets)) + plan.failure
     return ranks, plan.steps, residual, error + 2 * ulp * (10 + 1 / epsilon)
