@@ -85,9 +85,11 @@ def _as_positive(value: Any, name: str, example: float) -> Any:
     if np.shape(value) == ():
         if not is_concrete(value):
             return jnp.where((value > 0) & (value < jnp.inf), value, jnp.nan)
-        if np.isfinite(value) and value > 0:
+        if not np.ma.is_masked(value) and np.isfinite(value) and value > 0:
             return value
-    raise SoftSortError(f"{name} is {value!r}: give one positive number, such as {example}")
+    raise SoftSortError(
+        f"{name} is {value!r}: give one positive number, such as {example}"
+    )
 
 
 def as_weights(weights: Any, name: str) -> Array | None:
@@ -126,10 +128,10 @@ def as_ladder(targets: Any) -> tuple[Array, Any]:
     if ladder.ndim != 1 or ladder.size == 0:
         raise SoftSortError(f"targets has shape {ladder.shape}: give a vector")
     if is_concrete(ladder):
-        steps = np.diff(np.asarray(targets), prepend=0)
-        if not np.isfinite(steps).all():
+        array = np.asarray(ladder)
+        if not np.isfinite(array).all():
             raise SoftSortError("targets has NaN or infinity: give finite numbers")
-        if not (steps[1:] >= 0).all():
+        if not (np.diff(array) >= 0).all():
             raise SoftSortError("targets is not in ascending order: sort it first")
         return ladder, dtype
     is_rising = jnp.all(ladder[1:] >= ladder[:-1])

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from softsort_core import _kept as kept
 from softsort_core._errors import SoftSortError
-from softsort_core._rounding import relative, used_range
+from softsort_core._rounding import used_range
 from softsort_core._squash import among_used
 
 # Entries of plans solved at a time: a bound on the memory in flight.
@@ -114,8 +114,6 @@ def _weighted(weights: Array, *slices: Array) -> tuple[Array, ...]:
     NaN for weights if any is negative.
     """
     are_weights = jnp.all(weights >= 0)
-    # Their sum may be more than a number can be.
-    weights = relative(weights)
     shares = jnp.where(are_weights, weights / jnp.sum(weights), jnp.nan)
     return shares, *among_used(shares, *slices)
 

@@ -811,9 +811,7 @@ _compiled_read_plans = kept.jit(
 
 
 @kept.jit(static_argnames="axes")
-def _lacking(
-    x: Array, a: Array | None, certain: Array, axes: tuple[int, ...]
-) -> Array:
+def _lacking(x: Array, a: Array | None, certain: Array, axes: tuple[int, ...]) -> Array:
     """Return which slices of numbers have results that are not certain."""
     if x.ndim == 1:
         return are_lacking(a, x, certain)

@@ -358,6 +358,9 @@ def _search(
         fixed,
     )
 
+    def vary(carried):
+        return varying_like(carried, inputs, targets, epsilon, fixed)
+
     def nodes(s_edges, y_edges, used, fixed):
         s, a = inputs.nodes(s_edges, used, order)
         y, b = fixed or targets.nodes(y_edges, used, order)
@@ -380,7 +383,7 @@ def _search(
         log_rows, v, steps, failure = solve(logits, a, b, guess)
         found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps, failure)
         if stages == 0:
-            return (found, new_epsilon, jnp.asarray(False)), found
+            return vary((found, new_epsilon, jnp.asarray(False))), found
 
         rows = jnp.where(b > 0, jnp.exp(log_rows), 0.0)
         columns = jnp.maximum(a, 0.0)[:, None] * rows
@@ -396,14 +399,13 @@ def _search(
             y_edges=_equal_parts(_spread(s, columns), y_shares, y_length, panels),
         )
         after = jax.tree.map(functools.partial(jnp.where, choosing), chosen, found)
-        return (after, new_epsilon, jnp.asarray(False)), found
+        return vary((after, new_epsilon, jnp.asarray(False))), found
 
     edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
     points = nodes(*edges, order, tuple(each[0] for each in fixed))
     zero = jnp.zeros(())
     anything = Found(*points, jnp.zeros_like(points[-1]), *edges, zero, zero)
-    first = anything, epsilon, jnp.asarray(True)
-    first = varying_like(first, inputs, targets, epsilon, fixed)
+    first = vary((anything, epsilon, jnp.asarray(True)))
     _, all_found = jax.lax.scan(advance, first, jobs)
     last = jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
     return last._replace(y_edges=targets.positions(last.y_edges))

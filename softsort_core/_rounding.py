@@ -61,7 +61,9 @@ def varying_like(tree: Any, *others: Any) -> Any:
 
     In `jax.shard_map` what a loop carries has to from the start.
     """
-    axes = frozenset().union(*(jax.typeof(each).vma for each in jax.tree.leaves(others)))
+    axes = frozenset().union(
+        *(jax.typeof(each).vma for each in jax.tree.leaves(others))
+    )
 
     def varying(each: Any) -> Any:
         missing = tuple(axes - jax.typeof(each).vma)

@@ -139,7 +139,9 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
         totals = product(columns, kernel.T)
         found.append(Solution(columns, a / totals, totals))
     least = _least(error)
-    return Solved(jax.tree.map(functools.partial(_if_found, least), tuple(found)), least)
+    return Solved(
+        jax.tree.map(functools.partial(_if_found, least), tuple(found)), least
+    )
 
 
 class DirectPlan(NamedTuple):
@@ -341,7 +343,9 @@ def _converged(
 
     # What is fixed is not carried along.
     made = jnp.zeros((modes, modes) if fixed is None else ())
-    first = varying_like((columns, made, jnp.asarray(error), 0), kernel, a, y, b, columns)
+    first = varying_like(
+        (columns, made, jnp.asarray(error), 0), kernel, a, y, b, columns
+    )
     columns, made, error, _ = jax.lax.while_loop(unfinished, advance, first)
     return columns, _solve(made, np.eye(modes)) if fixed is None else fixed, error
 

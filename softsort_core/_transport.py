@@ -287,9 +287,7 @@ def solve(
     a: Float[Array, " n"],
     b: Float[Array, " m"],
     guess: Float[Array, " m"],
-) -> tuple[
-    Float[Array, "n m"], Float[Array, " m"], Float[Array, ""], Float[Array, ""]
-]:
+) -> tuple[Float[Array, "n m"], Float[Array, " m"], Float[Array, ""], Float[Array, ""]]:
     """Return log p and v, by damped Newton steps on the semi-dual, and their number.
 
     And 0; or, with a plan that is nothing but finite, infinity if it is no solution.

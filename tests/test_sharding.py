@@ -1,0 +1,46 @@
+"""Values on several devices have the results of one, in a process with four."""
+
+import os
+import subprocess
+import sys
+
+SCRIPT = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+import softsort_core as soft
+
+mesh = jax.sharding.Mesh(jax.devices(), ("rows",))
+rng = np.random.default_rng(0)
+values = jnp.asarray(rng.normal(size=4000), jnp.float32)
+expected = soft.ranks(values)
+for spec in P("rows"), P():
+    placed = jax.device_put(values, NamedSharding(mesh, spec))
+    assert len(placed.devices()) == 4
+    np.testing.assert_allclose(soft.ranks(placed), expected, atol=4e-3)
+
+rows = jnp.asarray(rng.normal(size=(8, 6)), jnp.float32)
+for read in (
+    soft.ranks,
+    lambda row: soft.ranks(row, num_targets=300),
+    lambda row: soft.quantile(row, jnp.array([0.3, 0.3]), input_weights=row > -1),
+):
+    mapped = jax.shard_map(
+        jax.vmap(read), mesh=mesh, in_specs=P("rows"), out_specs=P("rows")
+    )
+    np.testing.assert_allclose(jax.jit(mapped)(rows), jax.vmap(read)(rows), rtol=1e-5)
+"""
+
+
+def test_several_devices():
+    flags = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    )
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
