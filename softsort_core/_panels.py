@@ -441,7 +441,8 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     """
     half, most, full = results
     first, second = largest(most - half), largest(full - most)
-    ratio = jnp.where(first > 0, jnp.minimum(second / first, 1.0), 1.0)
+    ratio = second / jnp.where(first == 0, 1.0, first)
+    ratio = jnp.where(first == 0, 1.0, jnp.minimum(ratio, 1.0))
     rounding = 4 * float(jnp.finfo(full.dtype).eps) * (30 + 1 / epsilon)
     return _SAFETY * second * jnp.sqrt(ratio) + rounding
 

@@ -1,5 +1,6 @@
 """Bounds that hold but for rounding, made to hold; derivatives stay as they are."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -61,13 +62,16 @@ def varying_like(tree: Any, *others: Any) -> Any:
 
     In `jax.shard_map` what a loop carries has to from the start.
     """
-    axes = frozenset().union(
-        *(jax.typeof(each).vma for each in jax.tree.leaves(others))
-    )
+    # What is filled like an array varies as it does.
+    flags = [
+        jax.lax.full_like(each, 0, dtype=bool, shape=())
+        for each in jax.tree.leaves(others)
+    ]
+    never = functools.reduce(jnp.logical_or, flags)
 
-    def varying(each: Any) -> Any:
-        missing = tuple(axes - jax.typeof(each).vma)
-        return jax.lax.pcast(each, missing, to="varying") if missing else each
+    def varying(each: Any) -> Array:
+        each = jnp.asarray(each)
+        return jax.lax.select(never, each, each)
 
     return jax.tree.map(varying, tree)
 

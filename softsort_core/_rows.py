@@ -346,8 +346,8 @@ def _converged(
     first = varying_like(
         (columns, made, jnp.asarray(error), 0), kernel, a, y, b, columns
     )
-    columns, made, error, _ = jax.lax.while_loop(unfinished, advance, first)
-    return columns, _solve(made, np.eye(modes)) if fixed is None else fixed, error
+    columns, made, off, _ = jax.lax.while_loop(unfinished, advance, first)
+    return columns, _solve(made, np.eye(modes)) if fixed is None else fixed, off
 
 
 def _solve(factor: Array, rhs: Array | np.ndarray) -> Array:

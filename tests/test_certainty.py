@@ -49,7 +49,7 @@ def test_columns_are_certain_each_by_itself():
     for column in range(4):
         alone = soft.sort_with(vectors[:, [column]], keys)[:, 0]
         assert np.isfinite(alone).all()
-        off = 1e-5 * np.ptp(vectors[:, column])
+        off = 1e-5 * float(np.ptp(vectors[:, column]))
         np.testing.assert_allclose(found[:, column], alone, rtol=0, atol=off)
 
 
