@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
@@ -50,7 +51,7 @@ def as_floating(values: Any, name: str) -> tuple[Array, Any]:
         if values.dtype.kind in "iub":
             _check_integers(values, name)
             values = values.astype(jnp.result_type(float))
-    array = jnp.asarray(values)
+    array = _sharded_by_jax(jnp.asarray(values))
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise SoftSortError(f"{name} is complex: give real numbers")
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -59,6 +60,18 @@ def as_floating(values: Any, name: str) -> tuple[Array, Any]:
         array = array.astype(jnp.result_type(float))
     dtype = array.dtype
     return array.astype(jnp.promote_types(dtype, jnp.float32)), dtype
+
+
+def _sharded_by_jax(array: Array) -> Array:
+    """Return an array in places that do not tell where what is made of it has to be."""
+    if not is_concrete(array) or not isinstance(array.sharding, NamedSharding):
+        return array
+    mesh, auto = array.sharding.mesh, AxisType.Auto
+    if all(axis == auto for axis in mesh.axis_types):
+        return array
+    types = (auto,) * len(mesh.axis_names)
+    mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=types)
+    return jax.device_put(array, NamedSharding(mesh, array.sharding.spec))
 
 
 def _check_integers(values: np.ndarray, name: str) -> None:

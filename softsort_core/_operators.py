@@ -104,18 +104,21 @@ def sort(
             default the sigmoid of the values less their mean over their standard
             deviation.
         input_weights: non-negative weights of the values, of shape (n,) or that of
-            `inputs`; uniform by default. A value of weight 0 takes no part.
+            `inputs`; uniform by default. A value of weight 0 takes no part, whatever it
+            is, NaN and infinity included.
         tolerance: largest error of a result by fewer nodes, relative to the range of
             what results can be, as estimated.
 
     Returns:
-        The shape of `inputs` with size n, `topk` or `num_targets` on `axis`. A slice
-        that contains NaN or infinity, or whose solve did not converge or is not as
-        certain as that, is all NaN. A single value is returned as it is, an empty axis
-        as an empty axis.
+        The shape of `inputs` with size n, `topk` or `num_targets` on `axis`, in their
+        dtype, or JAX's default float for integers. A slice that contains NaN or
+        infinity, or whose solve did not converge or is not as certain as that, is all
+        NaN, and so are its derivatives. A single value is returned as it is, an empty
+        axis as an empty axis.
 
     Raises:
-        SoftSortError: an argument out of its range.
+        SoftSortError: an argument out of its range, or masked arrays. Numbers that are
+            traced by JAX cannot be checked: such an epsilon or weight makes NaN.
 
     Example:
         >>> import softsort_core as soft
@@ -169,15 +172,16 @@ def ranks(
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `sort`. A value of weight 0 is ranked among the others
-            without influencing them.
+            without influencing them; one that is NaN or infinite has the rank NaN.
         tolerance: see `sort`.
 
     Returns:
-        Ranks in the shape of `inputs`. A slice that contains NaN or infinity, or
+        Ranks in the shape of `inputs`, and in single precision for values of half: this
+        cannot tell ranks beyond 2,048 apart. A slice that contains NaN or infinity, or
         whose solve did not converge, is all NaN. A single value has rank 0.
 
     Raises:
-        SoftSortError: an argument out of its range.
+        SoftSortError: as `sort`.
 
     Example:
         >>> import softsort_core as soft
@@ -225,7 +229,7 @@ def topk_mask(
         k: how many values to select, in [0, n].
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
-        input_weights: see `sort`; then the selected weight is k / n of the whole.
+        input_weights: see `ranks`; then the selected weight is k / n of the whole.
         tolerance: see `sort`.
 
     Returns:
@@ -288,11 +292,12 @@ def quantile(
 
     Returns:
         The shape of `inputs` with size k on `axis` (1 for a scalar `q`), in the order
-        of `q`. A slice that contains NaN or infinity, or whose solve did not
-        converge, is all NaN.
+        of `q`; equal levels have equal values. A slice that contains NaN or infinity,
+        or whose solve did not converge, is all NaN.
 
     Raises:
-        SoftSortError: an argument out of its range, or no values.
+        SoftSortError: an argument out of its range, or no values. A level that is
+            traced and out of its range makes all NaN.
 
     Example:
         >>> import softsort_core as soft
@@ -353,15 +358,18 @@ def quantile_normalization(
         axis: the axis to normalise along; several axes are taken together as one.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
-        input_weights: see `sort`.
+        input_weights: see `ranks`.
         tolerance: see `sort`.
 
     Returns:
-        Normalised values in the shape of `inputs`. A slice that contains NaN or
-        infinity, or whose solve did not converge, is all NaN.
+        Normalised values in the shape of `inputs`, and in their dtype; of inputs of
+        half precision in single precision, unless targets are of the same dtype. A
+        slice that contains NaN or infinity, or whose solve did not converge, is all
+        NaN.
 
     Raises:
-        SoftSortError: an argument out of its range; targets that are not ascending.
+        SoftSortError: an argument out of its range; targets that are not ascending. If
+            they are traced, results are NaN instead.
 
     Example:
         >>> import softsort_core as soft
@@ -411,7 +419,7 @@ def quantize(
         axis: the axis to quantize along; several axes are taken together as one.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
-        input_weights: see `sort`.
+        input_weights: see `ranks`.
         tolerance: see `sort`.
 
     Returns:
@@ -466,7 +474,7 @@ def sort_with(
 
     Returns:
         The shape of `inputs`, with size n or `topk` on `axis`. NaN or infinity in the
-        criterion makes all of it NaN.
+        criterion makes all of it NaN, in the vectors only what is at the same place.
 
     Raises:
         SoftSortError: an argument out of its range; sizes that do not match.

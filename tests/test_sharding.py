@@ -10,12 +10,15 @@ import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P
 import softsort_core as soft
 
-mesh = jax.sharding.Mesh(jax.devices(), ("rows",))
+mesh, explicit = (
+    jax.make_mesh((4,), ("rows",), axis_types=(kind,))
+    for kind in (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit)
+)
 rng = np.random.default_rng(0)
 values = jnp.asarray(rng.normal(size=4000), jnp.float32)
 expected = soft.ranks(values)
-for spec in P("rows"), P():
-    placed = jax.device_put(values, NamedSharding(mesh, spec))
+for where in (mesh, P("rows")), (mesh, P()), (explicit, P("rows")):
+    placed = jax.device_put(values, NamedSharding(*where))
     assert len(placed.devices()) == 4
     np.testing.assert_allclose(soft.ranks(placed), expected, atol=4e-3)
 
