@@ -70,7 +70,7 @@ def _sharded_by_jax(array: Array) -> Array:
     if all(axis == auto for axis in mesh.axis_types):
         return array
     types = (auto,) * len(mesh.axis_names)
-    mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=types)
+    mesh = Mesh(np.asarray(mesh.devices), mesh.axis_names, axis_types=types)
     return jax.device_put(array, NamedSharding(mesh, array.sharding.spec))
 
 
