@@ -21,6 +21,10 @@ Number: TypeAlias = ArrayLike
 
 def as_array(image: Image, name: str = "image") -> Shaped[Array, "h w *c"]:
     """Return an image of real numbers as it is."""
+    if np.ma.is_masked(image):
+        raise SoftSortError(
+            f"{name} has masked values: fill them in, as {name}.filled(0) does"
+        )
     if not isinstance(image, jax.Array):
         try:
             image = np.asarray(image)
@@ -107,6 +111,7 @@ def _as_scalar(
     else:
         found = np.asarray(value)
         good = found.shape == () and _is_real(found.dtype)
+        good = good and not np.ma.is_masked(value)
         with np.errstate(all="ignore"):
             good = good and accepts(found.astype(dtype))
     if not good:

@@ -201,7 +201,7 @@ def _filter(
     if weights is None:
         masses = jnp.full((len(window.places), 1, 1), 1 / n, pixels.dtype)
     else:
-        weights = jnp.where(jnp.min(weights) >= 0, weights, jnp.nan)
+        weights = jnp.where(jnp.all(weights >= 0), weights, jnp.nan)
         masses = (weights / jnp.sum(weights))[:, None, None]
 
     def quantile(values, squashed=None):

@@ -75,6 +75,8 @@ def _as_mask(mask: Any, name: str) -> np.ndarray:
         )
     if isinstance(mask, Tracer) and name == "weights":
         return np.ones(mask.shape, bool)
+    if np.ma.is_masked(mask):
+        raise SoftSortError(f"{name} has masked values: fill in 0 for them")
     values = np.asarray(mask)
     if name == "footprint" and values.dtype != np.bool_:
         raise SoftSortError(f"footprint has dtype {values.dtype}: give booleans")

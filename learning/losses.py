@@ -37,7 +37,7 @@ def soft_error_loss(
         The mean over the batch.
 
     Raises:
-        SoftSortError: `k` is out of its range.
+        SoftSortError: `k` is out of its range, or labels do not match the logits.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,6 +49,13 @@ def soft_error_loss(
     classes = logits.shape[-1]
     if not 1 <= k < classes:
         raise SoftSortError(f"k is {k}: give a number from 1 to {classes - 1}")
+    if np.shape(labels) != logits.shape[:-1]:
+        raise SoftSortError(
+            f"labels has shape {np.shape(labels)}: give one label for each of the rows "
+            f"of logits, {logits.shape[:-1]}"
+        )
+    if np.ma.is_masked(labels):
+        raise SoftSortError("labels has masked values: leave out their rows")
     # Indices from the end would be classes, too.
     labels = jnp.where(jnp.asarray(labels) < 0, classes, labels)
     each = jnp.take_along_axis(ranks(logits, epsilon=epsilon), labels[..., None], -1)
@@ -68,12 +75,15 @@ def soft_spearman_loss(
     Constant predictions or targets are correlated with nothing: the loss is 1.
 
     Args:
-        predictions: ranked along the last axis.
-        targets: what their order should be.
+        predictions: ranked along the last axis, of at least 2 values.
+        targets: what their order should be, of the same shape.
         epsilon: regularisation, as in `softsort_core.ranks`.
 
     Returns:
         The mean over the batch.
+
+    Raises:
+        SoftSortError: shapes that differ, or with fewer than 2 values on the last axis.
 
     Example:
         >>> import jax.numpy as jnp
@@ -83,6 +93,11 @@ def soft_spearman_loss(
         >>> print(loss.round(3))
         0.0
     """
+    if predictions.shape != targets.shape or predictions.shape[-1:] < (2,):
+        raise SoftSortError(
+            f"predictions has shape {predictions.shape} and targets {targets.shape}: "
+            "give the same shape to both, with at least 2 values on the last axis"
+        )
     x, y = _direction(predictions, epsilon), _direction(targets, epsilon)
     return jnp.mean(1 - jnp.sum(x * y, axis=-1))
 
@@ -116,7 +131,8 @@ def soft_least_quantile_loss(
         The mean over the batch.
 
     Raises:
-        SoftSortError: `q` is out of its range, or there are no errors.
+        SoftSortError: `q` is out of its range, or there are no errors. If `q` is
+            traced, the loss is NaN instead.
 
     Example:
         >>> import jax.numpy as jnp

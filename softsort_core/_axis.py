@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from softsort_core._errors import SoftSortError
 from softsort_core._rounding import used_range
+from softsort_core._squash import among_used
 
 # Entries of plans solved at a time: a bound on the memory in flight.
 _ENTRIES_AT_ONCE = 2**24
@@ -24,19 +25,20 @@ def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
 
 
 def over_slices(
-    operators: Sequence[Callable[..., Array]],
+    operators: Sequence[Callable[..., Any]],
     arrays: Sequence[Array],
     weights: Array | None,
     axes: tuple[int, ...],
     *,
     entries: int,
-) -> Array:
+) -> Any:
     """Apply `operator(weights, *slices)` to the slices of some arrays along some axes.
 
     Args:
         operators: each maps n weights, which sum to 1, or None, and a slice of n values
-            from each array to k results. The later ones are for slices of numbers of
-            which those before make NaN.
+            from each array to k results. If there are several, also to whether these
+            are certain, an array of as many axes; the later ones are for slices of
+            numbers for which those before are not.
         arrays: of one shape, whatever it is.
         weights: None for uniform ones, else of shape (n,) or that of the arrays.
         axes: the axes whose values form one slice together, in ascending order.
@@ -58,21 +60,18 @@ def over_slices(
         return _first_certain(operators, [weights, *arrays])
     slices = [as_slices(array, axes) for array in arrays]
     shape = slices[0].shape
-    if weights is not None:
-        weights = as_slices(weights, axes) if weights.ndim == inputs.ndim else weights
-        weights = jnp.broadcast_to(weights, shape).astype(inputs.dtype)
-    slices = [weights, *slices]
+    slices = [weight_slices(weights, inputs, axes), *slices]
     batch = max(1, _ENTRIES_AT_ONCE // max(1, entries))
     if shape[0] == 0:
         one = jax.eval_shape(
             functools.partial(_on_slice, operators[0]),
             jax.tree.map(lambda s: jax.ShapeDtypeStruct((n,), s.dtype), slices),
         )
-        return jnp.zeros((0, *one.shape), one.dtype)
+        return jax.tree.map(lambda s: jnp.zeros((0, *s.shape), s.dtype), one)
     if shape[0] == 1:
         # Not worth the cost of tracing and compiling a batch.
         one = jax.tree.map(lambda array: array[0], slices)
-        return _first_certain(operators, one)[None]
+        return jax.tree.map(lambda s: s[None], _first_certain(operators, one))
     if shape[0] <= batch:
         return _first_certain(operators, slices, jax.vmap)
     whole = shape[0] - shape[0] % batch
@@ -80,29 +79,50 @@ def over_slices(
         lambda array: array[:whole].reshape(-1, batch, *array.shape[1:]), slices
     )
     results = jax.lax.map(lambda part: _first_certain(operators, part, jax.vmap), parts)
-    results = results.reshape(whole, *results.shape[2:])
+    results = jax.tree.map(lambda s: s.reshape(whole, *s.shape[2:]), results)
     if whole == shape[0]:
         return results
     rest = jax.tree.map(lambda array: array[whole:], slices)
-    return jnp.concatenate([results, _first_certain(operators, rest, jax.vmap)])
+    rest = _first_certain(operators, rest, jax.vmap)
+    return jax.tree.map(lambda *both: jnp.concatenate(both), results, rest)
 
 
-def _on_slice(operator: Callable[..., Array], one: Sequence[Any]) -> Array:
+def weight_slices(
+    weights: Array | None, inputs: Array, axes: tuple[int, ...]
+) -> Array | None:
+    """Return the weights of the slices of some inputs, as `over_slices` is given them.
+
+    In the order of `as_slices`.
+    """
+    if weights is None:
+        return None
+    slices = as_slices(inputs, axes)
+    weights = as_slices(weights, axes) if weights.ndim == inputs.ndim else weights
+    return jnp.broadcast_to(weights, slices.shape).astype(inputs.dtype)
+
+
+def _on_slice(operator: Callable[..., Any], one: Sequence[Any]) -> Any:
     weights, *slices = one
-    return operator(None if weights is None else _shares(weights), *slices)
+    return operator(*(one if weights is None else _weighted(weights, *slices)))
 
 
 @jax.jit
-def _shares(weights: Array) -> Array:
-    return weights / jnp.sum(weights)
+def _weighted(weights: Array, *slices: Array) -> tuple[Array, ...]:
+    """Return weights that sum to 1, and slices where weightless values do no harm.
+
+    NaN for weights if any is negative.
+    """
+    are_weights = jnp.all(weights >= 0)
+    shares = jnp.where(are_weights, weights / jnp.sum(weights), jnp.nan)
+    return shares, *among_used(shares, *slices)
 
 
 def _first_certain(
-    operators: Sequence[Callable[..., Array]],
+    operators: Sequence[Callable[..., Any]],
     slices: Sequence[Any],
     batched: Callable[..., Any] = lambda function: function,
-) -> Array:
-    """Return the results of the first operator, of the next where these are NaN ..."""
+) -> Any:
+    """Return the results of the first operator, of the next where not certain ..."""
     first, *others = (
         batched(functools.partial(_on_slice, operator)) for operator in operators
     )
@@ -111,28 +131,30 @@ def _first_certain(
         # What a derivative needs of the other is made again, if it is needed at all: it
         # would else be carried along, as zeros, when it is not.
         mended = jax.checkpoint(
-            lambda results, other=other: jnp.where(
-                jnp.isnan(results), other(slices), results
-            )
+            lambda results, other=other: completed(results, other(slices))
         )
-        lacking = batched(are_lacking)(slices[1], results)
+        lacking = batched(are_lacking)(*slices[:2], results[1])
         results = jax.lax.cond(
             jnp.any(lacking), mended, lambda results: results, results
         )
     return results
 
 
-def are_lacking(values: Array, results: Array) -> Array:
-    """Return whether the results of values that are numbers are not.
+@jax.jit
+def completed(results: Any, others: Any) -> Any:
+    """Return results, and whether they are certain, or others where they are not."""
+    values, certain = results
+    return jnp.where(certain, values, others[0]), certain | others[1]
 
-    Such results are all NaN, so that the first of them tells.
-    """
+
+def are_lacking(weights: Array | None, values: Array, certain: Array) -> Array:
+    """Return whether results of values that are numbers are not all certain."""
 
     def are_numbers() -> Array:
-        return jnp.all(jnp.isfinite(jnp.stack(used_range(values, None))))
+        return jnp.all(jnp.isfinite(jnp.stack(used_range(values, weights))))
 
-    is_nan = jnp.any(jnp.isnan(results.reshape(-1)[:1]))
-    return jax.lax.cond(is_nan, are_numbers, lambda: jnp.array(False))
+    is_certain = jnp.all(certain)
+    return jax.lax.cond(is_certain, lambda: ~is_certain, are_numbers)
 
 
 def as_slices(array: Array, axes: tuple[int, ...]) -> Array:

@@ -28,7 +28,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from softsort_core._cores import over_parts
-from softsort_core._rounding import product
+from softsort_core._rounding import largest, product, varying_like
 from softsort_core._squash import Standardisation, as_double
 
 # Points in flight: their factors stay in the cache.
@@ -190,6 +190,7 @@ def _of_chunks(
         none = jnp.zeros(folded_shape(cells.order) if cells.number == 1 else cells)
         if values.shape[0] < _CHUNK:
             return none
+        none = varying_like(none, *operands)
         return jax.lax.fori_loop(start, stop, step, none)
 
 
@@ -290,7 +291,8 @@ def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
         part = of_chunk(*_chunk(start, _CELL_CHUNK, values))
         return jax.lax.dynamic_update_slice(found, part, (start,))
 
-    return jax.lax.fori_loop(0, -(-n // _CELL_CHUNK), step, jnp.zeros_like(values))
+    none = varying_like(jnp.zeros_like(values), *operands)
+    return jax.lax.fori_loop(0, -(-n // _CELL_CHUNK), step, none)
 
 
 def _moments_jvp(primals, tangents, *, cells, squashes):
@@ -427,7 +429,7 @@ def steepest(series: Float[Array, "cells order"], degree: int = 1) -> Array:
     for _ in range(degree):
         series = product(series, slope)
     synthesis = jnp.asarray(np.linalg.inv(analysis(order)).T, series.dtype)
-    return jnp.max(jnp.abs(product(series, synthesis)))
+    return largest(product(series, synthesis))
 
 
 def _slope(cells: Cells, dtype: Any) -> Array:

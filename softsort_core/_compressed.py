@@ -9,14 +9,13 @@ as they are.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from softsort_core import _chebyshev as chebyshev
 from softsort_core import _panels as panels
@@ -29,6 +28,7 @@ from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Res
 from softsort_core._rounding import (
     clipped,
     increasing,
+    largest,
     product,
     relative,
     used_range,
@@ -318,7 +318,7 @@ class NodePlan:
         def residual(found: Found, epsilon: Array) -> Array:
             received = product(found.a, jnp.exp(found.log_rows(epsilon)))
             shares = received / jnp.where(found.b > 0, found.b, 1.0)
-            return jnp.max(jnp.where(found.b > 0, jnp.abs(shares - 1), 0.0))
+            return largest(jnp.where(found.b > 0, shares - 1, 0.0))
 
         steps = in_double(jnp.max, self.found.steps)
         off = in_double(residual, self._last(), self.epsilon)
@@ -349,6 +349,8 @@ class NodePlan:
 
     def _total(self, error: Array, left_out: Array) -> Array:
         error = jax.lax.convert_element_type(error, left_out.dtype)
+        failure = jax.lax.convert_element_type(self.found.failure, left_out.dtype)
+        error += jnp.sum(failure)
         ulp = float(jnp.finfo(self.epsilon.dtype).eps)
         return jax.lax.stop_gradient(error + left_out) + 2 * ulp
 
@@ -360,8 +362,6 @@ def _last_of(stacked: Array) -> Array:
 @dataclass(frozen=True)
 class CompressedPlan:
     """A plan between inputs and targets by nodes, to be read as a `Plan` is.
-
-    What is read is NaN where it is not certain.
 
     Attributes:
         nodes: the plan between these.
@@ -383,48 +383,52 @@ class CompressedPlan:
         """The positions of the nodes of targets, for all three orders."""
         return self.nodes.targets
 
-    def given_input(self, values: Float[Array, "*orders N"]) -> Float[Array, " n"]:
-        """Return the expectation of `values`, one per node, at each input."""
+    def given_input(
+        self, values: Float[Array, "*orders N"]
+    ) -> tuple[Float[Array, " n"], Bool[Array, ""]]:
+        """Return the expectation of `values`, one per node, at each input.
+
+        And whether it is certain.
+        """
         scale, means, error = _at_inputs(self.nodes, values)
         return _evaluated(self.given, means, scale, error, self.tolerance)
 
-    def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
-        """Return the expectation of `values`, one per input, at each target."""
+    def given_target(
+        self, values: Float[Array, "n *d"]
+    ) -> tuple[Float[Array, "m *d"], Bool[Array, "*d"]]:
+        """Return the expectation of `values`, one per input, at each target.
+
+        And whether it is certain.
+        """
         if values.ndim > 1:
             columns = values.reshape(values.shape[0], -1).T
-            means = jax.lax.map(self.given_target, columns)
-            return means.T.reshape(-1, *values.shape[1:])
+            means, certain = jax.lax.map(self.given_target, columns)
+            d = values.shape[1:]
+            return means.T.reshape(-1, *d), certain.reshape(d)
         scale = _scale(self.given.weights, values)
-        *others, last = self._weighted(values, scale)
-        for weighted in others:
-            means, error = self.nodes.at_targets(weighted())
-            if error <= self.tolerance:
-                break
-        else:
-            means, error = self.nodes.at_targets(last())
+        means, error = self._at_targets(values, scale)
         if self.nodes.is_even:
             return _evaluated_at_targets(
                 means, scale, error, self.tolerance, self.num_targets, self.places
             )
         return _restored(means, scale, error, self.tolerance)
 
-    def _weighted(
-        self, values: Array, scale: "Scale"
-    ) -> Sequence[Callable[[], FewPoints | ManyInputs]]:
-        """Return ways to the inputs with scaled values times weights for weights.
-
-        The later ones if the earlier are not certain.
-        """
-        given, inputs = self.given, self.nodes.inputs
+    def _at_targets(self, values: Array, scale: "Scale") -> tuple[Array, Array]:
+        """Return what `NodePlan.at_targets` gives of the scaled values."""
+        given, inputs, nodes = self.given, self.nodes.inputs, self.nodes
         if isinstance(inputs, FewPoints):
-            return [lambda: _weighted_points(inputs, scale, values)]
+            return nodes.at_targets(_weighted_points(inputs, scale, values))
         cells = Cells(*inputs.moments.shape)
         are_given = values is given.values and is_concrete(values) and given.squashes
-        ways = [lambda: given.summary(cells, _scaled(given.weights, scale, values))]
         # In double precision the last digits would be missing.
         if are_given and cells.number > 1 and values.dtype != jnp.float64:
-            ways.insert(0, lambda: _unsquashed(inputs, given.standardisation, scale))
-        return ways
+            weighted, are_known = _unsquashed(inputs, given.standardisation, scale)
+            if are_known:
+                means, error = nodes.at_targets(weighted)
+                if error <= self.tolerance:
+                    return means, error
+        weighted = given.summary(cells, _scaled(given.weights, scale, values))
+        return nodes.at_targets(weighted)
 
 
 class Scale(NamedTuple):
@@ -448,15 +452,17 @@ class Scale(NamedTuple):
     def scaled(self, values: Array) -> Array:
         return (values - self.zero) / self.range_
 
-    def restored(self, means: Array, error: Array, tolerance: Any) -> Array:
-        """Return the means as they are unscaled, or NaN if they are not certain."""
-        means = jnp.where(error <= tolerance, means, jnp.nan)
-        return clipped(self.zero + self.range_ * means, self.low, self.high)
+    def restored(
+        self, means: Array, error: Array, tolerance: Any
+    ) -> tuple[Array, Bool[Array, ""]]:
+        """Return the means as they are unscaled, and whether they are certain."""
+        means = clipped(self.zero + self.range_ * means, self.low, self.high)
+        return means, (error <= tolerance) & jnp.isfinite(self.low + error)
 
 
 @jax.jit
 def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Array, Array]:
-    low, high = jnp.min(values), jnp.max(values)
+    low, high = used_range(values.reshape(-1), None)
     scale = Scale(low, high, jnp.zeros_like(low))
     return scale, *nodes.at_inputs(scale.scaled(values))
 
@@ -464,7 +470,7 @@ def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Array, Array]:
 @jax.jit
 def _evaluated(
     given: Given, means: Array, scale: Scale, error: Array, tolerance: Any
-) -> Array:
+) -> tuple[Array, Array]:
     """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
     is_series = means.ndim > 1
     means = given.evaluate(means) if is_series else means[: given.values.shape[0]]
@@ -472,7 +478,9 @@ def _evaluated(
 
 
 @jax.jit
-def _restored(means: Array, scale: Scale, error: Array, tolerance: Any) -> Array:
+def _restored(
+    means: Array, scale: Scale, error: Array, tolerance: Any
+) -> tuple[Array, Array]:
     return scale.restored(means, error, tolerance)
 
 
@@ -485,24 +493,24 @@ def _scale(weights: Array | None, values: Array) -> Scale:
 @jax.jit
 def _weighted_points(inputs: FewPoints, scale: Scale, values: Array) -> FewPoints:
     more = 0, inputs.weights.shape[0] - values.shape[0]
-    padded = jnp.pad(scale.scaled(values), more)
-    return inputs._replace(weights=inputs.weights * padded)
+    weights = _scaled(inputs.weights, scale, jnp.pad(values, more))
+    return inputs._replace(weights=weights)
 
 
 @jax.jit
 def _scaled(weights: Array | None, scale: Scale, values: Array) -> Array:
     scaled = scale.scaled(values)
-    return scaled if weights is None else weights * scaled
+    return scaled if weights is None else weights * jnp.where(weights > 0, scaled, 0.0)
 
 
 @jax.jit
 def _unsquashed(
     inputs: ManyInputs, placing: Standardisation, scale: Scale
-) -> ManyInputs:
+) -> tuple[ManyInputs, Bool[Array, ""]]:
     """Return the inputs with their own values, scaled, times weights for weights.
 
-    In cells values are a smooth function of where they are. Not so in the first and the
-    last, where they may be as far as they like: NaN if there are any.
+    And whether they are known. In cells values are a smooth function of where they are,
+    but not in the first and the last, where they may be as far as they like.
     """
     shape = inputs.moments.shape
 
@@ -515,13 +523,13 @@ def _unsquashed(
     levels = jax.lax.convert_element_type(
         in_double(at_nodes, placing, scale), scale.low.dtype
     )
-    return inputs._replace(levels=jnp.where(is_known, levels, jnp.nan))
+    return inputs._replace(levels=jnp.where(is_known, levels, 0.0)), is_known
 
 
 @functools.partial(jax.jit, static_argnames="places")
 def _evaluated_at_targets(
     series: Array, scale: Scale, error: Array, tolerance: Any, m: Any, places: int
-) -> Array:
+) -> tuple[Array, Array]:
     step = 2 ** max(0, math.floor(math.log2(places / _MOST_KNOTS)))
     if series.shape[0] > 1 or step == 1:
         means = evaluate_even(series, 0, places, m)
@@ -531,11 +539,12 @@ def _evaluated_at_targets(
     knots = chebyshev.evaluate(knots, _evenly(m, series.dtype), series, False)
     sag = (2 * step / (m - 1)) ** 2 / 8 * chebyshev.steepest(series, 2)
     error = error + jax.lax.stop_gradient(sag)
-    knots = increasing(scale.restored(knots, error, tolerance))
+    knots, certain = scale.restored(knots, error, tolerance)
+    knots = increasing(knots)
     starts, stops = knots[:-1, None], knots[1:, None]
     shares = jnp.arange(step, dtype=series.dtype) / step
     between = clipped(starts + (stops - starts) * shares, starts, stops)
-    return between.reshape(-1)[:places]
+    return between.reshape(-1)[:places], certain
 
 
 def evaluate_even(series: Array, start: int, stop: int, m: Any) -> Array:

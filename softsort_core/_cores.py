@@ -35,9 +35,9 @@ def over_parts(
         count: how many things there are.
         beside: if it is on a processor, there is a part for each of its cores.
     """
-    (device,) = beside.devices()
+    device, *others = beside.devices()
     cores = min(core_count(), count // _LEAST) if device.platform == "cpu" else 1
-    if cores <= 1:
+    if cores <= 1 or others:
         return [work(0, count)]
     double = jnp.result_type(float) == jnp.float64
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,10 @@ from softsort_core._rows import (
 from softsort_core._squash import in_double, squash
 from softsort_core._transport import Plan, transport
 
-# What is read of a plan of a row: of it, the values, the targets and their number.
-Reading = Callable[[Any, Array, Array, Array], Array]
+# What is read of plans, and of which rows it is certain.
+Read: TypeAlias = tuple[Array, Array]
+# What reads a plan of a row, given that, the values, the targets and their number.
+Reading: TypeAlias = Callable[[Any, Array, Array, Array], Read]
 
 
 def group_ranks(
@@ -130,7 +132,8 @@ def _over_groups(
                 solved = _solved(moments, scale, stacked)
                 given = rows, s, counts, scale, most, stacked, solved
                 found = _read(*given, read=read)
-            results[where[used]] = np.asarray(found)[used]
+        found, certain = map(np.asarray, found)
+        results[where[used]] = np.where(certain[..., None], found, np.nan)[used]
 
     left = np.flatnonzero((sizes > MOST) & (sizes <= LARGEST))
     work, narrowest = of_few(sizes), 1
@@ -155,13 +158,14 @@ def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
     return jnp.minimum(jnp.arange(x.shape[0]) / (size - 1), 1.0).astype(x.dtype)
 
 
-def _ranks(plan: Any, x: Array, targets: Array, size: Array) -> Array:
+def _ranks(plan: Any, x: Array, targets: Array, size: Array) -> Read:
     del x
     return plan.given_input((size - 1).astype(targets.dtype) * targets)
 
 
-def _sorted(plan: Any, x: Array, *_: Array) -> Array:
-    return increasing(plan.given_target(x))
+def _sorted(plan: Any, x: Array, *_: Array) -> Read:
+    values, certain = plan.given_target(x)
+    return increasing(values), certain
 
 
 @functools.partial(jax.jit, static_argnames=("read", "squashes"))
@@ -173,7 +177,7 @@ def _of_few(
     *,
     read: Reading,
     squashes: bool,
-) -> Float[Array, "blocks rows width"]:
+) -> Read:
     """Return what is read of plans between all values of a row and all targets."""
 
     def of_row(x, size):
@@ -224,7 +228,7 @@ def _read(
     solved: Solved,
     *,
     read: Reading,
-) -> Float[Array, "blocks rows width"]:
+) -> Read:
     """Return what is read of plans, by their nodes and what `_solved` returned."""
 
     def of_row(x, s, solved, size, nodes):

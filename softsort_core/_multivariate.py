@@ -18,7 +18,7 @@ from softsort_core._arguments import (
     as_floating,
 )
 from softsort_core._errors import SoftSortError
-from softsort_core._rounding import product
+from softsort_core._rounding import marked, product
 from softsort_core._transport import Plan, transport
 
 # The default epsilon is this share of the standard deviation of the costs.
@@ -117,8 +117,8 @@ def multivariate_cdf_quantile_maps(
     Returns:
         Maps whose `transport(vec)` is the CDF, from vectors like the inputs to the
         reference measure, and `transport(vec, forward=False)` the quantile map back.
-        NaN or infinity in the inputs, or a solve that did not converge, makes all
-        their results NaN.
+        NaN or infinity in an input that has a weight, traced arguments out of their
+        range, or a solve that did not converge make all their results NaN.
 
     Raises:
         SoftSortError: an argument of the wrong shape or out of its range.
@@ -143,16 +143,20 @@ def multivariate_cdf_quantile_maps(
     sampler = jax.random.uniform if target_sampler is None else target_sampler
     key = jax.random.PRNGKey(0) if rng is None else rng
     targets = jnp.asarray(sampler(key, (m, d)), x.dtype)
-    costs = jax.vmap(lambda u: jax.vmap(lambda v: cost_fn(u, v))(targets))(x)
-    if epsilon is None:
-        deviation = jax.lax.stop_gradient(jnp.std(costs))
-        epsilon = _RELATIVE_EPSILON * jnp.where(deviation > 0, deviation, 1.0)
-    epsilon = jnp.asarray(as_epsilon(epsilon), x.dtype)
     a = _weights(input_weights, "input_weights", n, x.dtype)
     b = _weights(target_weights, "target_weights", m, x.dtype)
+    # A sample without weight takes no part, wherever it is.
+    x = jnp.where(a[:, None] > 0, x, x[jnp.argmax(a)])
+    costs = jax.vmap(lambda u: jax.vmap(lambda v: cost_fn(u, v))(targets))(x)
+    if epsilon is None:
+        used = (a[:, None] > 0) & (b > 0)
+        deviation = jax.lax.stop_gradient(jnp.std(costs, where=used))
+        epsilon = _RELATIVE_EPSILON * jnp.where(deviation > 0, deviation, 1.0)
+    epsilon = jnp.asarray(as_epsilon(epsilon), x.dtype)
     logits = -costs / epsilon
     plan: Plan = transport(logits, a, b)
-    target_scores = jnp.where(b > 0, plan.potentials, -jnp.inf)
+    potentials = marked(plan.potentials, jnp.isfinite(plan.failure))
+    target_scores = jnp.where(b > 0, potentials, -jnp.inf)
     input_scores = jnp.log(a) - logsumexp(logits + target_scores, axis=1)
     return TransportMaps(x, targets, input_scores, target_scores, epsilon, cost_fn)
 

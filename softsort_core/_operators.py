@@ -21,6 +21,7 @@ from softsort_core._arguments import (
     as_distribution,
     as_epsilon,
     as_floating,
+    as_ladder,
     as_levels,
     as_tolerance,
     as_weights,
@@ -30,10 +31,12 @@ from softsort_core._arguments import (
 from softsort_core._axis import (
     are_lacking,
     as_slices,
+    completed,
     in_place,
     normalised_axes,
     over_slices,
     slice_size,
+    weight_slices,
 )
 from softsort_core._compressed import (
     LEAST_EPSILON,
@@ -54,7 +57,7 @@ from softsort_core._padding import (
     with_zeros,
 )
 from softsort_core._plans import AnyPlan, AnyResolution, plan_of
-from softsort_core._rounding import increasing
+from softsort_core._rounding import increasing, marked
 
 # Fewer rows, or of fewer targets, do not share nodes.
 _FEWEST_SHARED, _LEAST_SHARED = 64, 13
@@ -64,8 +67,12 @@ _LARGEST_PLAN = 2**28
 Squashing: TypeAlias = Callable[[Array], Array] | None
 # Inputs, their weights and what they are squashed to.
 _Slices: TypeAlias = tuple[Array, Array | None, Array | None]
-# Weights of targets, epsilon, tolerance, what is given and the number of even targets.
-_Problem: TypeAlias = tuple[Array | None, Array, Any, tuple[Array, ...], int | None]
+# Targets that are not even and equal: their weights, or their positions and weights.
+_Targets: TypeAlias = Array | tuple[Array, Array]
+# These, epsilon, tolerance, what is given and the number of even targets.
+_Problem: TypeAlias = tuple[_Targets | None, Array, Any, tuple[Array, ...], int | None]
+# Values and whether they are certain.
+_Read: TypeAlias = tuple[Array, Array]
 
 
 def sort(
@@ -98,18 +105,21 @@ def sort(
             default the sigmoid of the values less their mean over their standard
             deviation.
         input_weights: non-negative weights of the values, of shape (n,) or that of
-            `inputs`; uniform by default. A value of weight 0 takes no part.
+            `inputs`; uniform by default. A value of weight 0 takes no part, whatever it
+            is, NaN and infinity included.
         tolerance: largest error of a result by fewer nodes, relative to the range of
             what results can be, as estimated.
 
     Returns:
-        The shape of `inputs` with size n, `topk` or `num_targets` on `axis`. A slice
-        that contains NaN or infinity, or whose solve did not converge or is not as
-        certain as that, is all NaN. A single value is returned as it is, an empty axis
-        as an empty axis.
+        The shape of `inputs` with size n, `topk` or `num_targets` on `axis`, in their
+        dtype, or JAX's default float for integers. A slice that contains NaN or
+        infinity, or whose solve did not converge or is not as certain as that, is all
+        NaN, and so are its derivatives. A single value is returned as it is, an empty
+        axis as an empty axis.
 
     Raises:
-        SoftSortError: an argument out of its range.
+        SoftSortError: an argument out of its range, or masked arrays. Numbers that are
+            traced by JAX cannot be checked: such an epsilon or weight makes NaN.
 
     Example:
         >>> import softsort_core as soft
@@ -163,15 +173,16 @@ def ranks(
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `sort`. A value of weight 0 is ranked among the others
-            without influencing them.
+            without influencing them; one that is NaN or infinite has the rank NaN.
         tolerance: see `sort`.
 
     Returns:
-        Ranks in the shape of `inputs`. A slice that contains NaN or infinity, or
+        Ranks in the shape of `inputs`, and in single precision for values of half: this
+        cannot tell ranks beyond 2,048 apart. A slice that contains NaN or infinity, or
         whose solve did not converge, is all NaN. A single value has rank 0.
 
     Raises:
-        SoftSortError: an argument out of its range.
+        SoftSortError: as `sort`.
 
     Example:
         >>> import softsort_core as soft
@@ -194,6 +205,7 @@ def ranks(
         input_weights,
         tolerance,
         np.array(n - 1.0),
+        levels_dtype=jnp.float32,
     )
 
 
@@ -218,7 +230,7 @@ def topk_mask(
         k: how many values to select, in [0, n].
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
-        input_weights: see `sort`; then the selected weight is k / n of the whole.
+        input_weights: see `ranks`; then the selected weight is k / n of the whole.
         tolerance: see `sort`.
 
     Returns:
@@ -281,11 +293,12 @@ def quantile(
 
     Returns:
         The shape of `inputs` with size k on `axis` (1 for a scalar `q`), in the order
-        of `q`. A slice that contains NaN or infinity, or whose solve did not
-        converge, is all NaN.
+        of `q`; equal levels have equal values. A slice that contains NaN or infinity,
+        or whose solve did not converge, is all NaN.
 
     Raises:
-        SoftSortError: an argument out of its range, or no values.
+        SoftSortError: an argument out of its range, or no values. A level that is
+            traced and out of its range makes all NaN.
 
     Example:
         >>> import softsort_core as soft
@@ -295,21 +308,30 @@ def quantile(
     n = slice_size(inputs, axis)
     if n == 0:
         raise SoftSortError("quantile of no values: inputs is empty along its axis")
-    levels = as_levels(q)
-    # Equal levels share one target, where they can be told.
-    distinct = np.unique(levels) if is_concrete(levels) else jnp.sort(levels)
-    b = quantile_weights(distinct, weight, n)
+    # Equal levels share one target.
+    levels, share = as_levels(q), _level_share(weight, n)
+    if is_concrete(levels):
+        distinct, places = np.unique(levels, return_inverse=True)
+        targets = quantile_weights(distinct, share)
+    else:
+        # Their number is not known: what fills them up has no weight.
+        k = levels.size
+        distinct, places, counts = jnp.unique(
+            levels, return_inverse=True, return_counts=True, size=k, fill_value=1.0
+        )
+        count = jnp.sum(counts > 0)
+        y = jnp.minimum(jnp.arange(2 * k + 1) / (2 * count), 1.0)
+        targets = y, quantile_weights(distinct, share, count)
     return _over_plans(
         _read_quantiles,
         inputs,
         axis,
-        b,
+        targets,
         epsilon,
         squashing_fun,
         input_weights,
         tolerance,
-        distinct,
-        levels,
+        places,
         same_shape=False,
     )
 
@@ -337,26 +359,25 @@ def quantile_normalization(
         axis: the axis to normalise along; several axes are taken together as one.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
-        input_weights: see `sort`.
+        input_weights: see `ranks`.
         tolerance: see `sort`.
 
     Returns:
-        Normalised values in the shape of `inputs`. A slice that contains NaN or
-        infinity, or whose solve did not converge, is all NaN.
+        Normalised values in the shape of `inputs`, and in their dtype; of inputs of
+        half precision in single precision, unless targets are of the same dtype. A
+        slice that contains NaN or infinity, or whose solve did not converge, is all
+        NaN.
 
     Raises:
-        SoftSortError: an argument out of its range; targets that are not ascending.
+        SoftSortError: an argument out of its range; targets that are not ascending. If
+            they are traced, results are NaN instead.
 
     Example:
         >>> import softsort_core as soft
         >>> soft.quantile_normalization([3.0, 9.0, 1.0], [10.0, 20.0, 30.0]).tolist()
         [19.985, 30.0, 10.015]
     """
-    ladder = as_floating(targets, "targets")[0]
-    if ladder.ndim != 1 or ladder.size == 0:
-        raise SoftSortError(f"targets has shape {ladder.shape}: give a vector")
-    if is_concrete(targets) and not np.all(np.diff(np.asarray(targets)) >= 0):
-        raise SoftSortError("targets is not in ascending order: sort it first")
+    ladder, levels_dtype = as_ladder(targets)
     b = np.ones(ladder.size) if weights is None else weights
     b = as_distribution(b, "weights")
     if b.shape != ladder.shape:
@@ -374,6 +395,7 @@ def quantile_normalization(
         input_weights,
         tolerance,
         ladder,
+        levels_dtype=levels_dtype,
     )
 
 
@@ -398,7 +420,7 @@ def quantize(
         axis: the axis to quantize along; several axes are taken together as one.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
-        input_weights: see `sort`.
+        input_weights: see `ranks`.
         tolerance: see `sort`.
 
     Returns:
@@ -455,7 +477,7 @@ def sort_with(
 
     Returns:
         The shape of `inputs`, with size n or `topk` on `axis`. NaN or infinity in the
-        criterion makes all of it NaN.
+        criterion makes all of it NaN, in the vectors only what is at the same place.
 
     Raises:
         SoftSortError: an argument out of its range; sizes that do not match.
@@ -468,6 +490,7 @@ def sort_with(
     vectors, dtype = as_floating(inputs, "inputs")
     n = slice_size(vectors, axis)
     keys = as_floating(criterion, "criterion")[0]
+    keys = keys.astype(jnp.promote_types(keys.dtype, vectors.dtype))
     if keys.shape not in ((n,), (n, 1)):
         raise SoftSortError(
             f"criterion has shape {keys.shape}: give one number for each of the {n} "
@@ -494,15 +517,17 @@ def sort_with(
 # How operators read a plan, given what is not transported.
 
 
-def _read_sorted(plan: AnyPlan, values: Array) -> Array:
-    return increasing(plan.given_target(values))
+def _read_sorted(plan: AnyPlan, values: Array) -> _Read:
+    found, certain = plan.given_target(values)
+    return increasing(found), certain
 
 
-def _read_topk(plan: AnyPlan, values: Array) -> Array:
-    return _read_sorted(plan, values)[1:]
+def _read_topk(plan: AnyPlan, values: Array) -> _Read:
+    found, certain = _read_sorted(plan, values)
+    return found[1:], certain
 
 
-def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> Array:
+def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> _Read:
     return plan.given_input(_scaled(highest.astype(values.dtype), plan.targets))
 
 
@@ -511,29 +536,29 @@ def _scaled(factor: Array, values: Array) -> Array:
     return factor * values
 
 
-def _read_levels(plan: AnyPlan, values: Array, levels: Array) -> Array:
+def _read_levels(plan: AnyPlan, values: Array, levels: Array) -> _Read:
     """Read a mean of levels, one per target, for each value."""
     return plan.given_input(levels.astype(values.dtype))
 
 
-def _read_quantized(plan: AnyPlan, values: Array) -> Array:
-    return _read_levels(plan, values, plan.given_target(values))
+def _read_quantized(plan: AnyPlan, values: Array) -> _Read:
+    levels, are_certain = plan.given_target(values)
+    found, certain = _read_levels(plan, values, levels)
+    return found, certain & are_certain
 
 
-def _read_quantiles(
-    plan: AnyPlan, values: Array, distinct: Array, levels: Array
-) -> Array:
-    return _at_levels(_read_sorted(plan, values), distinct, levels)
+def _read_quantiles(plan: AnyPlan, values: Array, places: Array) -> _Read:
+    found, certain = _read_sorted(plan, values)
+    return _at_levels(found, places), certain
 
 
 @jax.jit
-def _at_levels(values: Array, distinct: Array, levels: Array) -> Array:
-    """Return the values of 2 k + 1 targets at levels, which may be traced."""
-    quantiles = values[1::2][jnp.searchsorted(distinct, levels)]
-    return jnp.where((levels >= 0) & (levels <= 1), quantiles, jnp.nan)
+def _at_levels(values: Array, places: Array) -> Array:
+    """Return the values of 2 k + 1 targets at some of the k levels."""
+    return values[1::2][places]
 
 
-def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Array:
+def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> _Read:
     # Vectors of weightless keys; see `_padded`.
     if (more := keys.shape[0] - vectors.shape[0]) > 0:
         padding = (0, more), *[(0, 0)] * (vectors.ndim - 1)
@@ -543,44 +568,61 @@ def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Array:
 
 # What they tend to as epsilon -> 0, with as many targets as inputs.
 _HARD = {_read_sorted: np.sort, _read_ranks: hard_ranks}
+# Those with a result for each value.
+_FOR_EACH = _read_ranks, _read_levels, _read_quantized
 
 
 def _over_plans(
-    read: Callable[..., Array],
+    read: Callable[..., _Read],
     inputs: Values,
     axis: int | Sequence[int],
-    targets: int | Array | np.ndarray,
+    targets: int | np.ndarray | _Targets,
     epsilon: Any,
     squashing_fun: Squashing,
     input_weights: Values | None,
     tolerance: Any,
     *given: Array | np.ndarray,
     same_shape: bool = True,
+    levels_dtype: Any = None,
 ) -> Array:
     """Call `read(plan, values, *given)` for each slice and its plan.
 
-    Targets are given by their number or by their weights. See `over_slices` for the
-    shape of the result.
+    Targets are given by their number, by their weights, or by positions and weights.
+    See `over_slices` for the shape of the result. Its dtype is that of the inputs,
+    unless these have half precision and results are levels that have not.
     """
     x, dtype = as_floating(inputs, "inputs")
+    if levels_dtype is not None and jnp.promote_types(dtype, levels_dtype) != dtype:
+        dtype = x.dtype
     a = as_weights(input_weights, "input_weights")
     axes = normalised_axes(axis, x.ndim)
     # The caller's function is called here, not compiled, for it may be new every time.
-    squashed = None if squashing_fun is None else _squashed_by(squashing_fun, x, axes)
+    squashed = None
+    if squashing_fun is not None:
+        squashed = _squashed_by(squashing_fun, x, a, axes)
     n = slice_size(x, axes)
     are_even = isinstance(targets, int)
-    m = targets if are_even else targets.size
+    m = targets if are_even else jax.tree.leaves(targets)[0].size
     if n == 0:
         return x.astype(dtype)
     resolutions = _resolutions(x, axes, m, as_epsilon(epsilon), are_even=are_even)
     slices = x, a, squashed
     problem = (
-        None if are_even else jnp.asarray(targets, x.dtype),
+        None
+        if are_even
+        else jax.tree.map(lambda each: jnp.asarray(each, x.dtype), targets),
         _converted(as_epsilon(epsilon), x.dtype),
         as_tolerance(tolerance),
         tuple(jnp.asarray(each) for each in given),
         m if are_even else None,
     )
+
+    def finished(results: Array) -> Array:
+        results = in_place(results, x.shape, axes, same_shape=same_shape)
+        if a is not None and read in _FOR_EACH:
+            # Values without weight take no part, but may still not be numbers.
+            results = jnp.where(jnp.isfinite(x), results, jnp.nan)
+        return results.astype(dtype)
 
     if not is_concrete((slices, problem)) or is_staging():
         # All would be compiled. The last is enough for all, nodes that many rows share
@@ -588,8 +630,11 @@ def _over_plans(
         taken = resolutions[-1:]
         if isinstance(resolutions[0], SharedNodes):
             taken = resolutions[0], *taken
-        results = _compiled_read_plans(read, *slices, *problem, taken, axes)
-        return in_place(results, x.shape, axes, same_shape=same_shape).astype(dtype)
+        values, certain = _compiled_read_plans(read, *slices, *problem, taken, axes)
+        # What is wrong with those that are traced has made them NaN.
+        numbers = [jnp.sum(each) for each in jax.tree.leaves(problem[:3])]
+        results = marked(values, certain & jnp.isfinite(sum(numbers)))
+        return finished(results)
     if (read in _HARD and are_even and m == n and a is None and len(axes) == 1) and (
         epsilon < LEAST_EPSILON and n > 1
     ):
@@ -603,14 +648,19 @@ def _over_plans(
     is_short = x.ndim == 1 and max(n, m) <= MOST_PADDED and len(x.devices()) == 1
     if is_short and (a is None or a.shape == x.shape):
         places = rounded_up(m) if are_even else None
-        results = _read_in_turn(
+        values, certain = _read_in_turn(
             read, _padded(*slices), problem, resolutions, axes, places
         )
         size = n if same_shape else m if are_even else None
         # What was to be compiled for this would be so for each length.
-        return _beside(x, np.asarray(results)[:size]).astype(dtype)
-    results = _read_in_turn(read, slices, problem, resolutions, axes)
-    return in_place(results, x.shape, axes, same_shape=same_shape).astype(dtype)
+        results = np.where(np.asarray(certain), np.asarray(values), np.nan)[:size]
+        if a is not None and read in _FOR_EACH:
+            results = np.where(np.isfinite(np.asarray(x)), results, np.nan)
+        return _beside(x, results).astype(dtype)
+    return finished(_marked(*_read_in_turn(read, slices, problem, resolutions, axes)))
+
+
+_marked = jax.jit(marked)
 
 
 def _padded(x: Array, a: Array | None, squashed: Array | None) -> _Slices:
@@ -635,32 +685,33 @@ def _beside(x: Array, arrays: Any) -> Any:
 
 
 def _read_in_turn(
-    read: Callable[..., Array],
+    read: Callable[..., _Read],
     slices: _Slices,
     problem: _Problem,
     resolutions: tuple[AnyResolution, ...],
     axes: tuple[int, ...],
     places: int | None = None,
-) -> Array:
+) -> _Read:
     """Read plans as `_read_plans` does, of slices and a problem that are at hand.
 
     What need not be traced, for what was before is certain, need not be compiled.
     """
-    x = slices[0]
+    x, a, _ = slices
     # What is to be compiled for one vector is mostly the same for other operators, and
     # other lengths if they are large: each step of it is compiled on its own.
     read_plans = _read_plans if x.ndim == 1 else _compiled_read_plans
     first, *others = resolutions
     results = read_plans(read, *slices, *problem, (first,), axes, places)
     for each in others:
-        lacking = np.ravel(_lacking(x, results, axes))
+        lacking = np.ravel(_lacking(x, a, results[1], axes))
         missing = np.flatnonzero(lacking)
         if missing.size == 0:
             break
         if isinstance(each, SharedNodes) and missing.size < _FEWEST_SHARED:
             continue
         if missing.size == lacking.size:
-            results = read_plans(read, *slices, *problem, (each,), axes, places)
+            others = read_plans(read, *slices, *problem, (each,), axes, places)
+            results = completed(results, others) if results[1].any() else others
             continue
         # Few numbers of slices share what is compiled.
         size = min(lacking.size, 4 ** math.ceil(math.log(missing.size, 4)))
@@ -672,7 +723,11 @@ def _read_in_turn(
 
         values, weights, points = jax.tree.map(some, slices)
         mended = read_plans(read, values, weights, points, *problem, (each,), (1,))
-        results = results.at[missing].set(mended)
+        results = jax.tree.map(
+            lambda all_, few, missing=missing: all_.at[missing].set(few),
+            results,
+            mended,
+        )
     return results
 
 
@@ -693,7 +748,10 @@ def _resolutions(
 
 
 def _squashed_by(
-    squashing_fun: Callable[[Array], Array], x: Array, axes: tuple[int, ...]
+    squashing_fun: Callable[[Array], Array],
+    x: Array,
+    a: Array | None,
+    axes: tuple[int, ...],
 ) -> Array:
     def squashed(_, values):
         result = squashing_fun(values)
@@ -704,16 +762,16 @@ def _squashed_by(
             )
         return result.astype(x.dtype)
 
-    results = over_slices((squashed,), (x,), None, axes, entries=x.size)
+    results = over_slices((squashed,), (x,), a, axes, entries=x.size)
     return in_place(results, x.shape, axes, same_shape=True)
 
 
 def _read_plans(
-    read: Callable[..., Array],
+    read: Callable[..., _Read],
     x: Array,
     input_weights: Array | None,
     squashed: Array | None,
-    target_weights: Array | None,
+    given_targets: _Targets | None,
     epsilon: Array,
     tolerance: Any,
     given: tuple[Array, ...],
@@ -721,24 +779,25 @@ def _read_plans(
     resolutions: tuple[AnyResolution, ...],
     axes: tuple[int, ...],
     places: int | None = None,
-) -> Array:
+) -> _Read:
     """Read a plan of each slice, of the first resolution that is certain.
 
-    Targets are given by their weights or, if equal, by their number m; see `plan_of`
-    for their places.
+    Targets are given if they are not equal, else by their number m; see `plan_of` for
+    their places.
     """
     n = slice_size(x, axes)
-    targets: Any = target_weights if m is None else m
+    targets: Any = given_targets if m is None else m
 
     def operator(resolution, weights, values, squashed=None):
         plan = plan_of(
             values, weights, squashed, targets, epsilon, tolerance, resolution, places
         )
-        return read(plan, values, *given)
+        found, certain = read(plan, values, *given)
+        return found, certain[None]
 
     sizes = []
     for resolution in resolutions:
-        rows, columns = n, np.size(targets) if m is None else m
+        rows, columns = n, jax.tree.leaves(targets)[0].size if m is None else m
         if resolution is not None:
             columns = columns if m is None else resolution.nodes
             rows = resolution.nodes if are_summarised(n, x.dtype) else n
@@ -770,11 +829,12 @@ _compiled_read_plans = jax.jit(
 
 
 @functools.partial(jax.jit, static_argnames="axes")
-def _lacking(x: Array, results: Array, axes: tuple[int, ...]) -> Array:
-    """Return which slices of numbers have results that are not."""
+def _lacking(x: Array, a: Array | None, certain: Array, axes: tuple[int, ...]) -> Array:
+    """Return which slices of numbers have results that are not certain."""
     if x.ndim == 1:
-        return are_lacking(x, results)
-    return jax.vmap(are_lacking)(as_slices(x, axes), results)
+        return are_lacking(a, x, certain)
+    slices = weight_slices(a, x, axes), as_slices(x, axes)
+    return jax.vmap(are_lacking)(*slices, certain)
 
 
 def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:
@@ -784,19 +844,36 @@ def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarra
     return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
 
 
-def quantile_weights(
-    levels: Array | np.ndarray, weight: float | Array | None, n: int
-) -> Array:
-    """Return weights of 2 k + 1 targets: filler, level, filler, ..., level, filler."""
-    return _quantile_weights(levels, level_share(n) if weight is None else weight)
+def _level_share(weight: float | Array | None, n: int) -> float | Array:
+    """Return the largest weight of the target of a level."""
+    if weight is None:
+        return level_share(n)
+    if np.shape(weight) != () or (is_concrete(weight) and not weight >= 0):
+        raise SoftSortError(
+            f"weight is {weight!r}: give one number that is not negative, such as 0.02"
+        )
+    return weight
 
 
 @jax.jit
-def _quantile_weights(levels: Array | np.ndarray, weight: float | Array) -> Array:
+def quantile_weights(
+    levels: Array | np.ndarray, share: float | Array, count: Any = None
+) -> Array:
+    """Return weights of 2 k + 1 targets: filler, level, filler, ..., level, filler.
+
+    Args:
+        levels: k that rise to up to 1.
+        share: the weight of a level, if there is room for it.
+        count: so many of them; the others are 1 and have no weight.
+    """
     k = levels.size
+    count = k if count is None else count
+    places = jnp.arange(k + 1)
     gaps = jnp.diff(levels, prepend=0.0, append=1.0)
-    room = jnp.minimum(0.5 / k, 0.5 * jnp.min(gaps))
-    w = jnp.minimum(room, weight)
-    ends = jnp.full(k + 1, 1.0).at[jnp.array([0, -1])].set(0.5)
-    fillers = gaps - w * ends
-    return jnp.stack([fillers, jnp.full(k + 1, w)], axis=1).reshape(-1)[:-1]
+    room = jnp.min(jnp.where(places <= count, gaps, 1.0))
+    w = jnp.minimum(jnp.minimum(0.5 / count, 0.5 * room), share)
+    w = jnp.where(w >= 0, w, jnp.nan)
+    ends = jnp.where((places == 0) | (places == count), 0.5, 1.0)
+    fillers = jnp.where(places <= count, gaps - w * ends, 0.0)
+    shares = jnp.where(places < count, w, 0.0)
+    return jnp.stack([fillers, shares], axis=1).reshape(-1)[:-1]

@@ -29,7 +29,7 @@ from softsort_core import _chebyshev as chebyshev
 from softsort_core._arguments import is_concrete
 from softsort_core._hard import hard_potentials
 from softsort_core._nodes import gauss_rule
-from softsort_core._rounding import product
+from softsort_core._rounding import largest, product, varying_like
 from softsort_core._squash import as_double, in_double
 from softsort_core._transport import implicit, solve
 
@@ -216,7 +216,7 @@ def cell_series(
     last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
     analysis = jnp.asarray(chebyshev.analysis(cell_order), levels.dtype)
     series = product(values, analysis.T)
-    return series, 2 * jnp.max(jnp.abs(last))
+    return series, 2 * largest(last)
 
 
 def divided(edges: Array, parts: int) -> Array:
@@ -262,6 +262,7 @@ class Found(NamedTuple):
         y_edges: the edges of the panels of targets, each being in the middle of its
             own share.
         steps: how many the solver took, in all until then.
+        failure: 0, or infinite if none was found.
     """
 
     s: Float[Array, " k"]
@@ -272,6 +273,7 @@ class Found(NamedTuple):
     s_edges: Float[Array, " panels+1"]
     y_edges: Float[Array, " panels+1"]
     steps: Float[Array, ""]
+    failure: Float[Array, ""]
 
     def log_rows(self, epsilon: Array) -> Array:
         """Return log p_ij; targets without weight take no part."""
@@ -357,6 +359,9 @@ def _search(
         fixed,
     )
 
+    def vary(carried):
+        return varying_like(carried, inputs, targets, epsilon, fixed)
+
     def nodes(s_edges, y_edges, used, fixed):
         s, a = inputs.nodes(s_edges, used, order)
         y, b = fixed or targets.nodes(y_edges, used, order)
@@ -376,10 +381,10 @@ def _search(
                 found.potentials_at(old_epsilon, y, b) * (old_epsilon / new_epsilon)
             ),
         )
-        log_rows, v, steps = solve(logits, a, b, guess)
-        found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps)
+        log_rows, v, steps, failure = solve(logits, a, b, guess)
+        found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps, failure)
         if stages == 0:
-            return (found, new_epsilon, jnp.asarray(False)), found
+            return vary((found, new_epsilon, jnp.asarray(False))), found
 
         rows = jnp.where(b > 0, jnp.exp(log_rows), 0.0)
         columns = jnp.maximum(a, 0.0)[:, None] * rows
@@ -395,12 +400,14 @@ def _search(
             y_edges=_equal_parts(_spread(s, columns), y_shares, y_length, panels),
         )
         after = jax.tree.map(functools.partial(jnp.where, choosing), chosen, found)
-        return (after, new_epsilon, jnp.asarray(False)), found
+        return vary((after, new_epsilon, jnp.asarray(False))), found
 
     edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
     points = nodes(*edges, order, tuple(each[0] for each in fixed))
-    anything = Found(*points, jnp.zeros_like(points[-1]), *edges, jnp.zeros(()))
-    _, all_found = jax.lax.scan(advance, (anything, epsilon, jnp.asarray(True)), jobs)
+    zero = jnp.zeros(())
+    anything = Found(*points, jnp.zeros_like(points[-1]), *edges, zero, zero)
+    first = vary((anything, epsilon, jnp.asarray(True)))
+    _, all_found = jax.lax.scan(advance, first, jobs)
     last = jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
     return last._replace(y_edges=targets.positions(last.y_edges))
 
@@ -434,8 +441,9 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     is taken for granted. Rounding of costs over epsilon comes on top.
     """
     half, most, full = results
-    first, second = jnp.max(jnp.abs(most - half)), jnp.max(jnp.abs(full - most))
-    ratio = jnp.where(first > 0, jnp.minimum(second / first, 1.0), 1.0)
+    first, second = largest(most - half), largest(full - most)
+    ratio = second / jnp.where(first == 0, 1.0, first)
+    ratio = jnp.where(first == 0, 1.0, jnp.minimum(ratio, 1.0))
     rounding = 4 * float(jnp.finfo(full.dtype).eps) * (30 + 1 / epsilon)
     return _SAFETY * second * jnp.sqrt(ratio) + rounding
 

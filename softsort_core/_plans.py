@@ -23,7 +23,7 @@ def plan_of(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
     squashed: Float[Array, " n"] | None,
-    targets: int | Float[Array, " m"],
+    targets: int | Float[Array, " m"] | tuple[Float[Array, " m"], Float[Array, " m"]],
     epsilon: Float[Array, ""],
     tolerance: Any,
     resolution: AnyResolution,
@@ -35,7 +35,8 @@ def plan_of(
         values: the inputs.
         weights: they sum to 1; None for equal ones.
         squashed: the values in about [0, 1]; None for the default squashing.
-        targets: the number of equal ones, or their weights.
+        targets: the number of equal ones, or their weights, or where in [0, 1] they
+            are and their weights; else they are evenly spaced.
         epsilon: regularisation.
         tolerance: largest error that is returned, if fewer nodes stand for the points.
         resolution: how many do; None if all points are taken as they are.
@@ -76,9 +77,11 @@ def _dense_plan(
 
 
 def _points(
-    targets: int | Float[Array, " m"], places: int | None, dtype: Any
+    targets: int | Array | tuple[Array, Array], places: int | None, dtype: Any
 ) -> tuple[Float[Array, " places"], Float[Array, " places"]]:
     """Return the positions of targets and their weights; see `plan_of`."""
+    if isinstance(targets, tuple):
+        return targets
     if not isinstance(targets, int):
         return jnp.asarray(positions(targets.size), dtype), targets
     y = with_last(positions(targets), places or targets)

@@ -26,8 +26,8 @@ from softsort_core._errors import SoftSortError
 from softsort_core._hard import hard_error, hard_ranks
 from softsort_core._panels import Resolution
 from softsort_core._plans import plan_of
-from softsort_core._rounding import product
-from softsort_core._squash import squash
+from softsort_core._rounding import largest, product
+from softsort_core._squash import among_used, squash
 from softsort_core._transport import Plan, first_order
 
 
@@ -88,14 +88,16 @@ def solve_report(
     """
     x = as_floating(inputs, "inputs")[0]
     a = as_weights(input_weights, "input_weights")
+    if a is not None:
+        if a.shape != x.shape:
+            raise SoftSortError(f"input_weights has shape {a.shape}, inputs {x.shape}")
+        a = a / jnp.sum(a)
+        (x,) = among_used(a, x)
     if x.ndim != 1 or x.size == 0 or not bool(jnp.all(jnp.isfinite(x))):
         raise SoftSortError("inputs should be a vector of finite numbers, at least one")
-    if a is not None and a.shape != x.shape:
-        raise SoftSortError(f"input_weights has shape {a.shape}, inputs {x.shape}")
     n = x.size
     m = as_count(n if num_targets is None else num_targets, "num_targets", 1)
     tolerance = as_tolerance(tolerance)
-    a = None if a is None else a / jnp.sum(a)
     may_be_hard = n == m and a is None
     if may_be_hard and epsilon < LEAST_EPSILON:
         bound = hard_error(np.asarray(squash(x, None)), float(epsilon))
@@ -132,7 +134,7 @@ def _solved(
 ) -> tuple[Array, Array, Array, Array]:
     """Return ranks in [0, 1], steps, residual and estimate."""
     plan = plan_of(x, a, None, m, epsilon, jnp.inf, resolution)
-    ranks = plan.given_input(plan.targets)
+    ranks, _ = plan.given_input(plan.targets)
     if isinstance(plan, CompressedPlan):
         _, estimate = plan.nodes.at_inputs(plan.targets)
         steps, residual = plan.nodes.effort()
@@ -140,7 +142,7 @@ def _solved(
     assert isinstance(plan, Plan)
     rows = jnp.exp(plan.log_rows)
     weights, b = plan.input_weights, plan.target_weights
-    residual = jnp.max(jnp.abs(product(weights, rows) - b) / b)
+    residual = largest((product(weights, rows) - b) / b)
     ulp = float(jnp.finfo(x.dtype).eps)
-    error = jnp.max(jnp.abs(first_order(plan, plan.targets)))
+    error = largest(first_order(plan, plan.targets)) + plan.failure
     return ranks, plan.steps, residual, error + 2 * ulp * (10 + 1 / epsilon)

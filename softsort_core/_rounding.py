@@ -1,11 +1,12 @@
 """Bounds that hold but for rounding, made to hold; derivatives stay as they are."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 _CHUNK = 2**13
 _FEW = 2**10
@@ -21,7 +22,7 @@ def used_range(
 ) -> tuple[Float[Array, "*d"], Float[Array, "*d"]]:
     """Return the lowest and the highest of the values that have a weight.
 
-    NaN if any of these is.
+    NaN if any of these is, or is infinite.
     """
     used = True
     if weights is not None:
@@ -29,10 +30,51 @@ def used_range(
     values = jax.lax.stop_gradient(values)
     low = _folded(jnp.minimum, jnp.where(used, values, jnp.inf))
     high = _folded(jnp.maximum, jnp.where(used, values, -jnp.inf))
-    return jnp.min(low, 0, initial=jnp.inf), jnp.max(high, 0, initial=-jnp.inf)
+    low, high = jnp.min(low, 0, initial=jnp.inf), jnp.max(high, 0, initial=-jnp.inf)
+    # Minimum and maximum of an array may leave out a NaN; see `largest`.
+    are_numbers = _folded(jnp.logical_and, jnp.isfinite(jnp.where(used, values, 0.0)))
+    are_numbers = jnp.all(are_numbers, 0)
+    return (
+        jnp.where(are_numbers, low, jnp.nan),
+        jnp.where(are_numbers, high, jnp.nan),
+    )
 
 
-def _folded(extreme: Callable[..., Array], values: Float[Array, "n *d"]) -> Array:
+def largest(values: Array) -> Array:
+    """Return the largest absolute value, or NaN if any is not finite.
+
+    What certificates rest on must not overlook a NaN, as the maximum of an array does
+    in some versions of XLA.
+    """
+    highest = jnp.max(jnp.abs(values))
+    return jnp.where(jnp.all(jnp.isfinite(values)), highest, jnp.nan)
+
+
+def marked(values: Array, certain: Any) -> Array:
+    """Return the values, and with them their derivatives, as NaN if not certain."""
+    return values * jnp.where(certain, 1.0, jnp.nan).astype(values.dtype)
+
+
+def varying_like(tree: Any, *others: Any) -> Any:
+    """Return arrays that vary over the axes of a mesh over which others do.
+
+    In `jax.shard_map` what a loop carries has to from the start.
+    """
+    # What is filled like an array varies as it does.
+    flags = [
+        jax.lax.full_like(each, 0, dtype=bool, shape=())
+        for each in jax.tree.leaves(others)
+    ]
+    never = functools.reduce(jnp.logical_or, flags)
+
+    def varying(each: Any) -> Array:
+        each = jnp.asarray(each)
+        return jax.lax.select(never, each, each)
+
+    return jax.tree.map(varying, tree)
+
+
+def _folded(extreme: Callable[..., Array], values: Shaped[Array, "n *d"]) -> Array:
     """Return fewer values of the same extreme.
 
     Halves beside each other are vectorised by the compiler, as a reduction to a single

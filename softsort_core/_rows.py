@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from softsort_core import _chebyshev as chebyshev
 from softsort_core._compressed import Scale
@@ -34,7 +34,7 @@ from softsort_core._panels import (
     estimated_error,
     log_plan,
 )
-from softsort_core._rounding import product, used_range
+from softsort_core._rounding import largest, product, used_range, varying_like
 from softsort_core._squash import in_double, squash
 from softsort_core._transport import damped
 
@@ -112,7 +112,7 @@ class Solved(NamedTuple):
     def error(self, means: Float[Array, "3 k"], epsilon: Array) -> Array:
         """Return how far the last may be off, from results in [0, 1] for each order."""
         # Where plans are sharp, orders do not converge as evenly as that supposes.
-        last = jnp.max(jnp.abs(means[2] - means[1]))
+        last = largest(means[2] - means[1])
         error = jnp.maximum(estimated_error(means, epsilon), last)
         return _SAFETY * error + self.least
 
@@ -138,13 +138,14 @@ def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solv
         columns, _, error = cycles(columns, inverse, tolerance)
         totals = product(columns, kernel.T)
         found.append(Solution(columns, a / totals, totals))
-    return Solved(tuple(found), _least(error))
+    least = _least(error)
+    return Solved(
+        jax.tree.map(functools.partial(_if_found, least), tuple(found)), least
+    )
 
 
 class DirectPlan(NamedTuple):
     """A plan between few inputs and targets of a row, to be read as a `Plan` is.
-
-    What is read is NaN where it is not certain.
 
     Attributes:
         kernel: exp(-cost / epsilon).
@@ -160,16 +161,26 @@ class DirectPlan(NamedTuple):
     error: Float[Array, ""]
     tolerance: Any
 
-    def given_input(self, values: Float[Array, " m"]) -> Float[Array, " n"]:
-        """Return the expectation of `values`, one per target, at each input."""
+    def given_input(
+        self, values: Float[Array, " m"]
+    ) -> tuple[Float[Array, " n"], Bool[Array, ""]]:
+        """Return the expectation of `values`, one per target, at each input.
+
+        And whether it is certain.
+        """
 
         def means(kernel, solution, values):
             return product(solution.columns * values, kernel.T) / solution.totals
 
         return self._read(means, values, self.solution.columns)
 
-    def given_target(self, values: Float[Array, " n"]) -> Float[Array, " m"]:
-        """Return the expectation of `values`, one per input, at each target."""
+    def given_target(
+        self, values: Float[Array, " n"]
+    ) -> tuple[Float[Array, " m"], Bool[Array, ""]]:
+        """Return the expectation of `values`, one per input, at each target.
+
+        And whether it is certain.
+        """
 
         def means(kernel, solution, values):
             sums = product(solution.rows * values, kernel)
@@ -179,7 +190,7 @@ class DirectPlan(NamedTuple):
 
     def _read(
         self, means: Callable[..., Array], values: Array, weights: Array
-    ) -> Array:
+    ) -> tuple[Array, Array]:
         low, high = used_range(values, weights)
         scale = Scale(low, high, low / 2 + high / 2)
         found = in_double(means, self.kernel, self.solution, scale.scaled(values))
@@ -225,15 +236,23 @@ def _solved_directly(
         return (turn < 2) & (error > least)
 
     first = _guess(_moments(s, a, 5), epsilon, y, b), jnp.asarray(jnp.inf), 0
+    first = varying_like(first, s, a, y, b, epsilon)
     columns, error, _ = jax.lax.while_loop(unfinished, advance, first)
-    totals = product(columns, kernel.T)
-    return kernel, Solution(columns, a / totals, totals), _least(error)
+    totals, least = product(columns, kernel.T), _least(error)
+    solution = Solution(columns, a / totals, totals)
+    solution = jax.tree.map(functools.partial(_if_found, least), solution)
+    return kernel, solution, least
 
 
 def _least(error: Array) -> Array:
     """Return what a result may be off if this was the error when a cycle began."""
     # The last step leaves less than a tenth of it.
     return jnp.where(error <= _TOLERANCES[-1], _ROUNDING + error / 10, jnp.inf)
+
+
+def _if_found(least: Array, found: Array) -> Array:
+    """Return what was found, or numbers if that was nothing."""
+    return jnp.where(least < jnp.inf, found, 1.0)
 
 
 def _guess(moments: Array, epsilon: Array, y: Array, b: Array) -> Array:
@@ -308,7 +327,7 @@ def _converged(
         total = product(columns, kernel.T)
         received = columns * product(a / total, kernel)
         missing = b - received
-        error = jnp.max(jnp.abs(missing) / jnp.where(used, b, 1.0))
+        error = largest(missing / jnp.where(used, b, 1.0))
         gradient = product(terms, missing)
         if fixed is None:
             made = factor(columns, total, received)
@@ -324,9 +343,11 @@ def _converged(
 
     # What is fixed is not carried along.
     made = jnp.zeros((modes, modes) if fixed is None else ())
-    first = columns, made, jnp.asarray(error), 0
-    columns, made, error, _ = jax.lax.while_loop(unfinished, advance, first)
-    return columns, _solve(made, np.eye(modes)) if fixed is None else fixed, error
+    first = varying_like(
+        (columns, made, jnp.asarray(error), 0), kernel, a, y, b, columns
+    )
+    columns, made, off, _ = jax.lax.while_loop(unfinished, advance, first)
+    return columns, _solve(made, np.eye(modes)) if fixed is None else fixed, off
 
 
 def _solve(factor: Array, rhs: Array | np.ndarray) -> Array:
@@ -338,8 +359,6 @@ def _solve(factor: Array, rhs: Array | np.ndarray) -> Array:
 @dataclass(frozen=True)
 class RowPlan:
     """A plan between a row of inputs and even targets, to be read as a `Plan` is.
-
-    What is read is NaN where it is not certain.
 
     Attributes:
         s: the inputs.
@@ -368,9 +387,14 @@ class RowPlan:
         padded = [jnp.pad(y, (0, size - y.shape[0])) for y in positions]
         return jnp.stack(padded).astype(self.s.dtype)
 
-    def given_input(self, values: Float[Array, "3 N"]) -> Float[Array, " n"]:
-        """Return the expectation of `values`, one per node, at each input."""
-        low, high = jnp.min(values), jnp.max(values)
+    def given_input(
+        self, values: Float[Array, "3 N"]
+    ) -> tuple[Float[Array, " n"], Bool[Array, ""]]:
+        """Return the expectation of `values`, one per node, at each input.
+
+        And whether it is certain.
+        """
+        low, high = used_range(values.reshape(-1), None)
         scale = Scale(low, high, jnp.zeros_like(low))
         values = scale.scaled(values)
         found = in_double(
@@ -386,12 +410,13 @@ class RowPlan:
         )
         return scale.restored(means, error, self._tolerance())
 
-    def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
-        """Return the expectation of `values`, one per input, at each target."""
-        if values.ndim > 1:
-            columns = values.reshape(values.shape[0], -1).T
-            means = jax.vmap(self.given_target)(columns)
-            return means.T.reshape(-1, *values.shape[1:])
+    def given_target(
+        self, values: Float[Array, " n"]
+    ) -> tuple[Float[Array, " m"], Bool[Array, ""]]:
+        """Return the expectation of `values`, one per input, at each target.
+
+        And whether it is certain.
+        """
         a = self.input_weights
         low, high = used_range(values, a)
         scale = Scale(low, high, low / 2 + high / 2)
@@ -423,7 +448,8 @@ class RowPlan:
             y, b = rules[-1]
             v = jnp.log(solved.solutions[-1].columns + (b == 0))
             none = jnp.zeros(0)
-            return Found(s, a, y, b, v, none, none, jnp.zeros(()))
+            zero = jnp.zeros(())
+            return Found(s, a, y, b, v, none, none, zero, zero)
 
         return in_double(found, self.s, self.input_weights, self.rules, self.solved)
 
@@ -451,7 +477,7 @@ def row_plan(
 def point_moments(order: int, s: Array, a: Array) -> Array:
     """Return the moments of inputs; NaN if one is not in [0, 1], as all points are."""
     moments = _moments(s, a / jnp.sum(a), 2 * order)
-    return jnp.where((jnp.min(s) >= 0) & (jnp.max(s) <= 1), moments, jnp.nan)
+    return jnp.where(jnp.all((s >= 0) & (s <= 1)), moments, jnp.nan)
 
 
 def _read_at_inputs(

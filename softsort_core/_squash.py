@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 from softsort_core._rounding import product, relative, used_range
 
 _PART = 2**10
+# A value so many half ranges from the middle is squashed to 0 or 1 in any precision.
+_FAR = 1e3
 
 
 class Standardisation(NamedTuple):
@@ -149,6 +151,33 @@ def _average(values: Array, weights: Array | None) -> Array:
         return total(values) / values.shape[0]
     weights = relative(weights)
     return total(weights * values) / total(weights)
+
+
+def among_used(
+    weights: Float[Array, " n"],
+    values: Float[Array, " n"],
+    squashed: Float[Array, " n"] | None = None,
+) -> tuple[Array, ...]:
+    """Return values, and what they are squashed to, where weightless ones do no harm.
+
+    These are brought so near to the others that no sum of weighted values overflows,
+    but no nearer than squashing can tell; if they are not numbers, among them.
+    """
+    low, high = used_range(values, weights)
+    middle, half_range = low / 2 + high / 2, high / 2 - low / 2
+    most = float(jnp.finfo(values.dtype).max) / 2
+    reach = jnp.where(half_range > 0, half_range, 1.0)
+    reach = jnp.maximum(reach, jnp.minimum(_FAR, most / reach) * reach)
+    near = jnp.clip(values, middle - reach, middle + reach)
+    near = jnp.where(jnp.isfinite(values), near, middle)
+    near = jnp.where(weights > 0, values, near)
+    if squashed is None:
+        return (near,)
+    low, high = used_range(squashed, weights)
+    # About [0, 1] is where a function of the caller's should squash to.
+    within = jnp.clip(squashed, jnp.minimum(low, 0.0) - 1, jnp.maximum(high, 1.0) + 1)
+    within = jnp.where(jnp.isfinite(squashed), within, low / 2 + high / 2)
+    return near, jnp.where(weights > 0, squashed, within)
 
 
 def total(values: Array) -> Array:

@@ -34,7 +34,12 @@ from softsort_core._defaults import TOLERANCE
 from softsort_core._errors import SoftSortError
 from softsort_core._panels import EvenTargets, FewPoints, ManyInputs
 from softsort_core._rounding import clipped, increasing
-from softsort_core._squash import Standardisation, refined, standardisation
+from softsort_core._squash import (
+    Standardisation,
+    among_used,
+    refined,
+    standardisation,
+)
 
 
 @dataclass(frozen=True)
@@ -115,16 +120,17 @@ class Solution(NamedTuple):
     def ranks(self, values: Values) -> Float[Array, " n"]:
         """Return the soft ranks, in [0, count - 1], of some of the values.
 
-        NaN if they are not certain to the tolerance.
+        NaN if they are not certain to the tolerance. Those of values of half precision
+        are of single precision.
         """
-        x, dtype = as_floating(values, "values")
+        x = as_floating(values, "values")[0]
         highest = self.statistics.count - 1
-        if self.rank_error > self.tolerance:
-            return jnp.full(x.shape, jnp.nan, dtype)
+        if not self.rank_error <= self.tolerance:
+            return jnp.full(x.shape, jnp.nan, x.dtype)
         placing = self.statistics.standardisation(x.dtype)
         series = self.rank_series.astype(x.dtype)
         shares = evaluated(x.reshape(-1), placing, series).reshape(x.shape)
-        return (highest * shares).astype(dtype)
+        return highest * shares
 
     def sorted_values(self, start: int, stop: int) -> Float[Array, " k"]:
         """Return the soft sorted values at the places from `start` up to `stop`.
@@ -137,7 +143,7 @@ class Solution(NamedTuple):
                 f"places {start} to {stop}: there are {count} sorted values, from 0"
             )
         series = self.value_series
-        if self.value_error > self.tolerance:
+        if not self.value_error <= self.tolerance:
             return jnp.full(stop - start, jnp.nan, series.dtype)
         means = evaluate_even(series, start, stop, max(count, 2))
         low, high = self.statistics.minimum, self.statistics.maximum
@@ -149,7 +155,7 @@ def describe(values: Values, weights: Values | None = None) -> Statistics:
     """Describe some values, of any shape: the first of three passes over a whole.
 
     Args:
-        values: finite real numbers.
+        values: finite real numbers; those of weight 0 may be others.
         weights: non-negative weights of the same shape; ones by default.
 
     Raises:
@@ -164,6 +170,7 @@ def describe(values: Values, weights: Values | None = None) -> Statistics:
     a = _as_masses(weights, np.shape(values))
     if x.size == 0:
         raise SoftSortError("values is empty: there is nothing to describe")
+    x = x if a is None else _among_used(x, a)
     middle, radius, offset, scale, *rests = map(float, _standardisation(x, a))
     low, high = middle - radius, middle + radius
     if not np.isfinite(low) or not np.isfinite(high):
@@ -201,6 +208,7 @@ def summarise(
     """
     x = as_floating(values, "values")[0].reshape(-1)
     a = _as_masses(weights, np.shape(values))
+    x = x if a is None else _among_used(x, a)
     resolution = resolution_for(epsilon)
     placing = statistics.standardisation(x.dtype)
     moments = _moments(x, placing, a, Cells(resolution.cells, resolution.cell_order))
@@ -316,6 +324,13 @@ def plan_of_whole(
     resolution = resolution._replace(cells=cells)
     plan = node_plan(inputs, targets, jnp.asarray(epsilon, dtype), resolution)
     return plan, weighted
+
+
+@jax.jit
+def _among_used(x: Array, a: Array) -> Array:
+    # A part may have no weight at all.
+    (near,) = among_used(a, x)
+    return jnp.where(jnp.any(a > 0), near, jnp.zeros_like(x))
 
 
 @jax.jit

@@ -19,13 +19,14 @@ and the same Laplacian gives the implicit derivative of `v`.
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from softsort_core._rounding import clipped, product, used_range
+from softsort_core._rounding import clipped, product, used_range, varying_like
 
 # Far more than any solve needs (the worst seen in the tests takes 60).
 _MAX_STEPS = 200
@@ -56,6 +57,7 @@ class Plan(NamedTuple):
         target_weights: b_j, summing to 1.
         potentials: v_j.
         steps: how many the solver took.
+        failure: 0, or infinite if the plan could not be brought to its column sums.
         targets: y_j, where targets are numbers.
     """
 
@@ -64,19 +66,31 @@ class Plan(NamedTuple):
     target_weights: Float[Array, " m"]
     potentials: Float[Array, " m"]
     steps: Float[Array, ""]
+    failure: Float[Array, ""]
     targets: Any = None
 
     @jax.jit
-    def given_input(self, values: Float[Array, "m *d"]) -> Float[Array, "n *d"]:
-        """Return the expectation of `values`, one per target, at each input."""
+    def given_input(
+        self, values: Float[Array, "m *d"]
+    ) -> tuple[Float[Array, "n *d"], Bool[Array, "*d"]]:
+        """Return the expectation of `values`, one per target, at each input.
+
+        And whether it is certain.
+        """
         rows = jnp.exp(jnp.where(self.target_weights > 0, self.log_rows, -jnp.inf))
-        return clipped(product(rows, values), jnp.min(values, 0), jnp.max(values, 0))
+        low, high = used_range(values, None)
+        return clipped(product(rows, values), low, high), self._certain(low)
 
     @jax.jit
-    def given_target(self, values: Float[Array, "n *d"]) -> Float[Array, "m *d"]:
-        """Return the expectation of `values`, one per input, at each target."""
-        used = self.input_weights[:, None] > 0
-        log_columns = jnp.where(used, self.log_rows, -jnp.inf)
+    def given_target(
+        self, values: Float[Array, "n *d"]
+    ) -> tuple[Float[Array, "m *d"], Bool[Array, "*d"]]:
+        """Return the expectation of `values`, one per input, at each target.
+
+        And whether it is certain. Values of inputs without weight are of no account.
+        """
+        used = self.input_weights > 0
+        log_columns = jnp.where(used[:, None], self.log_rows, -jnp.inf)
         # Divided by their own sum, columns stay convex combinations whatever the
         # rounding, and the scale of a weight-zero column does not matter.
         peak = jax.lax.stop_gradient(jnp.max(log_columns, axis=0))
@@ -85,7 +99,13 @@ class Plan(NamedTuple):
         low, high = used_range(values, self.input_weights)
         # A common offset takes no part in the products, whose rounding it would swamp.
         middle = low / 2 + high / 2
-        return clipped(product(columns.T, values - middle) + middle, low, high)
+        used = used.reshape(-1, *[1] * (values.ndim - 1))
+        means = product(columns.T, jnp.where(used, values - middle, 0.0)) + middle
+        return clipped(means, low, high), self._certain(low)
+
+    def _certain(self, low: Float[Array, "*d"]) -> Bool[Array, "*d"]:
+        """Return whether what is read of values, from the lowest on, is certain."""
+        return jnp.isfinite(low + self.failure)
 
 
 @jax.jit
@@ -97,15 +117,15 @@ def transport(
 ) -> Plan:
     """Solve the entropic transport problem of the given logits (-cost / epsilon).
 
-    The column sums of the plan match `target_weights` to a few units of rounding. A
-    plan that could not be brought to that, or whose logits are not finite, is NaN. A
+    The column sums of the plan match `target_weights` to a few units of rounding. If it
+    could not be brought to that, or logits are not finite, the plan is a failure. A
     guess of the potentials saves steps.
     """
     b = without_lightest(target_weights)
     if guess is None:
         guess = annealed(*jax.lax.stop_gradient((logits, input_weights, b)))
-    log_rows, potentials, steps = solve(logits, input_weights, b, guess)
-    return Plan(log_rows, input_weights, b, potentials, steps)
+    log_rows, potentials, steps, failure = solve(logits, input_weights, b, guess)
+    return Plan(log_rows, input_weights, b, potentials, steps, failure)
 
 
 @jax.jit
@@ -243,6 +263,7 @@ def annealed(
     span = jnp.max(logits) - jnp.min(logits)
     level = jnp.minimum(1.0, _FIRST_LEVEL_SPAN / span)
     first = level, jnp.log(jnp.where(active, b, 1.0)), 0
+    first = varying_like(first, logits, a, b)
     return jax.lax.while_loop(unfinished, advance, first)[1]
 
 
@@ -265,8 +286,11 @@ def solve(
     a: Float[Array, " n"],
     b: Float[Array, " m"],
     guess: Float[Array, " m"],
-) -> tuple[Float[Array, "n m"], Float[Array, " m"], Float[Array, ""]]:
-    """Return log p and v, by damped Newton steps on the semi-dual, and their number."""
+) -> tuple[Float[Array, "n m"], Float[Array, " m"], Float[Array, ""], Float[Array, ""]]:
+    """Return log p and v, by damped Newton steps on the semi-dual, and their number.
+
+    And 0; or, with a plan that is nothing but finite, infinity if it is no solution.
+    """
     return _solve(logits, a, b, guess)
 
 
@@ -277,7 +301,10 @@ def _solve(
     b: Float[Array, "m *#batch"],
     guess: Float[Array, "m *#batch"],
 ) -> tuple[
-    Float[Array, "n m *batch"], Float[Array, "m *batch"], Float[Array, "*batch"]
+    Float[Array, "n m *batch"],
+    Float[Array, "m *batch"],
+    Float[Array, "*batch"],
+    Float[Array, "*batch"],
 ]:
     # A problem with a NaN becomes a trivial one, so that the others of its batch
     # need not wait for it.
@@ -323,6 +350,7 @@ def _solve(
     unknown = jnp.full(finite.shape, jnp.inf, b.dtype)
     zero = jnp.zeros(finite.shape, jnp.int32)
     first = _State(log_rows, rows, none, none, unknown, zero, zero - 1)
+    first = varying_like(first, logits, a, b, guess)
     # Sinkhorn's iteration is slow to converge but mends rough guesses at once.
     tiny = float(jnp.finfo(b.dtype).tiny)
     shortage = jnp.log(
@@ -333,35 +361,37 @@ def _solve(
     # The plan is that of the last step, not made anew from logits and potentials: the
     # compiler may round these differently in each place, by more than the tolerance.
     off = jnp.abs(b - _received(_rows(end.log_rows, b), a))
-    accurate = jnp.max(off * inverse_b, axis=0) <= plausible
-    accurate &= jnp.max(off, axis=0) <= _ACCURACY[b.dtype.name]
-    failure = jnp.where(finite & accurate, 0.0, jnp.nan).astype(b.dtype)
-    potentials = guess + end.correction + failure
-    return end.log_rows + failure, potentials, end.steps.astype(b.dtype)
+    # Compared one by one, a NaN is not accurate; see `largest`.
+    accurate = (off * inverse_b <= plausible) & (off <= _ACCURACY[b.dtype.name])
+    solved = finite & jnp.all(accurate, axis=0)
+    log_rows = jnp.where(solved, end.log_rows, -math.log(b.shape[0]))
+    potentials = jnp.where(solved, guess + end.correction, 0.0)
+    failure = jnp.where(solved, 0.0, jnp.inf).astype(b.dtype)
+    return log_rows, potentials, end.steps.astype(b.dtype), failure
 
 
 @_solve.def_vmap
 def _solve_batch(_, in_batched, *arrays):
     axes = [0 if batched else None for batched in in_batched]
     if arrays[2].shape[-1] > _ELIMINATED:
-        return jax.vmap(_solve.fun, axes)(*arrays), (True, True, True)
+        return jax.vmap(_solve.fun, axes)(*arrays), (True,) * 4
     last = (
         jnp.moveaxis(each, 0, -1) if batched else each[..., None]
         for each, batched in zip(arrays, in_batched, strict=True)
     )
     found = _solve.fun(*last)
-    return tuple(jnp.moveaxis(each, -1, 0) for each in found), (True, True, True)
+    return tuple(jnp.moveaxis(each, -1, 0) for each in found), (True,) * 4
 
 
 @solve.defjvp
 def _solve_jvp(primals, tangents):
     logits, a, b, guess = primals
     logits_dot, a_dot, b_dot, _ = tangents
-    log_rows, potentials, steps = solve(logits, a, b, guess)
+    log_rows, potentials, steps, failure = solve(logits, a, b, guess)
     potentials_dot, shift = implicit(log_rows, a, b, logits_dot, a_dot, b_dot)
     log_rows_dot = logits_dot + potentials_dot - shift[:, None]
     changes = log_rows_dot, potentials_dot, jnp.zeros_like(steps)
-    return (log_rows, potentials, steps), changes
+    return (log_rows, potentials, steps, failure), (*changes, jnp.zeros_like(failure))
 
 
 def implicit(

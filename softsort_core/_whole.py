@@ -17,6 +17,7 @@ from softsort_core._arguments import (
     Values,
     as_count,
     as_floating,
+    as_ladder,
     as_levels,
     as_tolerance,
 )
@@ -25,6 +26,7 @@ from softsort_core._defaults import TOLERANCE
 from softsort_core._errors import SoftSortError
 from softsort_core._nodes import gauss_rule
 from softsort_core._operators import quantile_weights
+from softsort_core._padding import level_share
 from softsort_core._panels import EvenTargets, FewPoints
 from softsort_core._rounding import clipped, increasing
 from softsort_core._summaries import Statistics, Summary, evaluated, plan_of_whole
@@ -154,7 +156,7 @@ def solve_quantile(
     """
     levels = np.asarray(as_levels(q))
     distinct, places = np.unique(levels, return_inverse=True)
-    weights = quantile_weights(distinct, None, summary.statistics.count)
+    weights = quantile_weights(distinct, level_share(summary.statistics.count))
     return _drawn(summary, _few(weights), epsilon, tolerance)[1::2][places]
 
 
@@ -231,11 +233,7 @@ def solve_quantile_normalization(
     """
     n = summary.statistics.count
     if not callable(targets):
-        levels = np.asarray(as_floating(targets, "targets")[0])
-        if levels.ndim != 1 or levels.size == 0:
-            raise SoftSortError(f"targets has shape {levels.shape}: give a vector")
-        if not np.all(np.diff(levels) >= 0):
-            raise SoftSortError("targets is not in ascending order: sort it first")
+        levels = np.asarray(as_ladder(targets)[0])
     elif are_many_targets(n, epsilon):
         return _curve(summary, EvenTargets(n), targets, epsilon, tolerance)
     else:

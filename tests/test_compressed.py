@@ -37,7 +37,7 @@ def dense(x, a, epsilon):
     y = jnp.linspace(0, 1, n)
     logits = -((squash(x, a)[:, None] - y) ** 2) / epsilon
     plan = transport(logits, a, jnp.full(n, 1 / n))
-    return (n - 1) * plan.given_input(y), plan.given_target(x)
+    return (n - 1) * plan.given_input(y)[0], plan.given_target(x)[0]
 
 
 def check(
@@ -84,9 +84,11 @@ def test_single_precision_is_kept_beside_double(x64, dtype):
         given, options = (x[:n], exact[:n]), {"epsilon": epsilon}
         for operator, scale in ((soft.ranks, n - 1), (soft.sort, np.ptp(exact))):
             found, expected = (operator(each, **options) for each in given)
-            assert found.dtype == dtype
-            error = np.abs(found.astype(float) - expected.astype(dtype).astype(float))
-            bound = 1e-6 + 2 * float(jnp.finfo(dtype).eps)
+            # Half precision could not tell ranks apart.
+            kept = jnp.float32 if operator is soft.ranks else x.dtype
+            assert found.dtype == kept
+            error = np.abs(found.astype(float) - expected.astype(kept).astype(float))
+            bound = 1e-6 + 2 * float(jnp.finfo(kept).eps)
             assert error.max() <= bound * scale
 
 
@@ -177,7 +179,7 @@ def test_values_that_are_known_from_where_they_are(kind):
     with jax.enable_x64(True):
         values, targets = jnp.asarray(x), jnp.array([x.size - 3, 1, 1, 1]) / x.size
         plan = plan_of(values, None, None, targets, jnp.array(0.01), 0.0, None)
-        expected = np.asarray(plan.given_target(values))[1:]
+        expected = np.asarray(plan.given_target(values)[0])[1:]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.ptp(x))
 
 

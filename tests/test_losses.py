@@ -152,6 +152,37 @@ def test_constants_are_correlated_with_nothing():
     assert (gradient == 0).all()
 
 
+def test_half_precision_is_enough_for_logits():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=100), jnp.float16)
+    loss = functools.partial(soft_spearman_loss, targets=x)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(-x)
+    np.testing.assert_allclose(value, 2, atol=1e-5)
+    np.testing.assert_allclose(loss(x), 0, atol=1e-5)
+    assert jnp.isfinite(gradient).all()
+    halves, singles = (
+        jax.grad(lambda x: soft_spearman_loss(x, WANTED[0]))(jnp.asarray(LOGITS[0], t))
+        for t in ("float16", "float32")
+    )
+    np.testing.assert_allclose(halves, singles, atol=2e-2)
+    assert jnp.abs(singles).max() > 0.05
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda x: soft_spearman_loss(x[:, :1], x[:, :1]), r"\(6, 1\)"),
+        (lambda x: soft_spearman_loss(x[:, :1], x[:, 0]), r"\(6, 1\)"),
+        (lambda x: soft_spearman_loss(x, x[0]), r"\(6, 5\)"),
+        (lambda x: soft_error_loss(x, LABELS[:, None]), r"labels has shape \(6, 1\)"),
+        (lambda x: soft_error_loss(x, LABELS[:1]), r"labels has shape \(1,\)"),
+    ],
+)
+def test_shapes_that_do_not_match_are_named(call, named):
+    with pytest.raises(SoftSortError, match=named):
+        call(jnp.float32(LOGITS))
+
+
 def test_labels_that_do_not_exist_give_nan(x64):
     for label in (5, -1):
         labels = np.append(LABELS[1:], label)

@@ -238,6 +238,89 @@ def test_bad_weights_are_named(weights):
         soft.sort(X, input_weights=weights)
 
 
+# Far out, where squares overflow, and not numbers at all.
+@pytest.mark.parametrize(
+    "far", [-2e19, np.finfo(np.float32).min, -np.inf, np.inf, np.nan]
+)
+@pytest.mark.parametrize("squashing_fun", [None, lambda x: 0.5 + x / 8])
+def test_a_value_without_weight_takes_no_part(far, squashing_fun):
+    x = sample("normal", 12).astype(np.float32)
+    weights = np.insert(np.random.default_rng(0).integers(1, 4, 12), 4, 0)
+    options = {"squashing_fun": squashing_fun, "input_weights": weights}
+    for name, operator in OPERATORS.items():
+        found, expected = (
+            np.asarray(operator(np.insert(x, 4, np.float32(each)), **options))
+            for each in (far, x[0])
+        )
+        if name in ("ranks", "topk_mask", "quantile_normalization", "quantize"):
+            # It has its own place among the others, unless it is no number.
+            assert np.isfinite(found[4]) == np.isfinite(far)
+            assert not found[4] > expected.min() + 1e-6
+            found, expected = np.delete(found, 4), np.delete(expected, 4)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_the_rank_of_a_far_value_without_weight_is_the_limit_of_a_light_one(x64):
+    x, light = np.append(sample("normal", 8), -50.0), np.append(np.ones(8), 1e-12)
+    none = soft.ranks(x, epsilon=0.1, input_weights=light > 1e-6)
+    # Were it the largest by far, squaring would lose what the others have.
+    expected = soft.ranks(x, epsilon=0.1, input_weights=light)
+    np.testing.assert_allclose(none, expected, atol=1e-6)
+
+
+X5 = jnp.array(X)
+
+
+@pytest.mark.parametrize(
+    ("call", "right", "wrong"),
+    [
+        (lambda e: soft.ranks(X5, epsilon=e), 0.01, -0.01),
+        (lambda e: soft.sort(X5, epsilon=e), 0.01, np.inf),
+        (lambda w: soft.sort(X5, input_weights=w), np.ones(5), 1 - 2 * np.eye(5)[1]),
+        (lambda w: soft.sort(X5, input_weights=w), np.ones(5), np.eye(5)[1] - 1),
+        (lambda w: soft.ranks(X5, target_weights=w), np.ones(3), np.array([2, -1, 1])),
+        (
+            lambda w: soft.quantile_normalization(X5, jnp.arange(3.0), w),
+            np.ones(3),
+            np.array([2, -1, 1]),
+        ),
+        (
+            lambda t: soft.quantile_normalization(X5, t),
+            np.arange(5),
+            np.arange(5)[::-1],
+        ),
+        (lambda q: soft.quantile(X5, q), np.array([0.1, 0.5]), np.array([0.5, 1.1])),
+        (lambda w: soft.quantile(X5, 0.5, weight=w), 0.01, -0.01),
+    ],
+)
+def test_wrong_values_that_are_traced_give_nan(call, right, wrong):
+    jitted = jax.jit(call)
+    assert np.isfinite(jitted(jnp.asarray(right, jnp.float32))).all()
+    assert np.isnan(jitted(jnp.asarray(wrong, jnp.float32))).all()
+    with pytest.raises(SoftSortError):
+        call(wrong)
+
+
+@pytest.mark.parametrize("name", ["inputs", "input_weights", "targets", "weights", "q"])
+def test_masked_arrays_are_refused(name):
+    masked = np.ma.masked_array([0.1, 0.2, 0.3], [False, True, False])
+    whole = np.array([0.1, 0.2, 0.3])
+    given = {"inputs": whole, "targets": whole, "weights": whole, "q": whole}
+
+    def results(**changed):
+        every = {**given, **changed}
+        weights = changed.get("input_weights")
+        soft.quantile(every["inputs"], every["q"], input_weights=weights)
+        del every["q"]
+        return soft.quantile_normalization(**every)
+
+    for each in masked, [masked] * 3:
+        with pytest.raises(SoftSortError, match=f"{name} has masked values"):
+            results(**{name: each})
+    # Nothing is masked.
+    results(**{name: np.ma.masked_array(whole, False)})
+
+
 # Quantiles
 
 
@@ -245,8 +328,13 @@ def test_quantile_levels_come_back_in_their_order(x64):
     ordered = soft.quantile(X, [0.1, 0.4, 0.8])
     shuffled = soft.quantile(X, [0.8, 0.1, 0.4])
     np.testing.assert_array_equal(shuffled, ordered[jnp.array([2, 0, 1])])
-    traced = jax.jit(soft.quantile)(jnp.array(X), jnp.array([0.8, 0.1, 0.4]))
-    np.testing.assert_allclose(traced, shuffled, rtol=1e-12)
+    traced = jax.jit(soft.quantile)
+    found = traced(jnp.array(X), jnp.array([0.8, 0.1, 0.4]))
+    np.testing.assert_allclose(found, shuffled, rtol=1e-12)
+    # Equal ones share a target, however many they are.
+    for q in ([0.3, 0.3, 0.3], [0.7, 0.1, 0.7], [1.0, 0.0, 1.0], [0.0, 0.0, 0.2]):
+        found = traced(jnp.array(X), jnp.array(q))
+        np.testing.assert_allclose(found, soft.quantile(X, q), rtol=1e-9)
 
 
 def test_equal_quantile_levels_have_equal_values():
@@ -331,6 +419,23 @@ def test_half_precision_comes_back_as_it_was(dtype):
     result = soft.sort(x)
     assert result.dtype == x.dtype
     np.testing.assert_array_equal(result, soft.sort(X).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_ranks_of_half_precision_are_of_single(dtype):
+    # Half precision cannot tell the ranks of many values apart.
+    x = jnp.asarray(np.random.default_rng(0).permutation(1000) / 1000, dtype)
+    ranks = soft.ranks(x)
+    assert ranks.dtype == jnp.float32
+    np.testing.assert_array_equal(ranks, soft.ranks(x.astype(jnp.float32)))
+    # Nor the values of another distribution, unless they are of it.
+    few = x[:5]
+    targets = jnp.array([1.0, 7e4, 7e4 + 1])
+    found = soft.quantile_normalization(few, targets)
+    expected = soft.quantile_normalization(few.astype(jnp.float32), targets)
+    np.testing.assert_array_equal(found, expected)
+    halves = (targets / 7).astype(dtype)
+    assert soft.quantile_normalization(few, halves).dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "int64", "bool"])

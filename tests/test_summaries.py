@@ -1,5 +1,6 @@
 """Parts of data, described, summarised and ranked apart, as if they were together."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -39,6 +40,19 @@ def test_parts_give_what_the_whole_does(x64, kind):
     assert (whole.minimum, whole.maximum) == (x.min(), x.max())
     np.testing.assert_allclose(ranks, soft.ranks(x), atol=1e-6 * N)
     np.testing.assert_allclose(values, soft.sort(x), atol=1e-6 * np.ptp(x) + 1e-15)
+
+
+@pytest.mark.parametrize("far", [-2e19, np.inf, np.nan])
+def test_values_without_weight_take_no_part(far):
+    x, far = np.float32([1, 5, 4, 8]), np.float32([1, 5, far, 4, 8])
+    weights = np.array([1, 2, 0, 1, 3])
+    alone, whole = soft.describe(x, weights[weights > 0]), soft.describe(far, weights)
+    # They count, for there is a rank for each.
+    assert whole == dataclasses.replace(alone, count=5)
+    found = soft.summarise(far, whole, weights)
+    expected = soft.summarise(x, whole, weights[weights > 0])
+    np.testing.assert_array_equal(found.moments, expected.moments)
+    np.testing.assert_array_equal(found.value_moments, expected.value_moments)
 
 
 def test_parts_of_many_values_give_all_digits(x64):

@@ -107,13 +107,13 @@ def test_weightless_targets_and_inputs_take_no_part(x64):
     with_none = wide, np.insert(a, 3, 0.0), np.insert(b, 2, 0.0)
     padded = transport(*map(jnp.asarray, with_none))
     np.testing.assert_allclose(
-        np.delete(padded.given_target(jnp.asarray(np.insert(values, 3, 99.0))), 2),
-        plain.given_target(jnp.asarray(values)),
+        np.delete(padded.given_target(jnp.asarray(np.insert(values, 3, 99.0)))[0], 2),
+        plain.given_target(jnp.asarray(values))[0],
         rtol=1e-12,
     )
     np.testing.assert_allclose(
-        np.delete(padded.given_input(jnp.asarray(np.arange(6.0))), 3),
-        plain.given_input(jnp.asarray(np.array([0.0, 1, 3, 4, 5]))),
+        np.delete(padded.given_input(jnp.asarray(np.arange(6.0)))[0], 3),
+        plain.given_input(jnp.asarray(np.array([0.0, 1, 3, 4, 5])))[0],
         rtol=1e-12,
     )
 
@@ -122,19 +122,29 @@ def test_a_weightless_target_is_the_limit_of_a_light_one(x64):
     logits = logits_of(sample("normal", 9), 3, 0.1, "float64")
     a, values = jnp.full(9, 1 / 9), jnp.asarray(sample("normal", 9))
     light, none = (
-        transport(logits, a, jnp.array([0.0, w, 1 - w])).given_target(values)
+        transport(logits, a, jnp.array([0.0, w, 1 - w])).given_target(values)[0]
         for w in (1e-10, 0.0)
     )
     np.testing.assert_allclose(none[1:], light[1:], rtol=1e-8)
 
 
-def test_what_cannot_be_solved_is_nan():
+def test_what_cannot_be_solved_is_a_failure():
     a, b = jnp.full(4, 0.25), jnp.array([0.5, 0.5])
-    for bad in (jnp.nan, jnp.inf, -jnp.inf):
-        logits = jnp.zeros((4, 2)).at[1, 1].set(bad)
-        assert np.isnan(transport(logits, a, b).log_rows).all()
-    impossible = jnp.array([0.5, 0.6])
-    assert np.isnan(transport(jnp.zeros((4, 2)), a, impossible).log_rows).all()
+    flat = jnp.zeros((4, 2))
+    plans = [
+        transport(flat.at[1, 1].set(bad), a, b) for bad in (jnp.nan, jnp.inf, -jnp.inf)
+    ]
+    for plan in (*plans, transport(flat, a, jnp.array([0.5, 0.6]))):
+        assert np.isposinf(plan.failure)
+        assert not plan.given_input(jnp.arange(2.0))[1]
+        assert not plan.given_target(jnp.arange(4.0))[1]
+        # What is not looked at is still a number.
+        assert np.isfinite(plan.log_rows).all()
+    plan = transport(flat, a, b)
+    assert plan.failure == 0
+    # Of numbers results are certain, each column by itself.
+    mixed = jnp.ones((4, 3)).at[2, 1].set(jnp.nan)
+    assert plan.given_target(mixed)[1].tolist() == [True, False, True]
 
 
 def test_a_bad_slice_leaves_its_batch_alone(x64):
@@ -146,9 +156,10 @@ def test_a_bad_slice_leaves_its_batch_alone(x64):
     @jax.jit
     @jax.vmap
     def solved(logits):
-        return transport(logits, weights, weights).log_rows
+        plan = transport(logits, weights, weights)
+        return plan.log_rows, plan.failure
 
-    plans = np.asarray(solved(batch))
+    plans, failures = map(np.asarray, solved(batch))
     alone = transport(logits, weights, weights).log_rows
     np.testing.assert_allclose(plans[[0, 2]], [alone, alone], atol=1e-10)
-    assert np.isnan(plans[1]).all()
+    np.testing.assert_array_equal(failures, [0, np.inf, 0])
