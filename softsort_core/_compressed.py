@@ -332,10 +332,13 @@ class NodePlan:
         return in_double(lambda found: jax.tree.map(_last_of, found), self.found)
 
     def _edges(self) -> tuple[Array, Array]:
-        found, dtype = self._last(), self.epsilon.dtype
+        edges = self.found.s_edges, self.found.y_edges
+        s_edges, y_edges = in_double(
+            lambda *edges: [_last_of(e) for e in edges], *edges
+        )
         return (
-            jax.lax.convert_element_type(found.s_edges, dtype),
-            jax.lax.convert_element_type(found.y_edges, dtype),
+            jax.lax.convert_element_type(s_edges, self.epsilon.dtype),
+            jax.lax.convert_element_type(y_edges, self.epsilon.dtype),
         )
 
     def _differentiable(self, further: Array) -> tuple[Array, Array, Array]:

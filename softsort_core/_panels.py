@@ -403,12 +403,16 @@ def _search(
         return vary((after, new_epsilon, jnp.asarray(False))), found
 
     edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
-    points = nodes(*edges, order, tuple(each[0] for each in fixed))
+    # The first step takes nothing but edges from before.
+    points = jax.eval_shape(
+        lambda fixed: nodes(*edges, order, tuple(each[0] for each in fixed)), fixed
+    )
+    points = [jnp.zeros(each.shape, each.dtype) for each in points]
     zero = jnp.zeros(())
     anything = Found(*points, jnp.zeros_like(points[-1]), *edges, zero, zero)
     first = vary((anything, epsilon, jnp.asarray(True)))
     _, all_found = jax.lax.scan(advance, first, jobs)
-    last = jax.tree.map(lambda each: each[-1 : -1 - 3 : -1], all_found)
+    last = jax.tree.map(lambda each: jax.lax.rev(each[-3:], (0,)), all_found)
     return last._replace(y_edges=targets.positions(last.y_edges))
 
 
