@@ -27,7 +27,6 @@ from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
 from softsort_core._arguments import is_concrete
-from softsort_core._hard import hard_potentials
 from softsort_core._nodes import gauss_rule
 from softsort_core._rounding import largest, product, varying_like
 from softsort_core._squash import as_double, in_double
@@ -181,8 +180,9 @@ class ManyInputs(NamedTuple):
 
         And what it may leave out where there are inputs.
         """
-        order = levels.shape[0] // (edges.shape[0] - 1)
-        occupied = self.panel_moments(edges, order, order)[:, 0] != 0
+        panel = _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
+        panels = np.arange(edges.shape[0] - 1)[:, None]
+        occupied = jnp.any((panels == panel) & (self.moments[:, 0] != 0), axis=1)
         return cell_series(levels, edges, cell_nodes(self.moments.shape), occupied)
 
 
@@ -374,13 +374,9 @@ def _search(
         s_edges, y_edges = found.s_edges, found.y_edges
         s, a, y, b = nodes(s_edges, y_edges, used, fixed)
         logits = -_costs(s, y) / new_epsilon
-        guess = jax.lax.cond(
-            is_first,
-            lambda: hard_potentials(s, a, y, b, new_epsilon),
-            lambda: (
-                found.potentials_at(old_epsilon, y, b) * (old_epsilon / new_epsilon)
-            ),
-        )
+        # The first plan is so smooth that any guess will do.
+        guess = found.potentials_at(old_epsilon, y, b) * (old_epsilon / new_epsilon)
+        guess = jnp.where(is_first, 0.0, guess)
         log_rows, v, steps, failure = solve(logits, a, b, guess)
         found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps, failure)
         if stages == 0:

@@ -1,15 +1,14 @@
 """Bounds that hold but for rounding, made to hold; derivatives stay as they are."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Shaped
+import numpy as np
+from jaxtyping import Array, Float
 
 _CHUNK = 2**13
-_FEW = 2**10
 
 
 def clipped(values: Array, low: Any, high: Any) -> Array:
@@ -28,12 +27,20 @@ def used_range(
     if weights is not None:
         used = (weights > 0).reshape(-1, *[1] * (values.ndim - 1))
     values = jax.lax.stop_gradient(values)
-    low = _folded(jnp.minimum, jnp.where(used, values, jnp.inf))
-    high = _folded(jnp.maximum, jnp.where(used, values, -jnp.inf))
-    low, high = jnp.min(low, 0, initial=jnp.inf), jnp.max(high, 0, initial=-jnp.inf)
+
     # Minimum and maximum of an array may leave out a NaN; see `largest`.
-    are_numbers = _folded(jnp.logical_and, jnp.isfinite(jnp.where(used, values, 0.0)))
-    are_numbers = jnp.all(are_numbers, 0)
+    def combined(one, other):
+        extremes = jnp.minimum(one[0], other[0]), jnp.maximum(one[1], other[1])
+        return *extremes, one[2] & other[2]
+
+    given = (
+        jnp.where(used, values, jnp.inf),
+        jnp.where(used, values, -jnp.inf),
+        jnp.isfinite(jnp.where(used, values, 0.0)),
+    )
+    none = (np.array(each, values.dtype) for each in (np.inf, -np.inf))
+    # All in one, which the compiler vectorises, as it does not each alone.
+    low, high, are_numbers = jax.lax.reduce(given, (*none, True), combined, (0,))
     return (
         jnp.where(are_numbers, low, jnp.nan),
         jnp.where(are_numbers, high, jnp.nan),
@@ -74,18 +81,6 @@ def varying_like(tree: Any, *others: Any) -> Any:
     return jax.tree.map(varying, tree)
 
 
-def _folded(extreme: Callable[..., Array], values: Shaped[Array, "n *d"]) -> Array:
-    """Return fewer values of the same extreme.
-
-    Halves beside each other are vectorised by the compiler, as a reduction to a single
-    value is not.
-    """
-    while (n := values.shape[0]) > _FEW:
-        half = (n + 1) // 2
-        values = extreme(values[:half], values[n - half :])
-    return values
-
-
 def relative(weights: Float[Array, " n"]) -> Float[Array, " n"]:
     """Return weights over the largest.
 
@@ -124,7 +119,7 @@ def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     def mended() -> Array:
         return values + (jax.lax.fori_loop(0, -(-m // _CHUNK), step, fixed) - fixed)
 
-    least = jnp.min(_folded(jnp.minimum, fixed[1:] - fixed[:-1]))
+    least, _ = used_range(fixed[1:] - fixed[:-1], None)
     return jax.lax.cond(least >= 0, lambda: values, mended)
 
 
