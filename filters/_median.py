@@ -22,7 +22,7 @@ from filters._few import few_quantiles
 from filters._plan import (
     Masses,
     Weights,
-    middle_shares,
+    middle_column,
     quotient,
     target_weights,
 )
@@ -265,8 +265,8 @@ def _weighted(
     epsilon: Float[Array, ""],
 ) -> Float[Array, "*tile"]:
     s = _squash(x, masses) if s is None else s
-    shares, certified = middle_shares(s, masses, b, epsilon)
-    return jnp.where(certified, _combine(shares, x), jnp.nan)
+    column, certified = middle_column(s, masses, b, epsilon)
+    return jnp.where(certified, _combine(column, x), jnp.nan)
 
 
 def _mend_uneven(
@@ -381,10 +381,9 @@ def _squash(x: Float[Array, "n *tile"], weights: Masses) -> Float[Array, "n *til
 
 
 def _combine(
-    shares: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
+    weights: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
 ) -> Float[Array, "*tile"]:
-    """The mean of the values x in proportion to their shares, within their range."""
-    weights = shares * quotient(1.0, jnp.sum(shares, 0))
+    """The mean of the values x by weights that sum to 1, within their range."""
     # Differences from a first estimate round less than the values do; values far
     # from it have no weight, so an outlier costs no digits.
     low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))

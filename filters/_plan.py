@@ -53,10 +53,10 @@ def target_weights(q: Scalar, n: int) -> Weights:
     return below - middle / 2, middle, above - middle / 2
 
 
-def middle_shares(
+def middle_column(
     s: Values, weights: Masses, b: Weights, epsilon: Scalar
 ) -> tuple[Values, Array]:
-    """The middle target's weighted share of each value, and the window's certificate.
+    """How much of the middle target is each value's, and the window's certificate.
 
     Certified: the column sums are within 1e-5 (float64: 1e-10) of the weights, the
     sum of the middle column relative to its own weight.
@@ -64,14 +64,9 @@ def middle_shares(
     fixed = jax.lax.stop_gradient((s, weights, b, epsilon))
     (s_low, s_high), start = _start(*fixed)
     from_low, from_high = quotient(s_low - s, epsilon), quotient(s - s_high, epsilon)
-    shares = _solved_shares(from_low, from_high, weights, b, start)
-    shares = [weights * share for share in shares]
-    sums = window_sums(*jax.lax.stop_gradient(shares))
-    # At the reach the share is nothing but the cut. It would still count for pixels
-    # that are marked by 1e30.
-    is_near = jnp.maximum(from_low, from_high) < reach(s.dtype)
-    middle = jnp.where(is_near, shares[1], 0)
-    return middle, _error(sums, b) <= tolerance(s.dtype)
+    shares, column = _solved(from_low, from_high, weights, b, start)
+    sums = window_sums(*(weights * each for each in jax.lax.stop_gradient(shares)))
+    return column, _error(sums, b) <= tolerance(s.dtype)
 
 
 def reach(dtype: DTypeLike) -> float:
@@ -150,22 +145,28 @@ def _quotient_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def _solved_shares(
+def _solved(
     from_low: Values, from_high: Values, weights: Masses, b: Weights, start: Scales
-) -> tuple[Values, ...]:
-    """Shares whose weighted sums are b, by the logarithms of l_i and u_i."""
+) -> tuple[tuple[Values, ...], Values]:
+    """Shares whose weighted sums are b, by log l_i and log u_i; the middle column.
+
+    The latter is the middle target's weighted shares over their sum.
+    """
     far = reach(from_low.dtype)
     low, high = (jnp.exp(jnp.clip(x, -far, far)) for x in (from_low, from_high))
-    return _shares(low, high, *_solve(low, high, weights, b, start))
+    shares = _shares(low, high, *_solve(low, high, weights, b, start))
+    middle = weights * _uncut(shares[1], from_low, from_high)
+    return shares, middle * (1 / jnp.sum(middle, 0))
 
 
-@_solved_shares.defjvp
-def _solved_shares_jvp(primals, tangents):
+@_solved.defjvp
+def _solved_jvp(primals, tangents):
     # By the shares alone, which are at most 1: exponentials squared would overflow.
     # The column sums stay b, so changes of log A and log C must cancel what all else
     # adds to them: Newton's step for that.
-    shares, weights = _solved_shares(*primals), primals[2]
+    from_low, from_high, weights, b, _ = primals
     low_dot, high_dot, weights_dot, b_dot, _ = tangents
+    shares, column = _solved(*primals)
     residuals = [
         jnp.sum(weights * change + weights_dot * share, 0) - d_b
         for share, change, d_b in zip(
@@ -175,7 +176,28 @@ def _solved_shares_jvp(primals, tangents):
     weighted = [weights * share for share in shares]
     products = [jnp.sum(product, 0) for product in _products(weighted, shares)]
     d_a, d_c = _newton(residuals, products)
-    return shares, _changes(shares, low_dot + d_a, high_dot + d_c)
+    changes = _changes(shares, low_dot + d_a, high_dot + d_c)
+    # What changes all shares of the middle target alike, the more the lighter it is,
+    # does not change its column. As shares sum to 1, it can be left out of each term.
+    common = jnp.where(b[0] < b[2], d_c, d_a)
+    low, middle, high = shares
+    relative = middle * common
+    relative -= low * (low_dot + (d_a - common)) + high * (high_dot + (d_c - common))
+    middle = _uncut(middle, from_low, from_high)
+    column_dot = column * relative
+    column_dot += quotient(weights_dot * middle, jnp.sum(weights * middle, 0))
+    column_dot -= column * jnp.sum(column_dot, 0)
+    return (shares, column), (changes, column_dot)
+
+
+def _uncut(middle: Values, from_low: Values, from_high: Values) -> Values:
+    """The middle target's shares of values within reach.
+
+    At the reach the share is nothing but the cut. It would still count for pixels that
+    are marked by 1e30.
+    """
+    is_near = jnp.maximum(from_low, from_high) < reach(middle.dtype)
+    return jnp.where(is_near, middle, 0)
 
 
 def _changes(
