@@ -164,18 +164,36 @@ class ManyInputs(NamedTuple):
         # The share of the moments of cells that is used is that of the panels', so that
         # what cells leave out is part of the estimated error.
         kept = np.arange(cell_order) * order < used * cell_order
-        masses = product(
-            jnp.where(kept, self.moments, 0.0),
-            jnp.asarray(chebyshev.analysis(cell_order), self.moments.dtype),
-        )
+        moments = jnp.where(kept, self.moments, 0.0)
+        analysis = chebyshev.analysis(cell_order)
         if self.levels is not None:
-            masses *= self.levels
+            masses = product(moments, jnp.asarray(analysis, moments.dtype))
+            synthesis = jnp.asarray(np.linalg.inv(analysis), moments.dtype)
+            moments = product(masses * self.levels, synthesis)
         # Edges are those of cells, so that all of a cell is in one panel.
         panel = _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
-        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
-        terms = _terms(edges, panel, positions, order)
-        of_cells = jnp.sum(masses.T * terms, axis=1)
+        if edges.dtype == jnp.float64:
+            masses = product(moments, jnp.asarray(analysis))
+            of_cells = jnp.sum(masses.T * self._terms(edges, order), axis=1)
+        else:
+            # By the terms of panels as series in cells, in which they hardly change:
+            # rounding of the terms at nodes would be as large as the slopes that the
+            # transpose makes of them.
+            def expanded(edges):
+                terms = jnp.moveaxis(self._terms(edges, order), 1, 0)
+                return product(jnp.asarray(analysis), terms)
+
+            factors = in_double(expanded, edges)
+            factors = jax.lax.convert_element_type(factors, edges.dtype)
+            of_cells = jnp.sum(moments.T[:, None] * factors, axis=0)
         return jax.ops.segment_sum(of_cells.T, panel, edges.shape[0] - 1)
+
+    def _terms(self, edges: Array, order: int) -> Array:
+        """Return T_k < order of where the nodes of cells are in their panels."""
+        cells = self.moments.shape[0]
+        panel = _panels_of(edges, np.arange(cells) + 0.5)
+        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
+        return _terms(edges, panel, positions, order)
 
     def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
         """Return the series, in cells, of what has these values at the nodes.
