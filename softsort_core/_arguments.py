@@ -100,7 +100,13 @@ def as_distribution(weights: Any, name: str) -> Array:
     vector = as_weights(weights, name)
     if vector is None or vector.ndim != 1:
         raise SoftSortError(f"{name} has shape {np.shape(weights)}: give a vector")
-    return vector / jnp.sum(vector)
+    return normalised(vector)
+
+
+def normalised(weights: Array) -> Array:
+    """Return weights over their sum, whose square, in derivatives, is in range."""
+    weights = weights / jax.lax.stop_gradient(jnp.max(weights))
+    return weights / jnp.sum(weights)
 
 
 def as_count(count: Any, name: str, low: int, high: int | None = None) -> int:

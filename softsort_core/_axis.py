@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from softsort_core import _kept as kept
+from softsort_core._arguments import normalised
 from softsort_core._errors import SoftSortError
 from softsort_core._rounding import used_range
 
@@ -93,9 +94,7 @@ def _on_slice(operator: Callable[..., Array], one: Sequence[Any]) -> Array:
     return operator(None if weights is None else _shares(weights), *slices)
 
 
-@kept.jit
-def _shares(weights: Array) -> Array:
-    return weights / jnp.sum(weights)
+_shares = kept.jit(normalised)
 
 
 def _first_certain(

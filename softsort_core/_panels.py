@@ -32,7 +32,7 @@ from softsort_core._hard import hard_potentials
 from softsort_core._nodes import gauss_rule
 from softsort_core._rounding import product
 from softsort_core._squash import as_double, in_double
-from softsort_core._transport import implicit, solve
+from softsort_core._transport import implicit, normalised_dot, solve
 
 # Central moments of this order measure a spread. High ones see the far points that
 # hold little of a mass, whose share falls off exponentially.
@@ -494,9 +494,7 @@ def _log_plan_jvp(primals, tangents):
 
     y, b = (jax.lax.convert_element_type(each, s.dtype) for each in (found.y, found.b))
     towards = logits_dot(y)
-    v_dot, shift = implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
-    change = (
-        towards + v_dot - shift[:, None],
-        logits_dot(further) - shift[:, None],
-    )
+    towards += implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
+    shift = jnp.sum(jnp.exp(log_rows) * towards, axis=1, keepdims=True)
+    change = normalised_dot(log_rows, b, towards), logits_dot(further) - shift
     return (log_rows, log_columns), change
