@@ -170,30 +170,14 @@ class ManyInputs(NamedTuple):
             masses = product(moments, jnp.asarray(analysis, moments.dtype))
             synthesis = jnp.asarray(np.linalg.inv(analysis), moments.dtype)
             moments = product(masses * self.levels, synthesis)
-        # Edges are those of cells, so that all of a cell is in one panel.
-        panel = _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
+        panel = self._panels(edges)
         if edges.dtype == jnp.float64:
             masses = product(moments, jnp.asarray(analysis))
             of_cells = jnp.sum(masses.T * self._terms(edges, order), axis=1)
         else:
-            # By the terms of panels as series in cells, in which they hardly change:
-            # rounding of the terms at nodes would be as large as the slopes that the
-            # transpose makes of them.
-            def expanded(edges):
-                terms = jnp.moveaxis(self._terms(edges, order), 1, 0)
-                return product(jnp.asarray(analysis), terms)
-
-            factors = in_double(expanded, edges)
-            factors = jax.lax.convert_element_type(factors, edges.dtype)
+            factors = self._factors(edges, order)
             of_cells = jnp.sum(moments.T[:, None] * factors, axis=0)
         return jax.ops.segment_sum(of_cells.T, panel, edges.shape[0] - 1)
-
-    def _terms(self, edges: Array, order: int) -> Array:
-        """Return T_k < order of where the nodes of cells are in their panels."""
-        cells = self.moments.shape[0]
-        panel = _panels_of(edges, np.arange(cells) + 0.5)
-        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
-        return _terms(edges, panel, positions, order)
 
     def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
         """Return the series, in cells, of what has these values at the nodes.
@@ -201,8 +185,33 @@ class ManyInputs(NamedTuple):
         And what it may leave out where there are inputs.
         """
         order = levels.shape[0] // (edges.shape[0] - 1)
+        series, last = _panel_series(levels, order)
         occupied = self.panel_moments(edges, order, order)[:, 0] != 0
-        return cell_series(levels, edges, cell_nodes(self.moments.shape), occupied)
+        factors = self._factors(edges, order)
+        in_cells = jnp.sum(series[self._panels(edges)].T * factors, axis=1).T
+        return in_cells, jnp.max(jnp.where(occupied, last, 0.0))
+
+    def _panels(self, edges: Array) -> Array:
+        """Return the panel of each cell: edges are those of cells."""
+        return _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
+
+    def _terms(self, edges: Array, order: int) -> Array:
+        """Return T_k < order of where the nodes of cells are in their panels."""
+        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
+        return _terms(edges, self._panels(edges), positions, order)
+
+    def _factors(self, edges: Array, order: int) -> Float[Array, "l order cells"]:
+        """Return the terms of panels as series in cells, in which they hardly change.
+
+        The rounding of what is read at the nodes of cells would be as large as such
+        changes, and so would be the slopes of it.
+        """
+
+        def expanded(edges):
+            terms = jnp.moveaxis(self._terms(edges, order), 1, 0)
+            return product(jnp.asarray(chebyshev.analysis(terms.shape[0])), terms)
+
+        return jax.lax.convert_element_type(in_double(expanded, edges), edges.dtype)
 
 
 def cell_nodes(shape: tuple[int, ...]) -> np.ndarray:
@@ -226,16 +235,20 @@ def cell_series(
         The series, of shape (cells, order), and how large its last terms are.
     """
     order, cell_order = levels.shape[0] // matters.shape[0], positions.shape[1]
-    analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
-    series = product(levels.reshape(-1, order), analysis.T)
+    series, last = _panel_series(levels, order)
     edges, positions = edges.astype(levels.dtype), jnp.asarray(positions, levels.dtype)
     panel = _panels_of(edges, positions)
     terms = _terms(edges, panel, positions, order)
     values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
-    last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
     analysis = jnp.asarray(chebyshev.analysis(cell_order), levels.dtype)
-    series = product(values, analysis.T)
-    return series, 2 * jnp.max(jnp.abs(last))
+    return product(values, analysis.T), jnp.max(jnp.where(matters, last, 0.0))
+
+
+def _panel_series(levels: Float[Array, " k"], order: int) -> tuple[Array, Array]:
+    """Return the series of panels, and how large the last terms of each are."""
+    analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
+    series = product(levels.reshape(-1, order), analysis.T)
+    return series, 2 * jnp.max(jnp.abs(series[:, -(order // 8) :]), axis=1)
 
 
 def divided(edges: Array, parts: int) -> Array:
