@@ -456,6 +456,18 @@ def _equal_parts(density: Array, shares: Array, length: Any, panels: int) -> Arr
     return edges.at[0].set(0).at[-1].set(length)
 
 
+def without_nan(found: Found) -> Found:
+    """Return a plan of numbers, though not of those that were to be found.
+
+    What is read of it is then not certain, and NaN. Where other plans make up for it
+    that has no part in the derivative: 0 times what it was, which must be a number.
+    """
+    return in_double(
+        lambda found: found._replace(v=jnp.where(jnp.isfinite(found.v), found.v, 0.0)),
+        found,
+    )
+
+
 def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     """Return how far the last may be off, from results in [0, 1] at growing order.
 

@@ -33,6 +33,7 @@ from softsort_core._panels import (
     Found,
     estimated_error,
     log_plan,
+    without_nan,
 )
 from softsort_core._rounding import product, used_range
 from softsort_core._squash import in_double, squash
@@ -423,7 +424,7 @@ class RowPlan:
             y, b = rules[-1]
             v = jnp.log(solved.solutions[-1].columns + (b == 0))
             none = jnp.zeros(0)
-            return Found(s, a, y, b, v, none, none, jnp.zeros(()))
+            return without_nan(Found(s, a, y, b, v, none, none, jnp.zeros(())))
 
         return in_double(found, self.s, self.input_weights, self.rules, self.solved)
 

@@ -215,3 +215,17 @@ def test_slopes_through_nodes_are_as_precise_as_numbers(resolution):
     expected = 20 * np.cos(20 * s.astype(float))
     off = np.linalg.norm(jax.grad(total)(jnp.asarray(s)) - expected)
     assert off <= 1e-4 * np.linalg.norm(expected)
+
+
+def test_a_plan_that_is_not_found_has_no_part_in_derivatives():
+    x = jnp.asarray(sample("heavy tail", 3000), "float32")
+
+    def mended(x):
+        epsilon = jnp.float32(0.01)
+        plan = plan_of(x, None, None, 3000, epsilon, 1e-6, compressed.SINGLE[0])
+        values = plan.given_target(x)
+        return jnp.sum(jnp.where(jnp.isnan(values), x, values)), values
+
+    slopes, values = jax.grad(mended, has_aux=True)(x)
+    assert np.isnan(values).all()
+    np.testing.assert_array_equal(slopes, np.ones(3000))
