@@ -155,7 +155,7 @@ def _solved(
     far = reach(from_low.dtype)
     low, high = (jnp.exp(jnp.clip(x, -far, far)) for x in (from_low, from_high))
     shares = _shares(low, high, *_solve(low, high, weights, b, start))
-    middle = weights * _uncut(shares[1], from_low, from_high)
+    middle = _uncut(weights * shares[1], from_low, from_high)
     return shares, middle * (1 / jnp.sum(middle, 0))
 
 
