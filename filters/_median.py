@@ -19,7 +19,13 @@ from filters._arguments import (
     as_positive,
 )
 from filters._few import few_quantiles
-from filters._plan import Masses, Weights, middle_shares, target_weights
+from filters._plan import (
+    Masses,
+    Weights,
+    middle_column,
+    quotient,
+    target_weights,
+)
 from filters._windows import (
     Values,
     Window,
@@ -202,7 +208,7 @@ def _filter(
         masses = jnp.full((len(window.places), 1, 1), 1 / n, pixels.dtype)
     else:
         weights = jnp.where(jnp.all(weights >= 0), weights, jnp.nan)
-        masses = (weights / jnp.sum(weights))[:, None, None]
+        masses = quotient(weights, jnp.sum(weights))[:, None, None]
 
     def quantile(values, squashed=None):
         return _many(values, squashed, masses, b, epsilon)
@@ -259,8 +265,8 @@ def _weighted(
     epsilon: Float[Array, ""],
 ) -> Float[Array, "*tile"]:
     s = _squash(x, masses) if s is None else s
-    shares, certified = middle_shares(s, masses, b, epsilon)
-    return jnp.where(certified, _combine(shares, x), jnp.nan)
+    column, certified = middle_column(s, masses, b, epsilon)
+    return jnp.where(certified, _combine(column, x), jnp.nan)
 
 
 def _mend_uneven(
@@ -282,7 +288,7 @@ def _mend_uneven(
         # Relative to the largest, so that no sum of weights underflows.
         each = jnp.where(uneven, visible / jnp.where(uneven, most, 1), 1)
         weights = masses * each
-        weights = weights / jnp.sum(weights, 0)
+        weights = quotient(weights, jnp.sum(weights, 0))
         # What cannot be seen becomes like the rest: it must not even spread the scale.
         mean = jnp.sum(jnp.where(weights > 0, weights * x, 0), 0)
         x = jnp.where(weights > 0, x, mean)
@@ -371,14 +377,13 @@ def _squash(x: Float[Array, "n *tile"], weights: Masses) -> Float[Array, "n *til
     centred = scaled - jnp.sum(weights * scaled, 0)
     variance = jnp.sum(weights * centred**2, 0)
     deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1))
-    return jax.nn.sigmoid(centred / deviation)
+    return jax.nn.sigmoid(quotient(centred, deviation))
 
 
 def _combine(
-    shares: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
+    weights: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
 ) -> Float[Array, "*tile"]:
-    """The mean of the values x in proportion to their shares, within their range."""
-    weights = shares * (1 / jnp.sum(shares, 0))
+    """The mean of the values x by weights that sum to 1, within their range."""
     # Differences from a first estimate round less than the values do; values far
     # from it have no weight, so an outlier costs no digits.
     low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))

@@ -53,27 +53,20 @@ def target_weights(q: Scalar, n: int) -> Weights:
     return below - middle / 2, middle, above - middle / 2
 
 
-def middle_shares(
+def middle_column(
     s: Values, weights: Masses, b: Weights, epsilon: Scalar
 ) -> tuple[Values, Array]:
-    """The middle target's weighted share of each value, and the window's certificate.
+    """How much of the middle target is each value's, and the window's certificate.
 
     Certified: the column sums are within 1e-5 (float64: 1e-10) of the weights, the
     sum of the middle column relative to its own weight.
     """
     fixed = jax.lax.stop_gradient((s, weights, b, epsilon))
     (s_low, s_high), start = _start(*fixed)
-    far = reach(s.dtype)
-    from_low, from_high = (s_low - s) / epsilon, (s - s_high) / epsilon
-    low = jnp.exp(jnp.clip(from_low, -far, far))
-    high = jnp.exp(jnp.clip(from_high, -far, far))
-    scales = _solve(low, high, weights, b, start)
-    shares = [weights * share for share in _shares(low, high, *scales)]
-    sums = window_sums(*jax.lax.stop_gradient(shares))
-    # At the reach the share is nothing but the cut. It would still count for pixels
-    # that are marked by 1e30.
-    middle = jnp.where(jnp.maximum(from_low, from_high) < far, shares[1], 0)
-    return middle, _error(sums, b) <= tolerance(s.dtype)
+    from_low, from_high = quotient(s_low - s, epsilon), quotient(s - s_high, epsilon)
+    shares, column = _solved(from_low, from_high, weights, b, start)
+    sums = window_sums(*(weights * each for each in jax.lax.stop_gradient(shares)))
+    return column, _error(sums, b) <= tolerance(s.dtype)
 
 
 def reach(dtype: DTypeLike) -> float:
@@ -138,6 +131,85 @@ def _start(
     )
 
 
+@jax.custom_jvp
+def quotient(x: Array, y: Array) -> Array:
+    """Return x / y, whose derivatives do not overflow where those of jax square y."""
+    return x / y
+
+
+@quotient.defjvp
+def _quotient_jvp(primals, tangents):
+    (x, y), (x_dot, y_dot) = primals, tangents
+    found = quotient(x, y)
+    return found, quotient(x_dot, y) - found * quotient(y_dot, y)
+
+
+@jax.custom_jvp
+def _solved(
+    from_low: Values, from_high: Values, weights: Masses, b: Weights, start: Scales
+) -> tuple[tuple[Values, ...], Values]:
+    """Shares whose weighted sums are b, by log l_i and log u_i; the middle column.
+
+    The latter is the middle target's weighted shares over their sum.
+    """
+    far = reach(from_low.dtype)
+    low, high = (jnp.exp(jnp.clip(x, -far, far)) for x in (from_low, from_high))
+    shares = _shares(low, high, *_solve(low, high, weights, b, start))
+    middle = _uncut(weights * shares[1], from_low, from_high)
+    return shares, middle * (1 / jnp.sum(middle, 0))
+
+
+@_solved.defjvp
+def _solved_jvp(primals, tangents):
+    # By the shares alone, which are at most 1: exponentials squared would overflow.
+    # The column sums stay b, so changes of log A and log C must cancel what all else
+    # adds to them: Newton's step for that.
+    from_low, from_high, weights, b, _ = primals
+    low_dot, high_dot, weights_dot, b_dot, _ = tangents
+    shares, column = _solved(*primals)
+    residuals = [
+        jnp.sum(weights * change + weights_dot * share, 0) - d_b
+        for share, change, d_b in zip(
+            shares, _changes(shares, low_dot, high_dot), b_dot, strict=True
+        )
+    ]
+    weighted = [weights * share for share in shares]
+    products = [jnp.sum(product, 0) for product in _products(weighted, shares)]
+    d_a, d_c = _newton(residuals, products)
+    changes = _changes(shares, low_dot + d_a, high_dot + d_c)
+    # What changes all shares of the middle target alike, the more the lighter it is,
+    # does not change its column. As shares sum to 1, it can be left out of each term.
+    common = jnp.where(b[0] < b[2], d_c, d_a)
+    low, middle, high = shares
+    relative = middle * common
+    relative -= low * (low_dot + (d_a - common)) + high * (high_dot + (d_c - common))
+    middle = _uncut(middle, from_low, from_high)
+    column_dot = column * relative
+    column_dot += quotient(weights_dot * middle, jnp.sum(weights * middle, 0))
+    column_dot -= column * jnp.sum(column_dot, 0)
+    return (shares, column), (changes, column_dot)
+
+
+def _uncut(middle: Values, from_low: Values, from_high: Values) -> Values:
+    """The middle target's shares of values within reach.
+
+    At the reach the share is nothing but the cut. It would still count for pixels that
+    are marked by 1e30.
+    """
+    is_near = jnp.maximum(from_low, from_high) < reach(middle.dtype)
+    return jnp.where(is_near, middle, 0)
+
+
+def _changes(
+    shares: tuple[Values, ...], low_dot: Values, high_dot: Values
+) -> tuple[Values, ...]:
+    """Changes of the shares by those of log(A l_i) and log(C u_i)."""
+    lm, um, lu = _products(shares, shares)
+    to_low, to_high = lm * low_dot, um * high_dot
+    across = lu * (low_dot - high_dot)
+    return to_low + across, -to_low - to_high, to_high - across
+
+
 def _shares(
     low: Values,
     high: Values,
@@ -150,7 +222,6 @@ def _shares(
     return to_low * middle, middle, to_high * middle
 
 
-@jax.custom_jvp
 def _solve(
     low: Values, high: Values, weights: Masses, b: Weights, start: Scales
 ) -> Scales:
@@ -201,25 +272,6 @@ def _log_residuals(means: Sequence[Pixels], b: Weights) -> tuple[Pixels, ...]:
     return low * (r_low - average), -middle * average, high * (r_high - average)
 
 
-@_solve.defjvp
-def _solve_jvp(primals, tangents):
-    # The column sums stay b, so what the solution adds to their change must cancel
-    # what all else adds at fixed A, C: Newton's step for that change.
-    low, high, weights, *_ = primals
-    a, c = _solve(*primals)
-    shares, changes = jax.jvp(
-        lambda low, high: _shares(low, high, a, c), (low, high), tangents[:2]
-    )
-    weighted = [weights * share for share in shares]
-    residuals = [
-        jnp.sum(weights * change + tangents[2] * share, 0) - d_b
-        for share, change, d_b in zip(shares, changes, tangents[3], strict=True)
-    ]
-    products = [jnp.sum(product, 0) for product in _products(weighted, shares)]
-    d_a, d_c = _newton(residuals, products)
-    return (a, c), (a * d_a, c * d_c)
-
-
 def _products(weighted: Sequence[Values], shares: Sequence[Values]) -> list[Values]:
     (low, middle, _), (_, also_middle, high) = weighted, shares
     return [low * also_middle, middle * high, low * high]
@@ -241,10 +293,11 @@ def _newton(
     lm, um, lu = products
     tiny = float(jnp.finfo(lm.dtype).tiny)
     total = lm + um + tiny
-    determinant = lu + lm * (um / total) + tiny
-    middle = lu / total * residuals[1]
-    d_low = (middle - um / total * residuals[0]) / determinant
-    d_high = (middle - lm / total * residuals[2]) / determinant
+    of_low, of_high, across = (quotient(each, total) for each in (lm, um, lu))
+    determinant = lu + lm * of_high + tiny
+    middle = across * residuals[1]
+    d_low = quotient(middle - of_high * residuals[0], determinant)
+    d_high = quotient(middle - of_low * residuals[2], determinant)
     return d_low, d_high
 
 

@@ -134,7 +134,7 @@ def as_distribution(weights: Any, name: str) -> Array:
     vector = as_weights(weights, name)
     if vector is None or vector.ndim != 1:
         raise SoftSortError(f"{name} has shape {np.shape(weights)}: give a vector")
-    shares = vector / jnp.sum(vector)
+    shares = normalised(vector)
     if is_concrete(shares):
         return shares
     return jnp.where(jnp.all(vector >= 0), shares, jnp.nan)
@@ -154,6 +154,12 @@ def as_ladder(targets: Any) -> tuple[Array, Any]:
         return ladder, dtype
     is_rising = jnp.all(ladder[1:] >= ladder[:-1])
     return jnp.where(is_rising, ladder, jnp.nan), dtype
+
+
+def normalised(weights: Array) -> Array:
+    """Return weights over their sum, whose square, in derivatives, is in range."""
+    weights = weights / jax.lax.stop_gradient(jnp.max(weights))
+    return weights / jnp.sum(weights)
 
 
 def as_count(count: Any, name: str, low: int, high: int | None = None) -> int:

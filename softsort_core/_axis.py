@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from softsort_core._arguments import normalised
 from softsort_core._errors import SoftSortError
 from softsort_core._rounding import used_range
 from softsort_core._squash import among_used
@@ -113,7 +114,7 @@ def _weighted(weights: Array, *slices: Array) -> tuple[Array, ...]:
     NaN for weights if any is negative.
     """
     are_weights = jnp.all(weights >= 0)
-    shares = jnp.where(are_weights, weights / jnp.sum(weights), jnp.nan)
+    shares = jnp.where(are_weights, normalised(weights), jnp.nan)
     return shares, *among_used(shares, *slices)
 
 

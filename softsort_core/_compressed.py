@@ -348,7 +348,12 @@ class NodePlan:
         """
         order = self.resolution.order
         s, a = self.inputs.nodes(self._edges()[0], order, order)
-        return a, *panels.log_plan(s, a, self.epsilon, further, self._last())
+        found = self._last()
+        # Some weights are negative: no plan between these may have been found.
+        is_found = jnp.all(jnp.isfinite(found.v))
+        positive = jnp.where(is_found, a, 1 / a.shape[0])
+        found = panels.without_nan(found)
+        return a, *panels.log_plan(s, positive, self.epsilon, further, found)
 
     def _total(self, error: Array, left_out: Array) -> Array:
         error = jax.lax.convert_element_type(error, left_out.dtype)

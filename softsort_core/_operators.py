@@ -625,12 +625,9 @@ def _over_plans(
         return results.astype(dtype)
 
     if not is_concrete((slices, problem)) or is_staging():
-        # All would be compiled. The last is enough for all, nodes that many rows share
-        # are so much quicker that both are worth it.
-        taken = resolutions[-1:]
-        if isinstance(resolutions[0], SharedNodes):
-            taken = resolutions[0], *taken
-        values, certain = _compiled_read_plans(read, *slices, *problem, taken, axes)
+        # All would be compiled. The first is the quickest, the last is enough for all.
+        ends = tuple(dict.fromkeys((resolutions[0], resolutions[-1])))
+        values, certain = _compiled_read_plans(read, *slices, *problem, ends, axes)
         # What is wrong with those that are traced has made them NaN.
         numbers = [jnp.sum(each) for each in jax.tree.leaves(problem[:3])]
         results = marked(values, certain & jnp.isfinite(sum(numbers)))

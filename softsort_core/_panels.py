@@ -30,7 +30,7 @@ from softsort_core._arguments import is_concrete
 from softsort_core._nodes import gauss_rule
 from softsort_core._rounding import largest, product, varying_like
 from softsort_core._squash import as_double, in_double
-from softsort_core._transport import implicit, solve
+from softsort_core._transport import implicit, normalised_dot, solve
 
 # Central moments of this order measure a spread. High ones see the far points that
 # hold little of a mass, whose share falls off exponentially.
@@ -162,17 +162,19 @@ class ManyInputs(NamedTuple):
         # The share of the moments of cells that is used is that of the panels', so that
         # what cells leave out is part of the estimated error.
         kept = np.arange(cell_order) * order < used * cell_order
-        masses = product(
-            jnp.where(kept, self.moments, 0.0),
-            jnp.asarray(chebyshev.analysis(cell_order), self.moments.dtype),
-        )
+        moments = jnp.where(kept, self.moments, 0.0)
+        analysis = chebyshev.analysis(cell_order)
         if self.levels is not None:
-            masses *= self.levels
-        # Edges are those of cells, so that all of a cell is in one panel.
-        panel = _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
-        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
-        terms = _terms(edges, panel, positions, order)
-        of_cells = jnp.sum(masses.T * terms, axis=1)
+            masses = product(moments, jnp.asarray(analysis, moments.dtype))
+            synthesis = jnp.asarray(np.linalg.inv(analysis), moments.dtype)
+            moments = product(masses * self.levels, synthesis)
+        panel = self._panels(edges)
+        if edges.dtype == jnp.float64:
+            masses = product(moments, jnp.asarray(analysis))
+            of_cells = jnp.sum(masses.T * self._terms(edges, order), axis=1)
+        else:
+            factors = self._factors(edges, order)
+            of_cells = jnp.sum(moments.T[:, None] * factors, axis=0)
         return jax.ops.segment_sum(of_cells.T, panel, edges.shape[0] - 1)
 
     def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
@@ -180,10 +182,36 @@ class ManyInputs(NamedTuple):
 
         And what it may leave out where there are inputs.
         """
-        panel = _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
-        panels = np.arange(edges.shape[0] - 1)[:, None]
+        order = levels.shape[0] // (edges.shape[0] - 1)
+        series, last = _panel_series(levels, order)
+        panel, panels = self._panels(edges), np.arange(edges.shape[0] - 1)[:, None]
         occupied = jnp.any((panels == panel) & (self.moments[:, 0] != 0), axis=1)
-        return cell_series(levels, edges, cell_nodes(self.moments.shape), occupied)
+        last = jnp.where(occupied[:, None], last, 0.0)
+        factors = self._factors(edges, order)
+        in_cells = jnp.sum(series[panel].T * factors, axis=1).T
+        return in_cells, 2 * largest(last)
+
+    def _panels(self, edges: Array) -> Array:
+        """Return the panel of each cell: edges are those of cells."""
+        return _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
+
+    def _terms(self, edges: Array, order: int) -> Array:
+        """Return T_k < order of where the nodes of cells are in their panels."""
+        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
+        return _terms(edges, self._panels(edges), positions, order)
+
+    def _factors(self, edges: Array, order: int) -> Float[Array, "l order cells"]:
+        """Return the terms of panels as series in cells, in which they hardly change.
+
+        The rounding of what is read at the nodes of cells would be as large as such
+        changes, and so would be the slopes of it.
+        """
+
+        def expanded(edges):
+            terms = jnp.moveaxis(self._terms(edges, order), 1, 0)
+            return product(jnp.asarray(chebyshev.analysis(terms.shape[0])), terms)
+
+        return jax.lax.convert_element_type(in_double(expanded, edges), edges.dtype)
 
 
 def cell_nodes(shape: tuple[int, ...]) -> np.ndarray:
@@ -207,16 +235,21 @@ def cell_series(
         The series, of shape (cells, order), and how large its last terms are.
     """
     order, cell_order = levels.shape[0] // matters.shape[0], positions.shape[1]
-    analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
-    series = product(levels.reshape(-1, order), analysis.T)
+    series, last = _panel_series(levels, order)
     edges, positions = edges.astype(levels.dtype), jnp.asarray(positions, levels.dtype)
     panel = _panels_of(edges, positions)
     terms = _terms(edges, panel, positions, order)
     values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
-    last = jnp.where(matters[:, None], series[:, -(order // 8) :], 0.0)
     analysis = jnp.asarray(chebyshev.analysis(cell_order), levels.dtype)
-    series = product(values, analysis.T)
-    return series, 2 * largest(last)
+    last = jnp.where(matters[:, None], last, 0.0)
+    return product(values, analysis.T), 2 * largest(last)
+
+
+def _panel_series(levels: Float[Array, " k"], order: int) -> tuple[Array, Array]:
+    """Return the series of panels, and the last terms of each."""
+    analysis = jnp.asarray(chebyshev.analysis(order), levels.dtype)
+    series = product(levels.reshape(-1, order), analysis.T)
+    return series, series[:, -(order // 8) :]
 
 
 def divided(edges: Array, parts: int) -> Array:
@@ -433,6 +466,18 @@ def _equal_parts(density: Array, shares: Array, length: Any, panels: int) -> Arr
     return jnp.concatenate([jnp.zeros(1), inner, jnp.full(1, length, inner.dtype)])
 
 
+def without_nan(found: Found) -> Found:
+    """Return a plan of numbers, though not of those that were to be found.
+
+    What is read of it is then not certain, and NaN. Where other plans make up for it
+    that has no part in the derivative: 0 times what it was, which must be a number.
+    """
+    return in_double(
+        lambda found: found._replace(v=jnp.where(jnp.isfinite(found.v), found.v, 0.0)),
+        found,
+    )
+
+
 def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     """Return how far the last may be off, from results in [0, 1] at growing order.
 
@@ -485,9 +530,7 @@ def _log_plan_jvp(primals, tangents):
 
     y, b = (jax.lax.convert_element_type(each, s.dtype) for each in (found.y, found.b))
     towards = logits_dot(y)
-    v_dot, shift = implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
-    change = (
-        towards + v_dot - shift[:, None],
-        logits_dot(further) - shift[:, None],
-    )
+    towards += implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
+    shift = jnp.sum(jnp.exp(log_rows) * towards, axis=1, keepdims=True)
+    change = normalised_dot(log_rows, b, towards), logits_dot(further) - shift
     return (log_rows, log_columns), change

@@ -40,7 +40,8 @@ def used_range(
     )
     none = (np.array(each, values.dtype) for each in (np.inf, -np.inf))
     # All in one, which the compiler vectorises, as it does not each alone.
-    low, high, are_numbers = jax.lax.reduce(given, (*none, True), combined, (0,))
+    found: Any = jax.lax.reduce(given, (*none, True), combined, (0,))
+    low, high, are_numbers = found
     return (
         jnp.where(are_numbers, low, jnp.nan),
         jnp.where(are_numbers, high, jnp.nan),

@@ -33,6 +33,7 @@ from softsort_core._panels import (
     Found,
     estimated_error,
     log_plan,
+    without_nan,
 )
 from softsort_core._rounding import largest, product, used_range, varying_like
 from softsort_core._squash import in_double, squash
@@ -449,7 +450,7 @@ class RowPlan:
             v = jnp.log(solved.solutions[-1].columns + (b == 0))
             none = jnp.zeros(0)
             zero = jnp.zeros(())
-            return Found(s, a, y, b, v, none, none, zero, zero)
+            return without_nan(Found(s, a, y, b, v, none, none, zero, zero))
 
         return in_double(found, self.s, self.input_weights, self.rules, self.solved)
 

@@ -388,8 +388,8 @@ def _solve_jvp(primals, tangents):
     logits, a, b, guess = primals
     logits_dot, a_dot, b_dot, _ = tangents
     log_rows, potentials, steps, failure = solve(logits, a, b, guess)
-    potentials_dot, shift = implicit(log_rows, a, b, logits_dot, a_dot, b_dot)
-    log_rows_dot = logits_dot + potentials_dot - shift[:, None]
+    potentials_dot = implicit(log_rows, a, b, logits_dot, a_dot, b_dot)
+    log_rows_dot = normalised_dot(log_rows, b, logits_dot + potentials_dot)
     changes = log_rows_dot, potentials_dot, jnp.zeros_like(steps)
     return (log_rows, potentials, steps, failure), (*changes, jnp.zeros_like(failure))
 
@@ -401,23 +401,40 @@ def implicit(
     logits_dot: Float[Array, "n m"],
     a_dot: Float[Array, " n"],
     b_dot: Float[Array, " m"],
-) -> tuple[Float[Array, " m"], Float[Array, " n"]]:
-    """Differentiate c(v, logits, a) = b, which defines v.
+) -> Float[Array, " m"]:
+    """Return the tangent of v, which c(v, logits, a) = b defines.
 
     The Laplacian is that of the plan as solved, so the rule is exact for the column
     sums that the plan really has. It is built from differentiable pieces and holds
     for higher orders.
-
-    Returns:
-        The tangents of v and of the rows' log normalisers, log sum_j exp(v_j +
-        logits_ij).
     """
     rows = _rows(log_rows, b)
-    shift = jnp.sum(rows * logits_dot, axis=1)
-    moved = rows * (logits_dot - shift[:, None])
-    direct = product(a_dot, rows) + product(a, moved)
-    potentials_dot = _newton_step(rows, a, b, b_dot - direct)
-    return potentials_dot, shift + product(rows, potentials_dot)
+
+    def missing(scores_dot):
+        moved = rows * normalised_dot(log_rows, b, scores_dot)
+        return b_dot - product(a_dot, rows) - product(a, moved)
+
+    step = _newton_step(rows, a, b, missing(logits_dot))
+    # Tangents over a small epsilon are so large that what the ridge makes of a single
+    # step would show.
+    return step + _newton_step(rows, a, b, missing(logits_dot + step))
+
+
+def normalised_dot(
+    log_rows: Float[Array, "n m"],
+    b: Float[Array, " m"],
+    scores_dot: Float[Array, "n m"],
+) -> Float[Array, "n m"]:
+    """Return the tangents of log p_ij by those of the scores, v_j + logits_ij.
+
+    Taken relative to the likeliest target of an input. Where it is nearly the only one,
+    what the others take from it would be lost in the rounding of its own tangent.
+    """
+    rows = _rows(log_rows, b)
+    likeliest = jnp.argmax(rows, axis=1, keepdims=True) == jnp.arange(b.shape[0])
+    own = jnp.sum(jnp.where(likeliest, scores_dot, 0.0), axis=1, keepdims=True)
+    relative = jnp.where(likeliest, 0.0, scores_dot - own)
+    return relative - jnp.sum(rows * relative, axis=1, keepdims=True)
 
 
 def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:

@@ -9,9 +9,12 @@ import pytest
 from samples import KINDS, sample
 
 import softsort_core as soft
+from softsort_core import _chebyshev as chebyshev
 from softsort_core import _compressed as compressed
 from softsort_core import _operators as operators
+from softsort_core._chebyshev import Cells
 from softsort_core._nodes import gauss_rule
+from softsort_core._panels import ManyInputs, Resolution
 from softsort_core._plans import plan_of
 from softsort_core._squash import squash
 from softsort_core._transport import transport
@@ -190,3 +193,41 @@ def test_chords_of_sorted_values(monkeypatch):
     rough, fine = (np.asarray(soft.sort(x, tolerance=t)) for t in (1e-3, 1e-6))
     assert (np.diff(rough) >= 0).all()
     assert 1e-6 < np.abs(rough - fine).max() / np.ptp(x) < 1e-3
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    "resolution", [compressed.SINGLE[1], Resolution(30, 1, 16, 0, 2**15, 4)]
+)
+def test_slopes_through_nodes_are_as_precise_as_numbers(resolution):
+    """They are those of the smooth function whose values at nodes are read."""
+    s = np.random.default_rng(0).uniform(size=500).astype("float32")
+    cells = Cells(resolution.cells, resolution.cell_order)
+    edges = jnp.round(jnp.linspace(0, resolution.cells, resolution.panels + 1))
+
+    def total(s):
+        half = jnp.asarray(0.5, s.dtype)
+        placing = compressed._linear(half, half)
+        moments = chebyshev.moments(s, placing, None, cells, False)
+        inputs = ManyInputs(moments, half, half)
+        order = resolution.order
+        y, weights = inputs.nodes(edges.astype(s.dtype), order, order)
+        return weights @ jnp.sin(20 * jax.lax.stop_gradient(y))
+
+    expected = 20 * np.cos(20 * s.astype(float))
+    off = np.linalg.norm(jax.grad(total)(jnp.asarray(s)) - expected)
+    assert off <= 1e-4 * np.linalg.norm(expected)
+
+
+def test_a_plan_that_is_not_found_has_no_part_in_derivatives():
+    x = jnp.asarray(sample("heavy tail", 3000), "float32")
+
+    def mended(x):
+        epsilon = jnp.float32(0.01)
+        plan = plan_of(x, None, None, 3000, epsilon, 1e-6, compressed.SINGLE[0])
+        values, certain = plan.given_target(x)
+        return jnp.sum(jnp.where(certain, values, x)), certain
+
+    slopes, certain = jax.grad(mended, has_aux=True)(x)
+    assert not certain
+    np.testing.assert_array_equal(slopes, np.ones(3000))

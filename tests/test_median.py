@@ -470,6 +470,66 @@ def test_second_derivatives_are_those_of_finite_differences(tangent):
     np.testing.assert_allclose(second, expected, rtol=1e-5, atol=1e-5)
 
 
+@jax.jit
+def slopes_at_centres(image, q, epsilon):
+    """Of windows that share no pixel, by the image and by the level."""
+
+    def total(image, q):
+        return soft_quantile_filter(image, q, 5, epsilon=epsilon)[2::5, 2::5].sum()
+
+    return jax.grad(total, argnums=(0, 1))(image, q)
+
+
+def separate_windows(slopes):
+    return np.asarray(slopes, float).reshape(12, 5, 12, 5).swapaxes(1, 2)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("epsilon", [0.01, 0.005, 0.001])
+@pytest.mark.parametrize("q", [0.5, 0.0, 1.0])
+def test_derivatives_in_float32_are_those_in_float64(epsilon, q):
+    """Also where values are so many epsilons apart that squares would overflow."""
+    point = np.random.default_rng(3).uniform(size=(60, 60)), q, epsilon
+    single, by_level = slopes_at_centres(*map(np.float32, point))
+    rounded = [np.float64(np.float32(each)) for each in point]
+    double, level = slopes_at_centres(*rounded)
+    single, double = separate_windows(single), separate_windows(double)
+    off = np.linalg.norm(single - double, axis=(2, 3))
+    assert np.all(off <= 1e-4 * np.linalg.norm(double, axis=(2, 3)))
+    np.testing.assert_allclose(by_level, level, rtol=1e-4)
+
+
+def test_known_derivatives_of_a_median():
+    values = jnp.array([[0.94, 0.16, 0.78], [0.77, 0.19, 0.08], [0.73, 0.07, 0.04]])
+    slopes = jax.grad(lambda v: soft_median(v, 3, border="nearest")[1, 1])(values)
+    expected = [[-0.005, -0.032, -0.004], [-0.004, 1.061, -0.009], [-0.003, -0.005, 0]]
+    np.testing.assert_allclose(slopes, expected, atol=6e-4)
+
+
+@pytest.mark.usefixtures("x64")
+def test_derivatives_at_a_small_epsilon_are_those_of_finite_differences():
+    image = photo(5, 6)
+    by_image, *_ = slopes(image, 1e-3, 0.5)
+    expected = central(
+        lambda t: weighted_sum(image + t * DIRECTION, 1e-3, 0.5), 0.0, 1e-8
+    )
+    np.testing.assert_allclose((by_image * DIRECTION).sum(), expected, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("q", "inwards"), [(0.0, 1), (1.0, -1)])
+def test_derivatives_by_the_end_levels_are_those_of_one_sided_differences(q, inwards):
+    image = photo(5, 6)
+    # Of first and second order.
+    near, far = (
+        (weighted_sum(image, 0.1, q + inwards * h) - weighted_sum(image, 0.1, q))
+        / (inwards * h)
+        for h in (1e-5, 2e-5)
+    )
+    found = slopes(image, 0.1, q)[2]
+    np.testing.assert_allclose(found, 2 * near - far, rtol=1e-4)
+
+
 @pytest.mark.parametrize("q", [0, 0.2, 0.5, 1])
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_derivatives_in_float32_are_finite(epsilon, q):
