@@ -192,6 +192,7 @@ def alone(where: Device, bits: str) -> Iterator[None]:
     double = (where.precision or bits) == "64"
     with jax.enable_x64(double), jax.default_device(device):
         yield
+    compiled.seal()
 
 
 @functools.cache

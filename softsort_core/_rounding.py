@@ -1,7 +1,7 @@
 """Bounds that hold but for rounding, made to hold; derivatives stay as they are."""
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +40,8 @@ def used_range(
     )
     none = (np.array(each, values.dtype) for each in (np.inf, -np.inf))
     # All in one, which the compiler vectorises, as it does not each alone.
-    found: Any = jax.lax.reduce(given, (*none, True), combined, (0,))
-    low, high, are_numbers = found
+    found = jax.lax.reduce(given, (*none, True), combined, (0,))
+    low, high, are_numbers = cast("list[Array]", found)
     return (
         jnp.where(are_numbers, low, jnp.nan),
         jnp.where(are_numbers, high, jnp.nan),
