@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
 
@@ -179,13 +180,13 @@ def soft_quantile_filter(
     )
     weighing = None if weighing is None else weighing.astype(pixels.dtype)
     settings = as_count(iterations), n, window, squashing_fun, border, alpha
-    return _filter(pixels, weighing, *numbers, *settings).astype(dtype)
+    given = pixels, weighing, *numbers
+    # Within what is compiled as a whole, that is not up to this.
+    is_traced = any(isinstance(each, Tracer) for each in (*given, jnp.zeros(())))
+    run = _traced_filter if is_traced else _compiled_filter
+    return run(*given, *settings).astype(dtype)
 
 
-@partial(
-    jax.jit,
-    static_argnames=("iterations", "n", "window", "squashing_fun", "border", "alpha"),
-)
 def _filter(
     image: Float[Array, "h w *c"],
     weights: Float[Array, " n"] | None,
@@ -244,6 +245,17 @@ def _filter(
     else:
         result = jax.lax.fori_loop(0, iterations, once, pixels)
     return result.reshape(image.shape)
+
+
+_STATIC = "iterations", "n", "window", "squashing_fun", "border", "alpha"
+_traced_filter = jax.jit(_filter, static_argnames=_STATIC)
+# By these kernels, of later releases, sums of windows would depend in their last digits
+# on how large the image is.
+_compiled_filter = jax.jit(
+    _filter,
+    static_argnames=_STATIC,
+    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
+)
 
 
 def _many(

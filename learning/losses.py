@@ -57,7 +57,8 @@ def soft_error_loss(
     if np.ma.is_masked(labels):
         raise SoftSortError("labels has masked values: leave out their rows")
     # Indices from the end would be classes, too.
-    labels = jnp.where(jnp.asarray(labels) < 0, classes, labels)
+    labels = jnp.asarray(labels).astype(jnp.int32)
+    labels = jnp.where(labels < 0, classes, labels)
     each = jnp.take_along_axis(ranks(logits, epsilon=epsilon), labels[..., None], -1)
     return jnp.mean(jax.nn.relu(classes - k - each))
 
