@@ -293,9 +293,9 @@ def test_an_outlier_costs_no_digits(outlier):
 def test_a_pixel_that_is_not_solved_is_nan(monkeypatch):
     monkeypatch.setattr(filters._few, "_STEPS", 1)
     monkeypatch.setattr(filters._plan, "_MAX_STEPS", 1)
-    filters._median._filter.clear_cache()
+    filters._median._compiled_filter.clear_cache()
     result = soft_median(photo(), epsilon=0.1)
-    filters._median._filter.clear_cache()
+    filters._median._compiled_filter.clear_cache()
     assert np.isnan(result).mean() > 0.9
 
 
@@ -370,9 +370,9 @@ def test_tiles_do_not_show(monkeypatch):
     image = photo()
     whole = soft_median(image)
     monkeypatch.setattr(filters._windows, "_VALUES_IN_A_TILE", 500)
-    filters._median._filter.clear_cache()
+    filters._median._compiled_filter.clear_cache()
     tiled = soft_median(image)
-    filters._median._filter.clear_cache()
+    filters._median._compiled_filter.clear_cache()
     # Equal but for the last bit, where compilers vectorise different shapes.
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-7)
 
