@@ -152,6 +152,9 @@ def start(where: Device, bits: str) -> Any:
         # each command is a new process.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        # Caches of XLA's own would make the path of the folder a part of what tells
+        # programs apart, and that is another for each command.
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     kind = None if where.device == "auto" else where.device
     try:
         devices = jax.devices(kind)

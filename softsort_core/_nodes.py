@@ -8,7 +8,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
 
 # Orders that are enough for values that spread like normal ones, times sqrt(epsilon).
 _ORDERS = {"float32": 5.6, "float64": 7.2}
@@ -70,6 +69,10 @@ def _targets(m: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _rule(m: int, order: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a rule of an even order."""
+    from scipy.linalg import (
+        eigh_tridiagonal,  # a tenth of a second, for long rows alone
+    )
+
     if m <= order:
         return _targets(m, order)
     (off,) = _jacobi_matrix(np, np.array([float(m)]), order, order)

@@ -17,7 +17,7 @@ TABLE, RANKS = "x\n1\n5\n4\n", "x,x_rank\n1,0.0\n5,2.0\n4,1.0\n"
 def rank(tmp_path):
     """Rank a table with a cache of its own: its output, errors and the cache."""
 
-    def call(**environment):
+    def call(*, pass_fds=(), **environment):
         given = {"XDG_CACHE_HOME": str(tmp_path)} | environment
         kept = {k: v for k, v in os.environ.items() if k != compiled.VARIABLE}
         done = subprocess.run(
@@ -25,6 +25,7 @@ def rank(tmp_path):
             input=TABLE,
             env=kept | given,
             cwd=tmp_path,
+            pass_fds=pass_fds,
             capture_output=True,
             text=True,
             check=True,
@@ -58,6 +59,9 @@ def own(tmp_path):
 def test_what_one_command_compiles_is_there_for_the_next(rank, tmp_path):
     first = rank()
     assert any(path.name.endswith("-cache") for path in first)
+    # Wherever in the process the folder is open.
+    with (tmp_path / "other").open("w") as other:
+        assert set(rank(pass_fds=[other.fileno()])) == set(first)
     assert set(rank()) == set(first)
     for folder in (tmp_path / "softsort", first[0].parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
