@@ -60,17 +60,20 @@ class Folder:
             if each.name not in known:
                 with suppress(OSError):  # another command may have removed it
                     lines.append(f"{_checksum(each)}  {each.name}\n")
-        with suppress(OSError), (self.location / _CHECKSUMS).open("a") as file:
-            file.writelines(lines)
+        if lines:
+            with (self.location / _CHECKSUMS).open("a", encoding="utf-8") as file:
+                file.writelines(lines)
 
     def _files(self) -> list[Path]:
         return [each for each in self.location.iterdir() if each.name != _CHECKSUMS]
 
     def _checksums(self) -> dict[str, str]:
         path = self.location / _CHECKSUMS
-        if not path.exists():
+        try:
+            is_own = _is_own_file(path.lstat())
+        except FileNotFoundError:
             return {}
-        if not _is_own_file(path.lstat()):
+        if not is_own:
             path.unlink()
             return {}
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -87,6 +90,8 @@ class Folder:
                     is_sound = _checksum(each) == known.get(each.name)
                 if is_sound:
                     sound.append((status.st_mtime, each))
+                elif stat.S_ISDIR(status.st_mode):
+                    shutil.rmtree(each)
                 else:
                     each.unlink()
         latest = {each.name for _, each in sorted(sound)[-_MOST_FILES:]}
@@ -125,9 +130,11 @@ def is_left_to_jax() -> bool:
 
 
 def seal() -> None:
-    """Note the checksums of what this command has compiled."""
+    """Note the checksums of what this command has compiled, if that can be done."""
     if folder.cache_info().currsize and (opened := folder()) is not None:
-        opened.seal()
+        # Without them it is compiled again, which is no reason to fail now.
+        with suppress(OSError):
+            opened.seal()
 
 
 def _name() -> str:

@@ -1,5 +1,6 @@
 """What commands keep of what JAX compiled: whole, and this user's alone."""
 
+import functools
 import os
 import stat
 import subprocess
@@ -82,6 +83,7 @@ def test_files_that_are_not_sound_are_removed(own, monkeypatch):
     (own / "cut-cache").write_bytes(b"whole")
     (own / "old-cache").write_bytes(b"nobody has noted its checksum")
     (own / "link-cache").symlink_to(own / "sound-cache")
+    (own / "folder-cache").mkdir()
     compiled.Folder(own).seal()
     (own / "cut-cache").write_bytes(b"who")
     (own / "young-cache").write_bytes(b"another command may be about to note it")
@@ -125,6 +127,29 @@ def test_a_folder_stays_what_it_was_when_it_was_opened(own):
     (own / "planted-cache").write_bytes(b"program")
     if folder.location != own:  # where open folders have a path of their own
         assert {path.name for path in programs(folder.location)} == {"sound-cache"}
+
+
+def test_checksums_that_cannot_be_noted_are_no_error(monkeypatch):
+    class Gone:
+        def seal(self):
+            raise FileNotFoundError("the folder is gone")
+
+    @functools.cache
+    def folder():
+        return Gone()
+
+    folder()
+    monkeypatch.setattr(compiled, "folder", folder)
+    compiled.seal()
+
+
+def test_checksums_are_not_written_through_a_link(own, tmp_path):
+    (own / "SHA256SUMS").unlink()
+    (own / "SHA256SUMS").symlink_to(tmp_path / "elsewhere")
+    folder = compiled.Folder(own)
+    folder.seal()
+    assert not (tmp_path / "elsewhere").exists()
+    assert "sound-cache" in (own / "SHA256SUMS").read_text()
 
 
 def test_the_variable_names_a_folder_for_one_of_its_own(rank, tmp_path):
