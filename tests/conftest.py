@@ -44,6 +44,16 @@ def _single_precision():
     jax.config.update("jax_enable_x64", False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Let go of what a file compiled: Linux maps 65,530 pieces of memory to a process.
+
+    Each program takes some fifteen of them, and the compiler crashes when it gets none.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64(_single_precision):
     """Run the test in double precision."""
