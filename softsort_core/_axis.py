@@ -26,7 +26,7 @@ def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
 
 
 def over_slices(
-    operators: Sequence[Callable[..., Any]],
+    operator: Callable[..., Any],
     arrays: Sequence[Array],
     weights: Array | None,
     axes: tuple[int, ...],
@@ -36,10 +36,8 @@ def over_slices(
     """Apply `operator(weights, *slices)` to the slices of some arrays along some axes.
 
     Args:
-        operators: each maps n weights, which sum to 1, or None, and a slice of n values
-            from each array to k results. If there are several, also to whether these
-            are certain, an array of as many axes; the later ones are for slices of
-            numbers for which those before are not.
+        operator: maps n weights, which sum to 1, or None, and a slice of n values from
+            each array to k results.
         arrays: of one shape, whatever it is.
         weights: None for uniform ones, else of shape (n,) or that of the arrays.
         axes: the axes whose values form one slice together, in ascending order.
@@ -58,33 +56,34 @@ def over_slices(
         )
     if inputs.ndim == 1:
         weights = None if weights is None else weights.astype(inputs.dtype)
-        return _first_certain(operators, [weights, *arrays])
+        return _on_slice(operator, [weights, *arrays])
     slices = [as_slices(array, axes) for array in arrays]
     shape = slices[0].shape
     slices = [weight_slices(weights, inputs, axes), *slices]
     batch = max(1, _ENTRIES_AT_ONCE // max(1, entries))
     if shape[0] == 0:
         one = jax.eval_shape(
-            functools.partial(_on_slice, operators[0]),
+            functools.partial(_on_slice, operator),
             jax.tree.map(lambda s: jax.ShapeDtypeStruct((n,), s.dtype), slices),
         )
         return jax.tree.map(lambda s: jnp.zeros((0, *s.shape), s.dtype), one)
     if shape[0] == 1:
         # Not worth the cost of tracing and compiling a batch.
         one = jax.tree.map(lambda array: array[0], slices)
-        return jax.tree.map(lambda s: s[None], _first_certain(operators, one))
+        return jax.tree.map(lambda s: s[None], _on_slice(operator, one))
+    on_slices = jax.vmap(functools.partial(_on_slice, operator))
     if shape[0] <= batch:
-        return _first_certain(operators, slices, jax.vmap)
+        return on_slices(slices)
     whole = shape[0] - shape[0] % batch
     parts = jax.tree.map(
         lambda array: array[:whole].reshape(-1, batch, *array.shape[1:]), slices
     )
-    results = jax.lax.map(lambda part: _first_certain(operators, part, jax.vmap), parts)
+    results = jax.lax.map(on_slices, parts)
     results = jax.tree.map(lambda s: s.reshape(whole, *s.shape[2:]), results)
     if whole == shape[0]:
         return results
     rest = jax.tree.map(lambda array: array[whole:], slices)
-    rest = _first_certain(operators, rest, jax.vmap)
+    rest = on_slices(rest)
     return jax.tree.map(lambda *both: jnp.concatenate(both), results, rest)
 
 
@@ -116,29 +115,6 @@ def _weighted(weights: Array, *slices: Array) -> tuple[Array, ...]:
     are_weights = jnp.all(weights >= 0)
     shares = jnp.where(are_weights, normalised(weights), jnp.nan)
     return shares, *among_used(shares, *slices)
-
-
-def _first_certain(
-    operators: Sequence[Callable[..., Any]],
-    slices: Sequence[Any],
-    batched: Callable[..., Any] = lambda function: function,
-) -> Any:
-    """Return the results of the first operator, of the next where not certain ..."""
-    first, *others = (
-        batched(functools.partial(_on_slice, operator)) for operator in operators
-    )
-    results = first(slices)
-    for other in others:
-        # What a derivative needs of the other is made again, if it is needed at all: it
-        # would else be carried along, as zeros, when it is not.
-        mended = jax.checkpoint(
-            lambda results, other=other: completed(results, other(slices))
-        )
-        lacking = batched(are_lacking)(*slices[:2], results[1])
-        results = jax.lax.cond(
-            jnp.any(lacking), mended, lambda results: results, results
-        )
-    return results
 
 
 @jax.jit

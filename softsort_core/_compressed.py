@@ -23,8 +23,16 @@ from softsort_core._arguments import as_epsilon, is_concrete
 from softsort_core._chebyshev import Cells
 from softsort_core._defaults import SMALL_EPSILON
 from softsort_core._errors import SoftSortError
-from softsort_core._padding import rounded_up
-from softsort_core._panels import EvenTargets, FewPoints, Found, ManyInputs, Resolution
+from softsort_core._panels import (
+    EvenTargets,
+    FewPoints,
+    Found,
+    InCells,
+    Inputs,
+    Known,
+    Points,
+    Resolution,
+)
 from softsort_core._rounding import (
     clipped,
     increasing,
@@ -36,7 +44,6 @@ from softsort_core._rounding import (
 from softsort_core._squash import (
     Standardisation,
     in_double,
-    refined,
     standardisation,
     total,
 )
@@ -61,7 +68,7 @@ _CELL, _CELL_ORDER = 10.0, 6
 _ROUGH_CELL_ORDER = 4
 _MOST_CELLS = 2**16
 # More inputs than these are represented by their moments in any precision.
-MANY = 2**11
+MANY = 2**12
 # Sorted values of single series are computed at so many places, or up to twice as many.
 _MOST_KNOTS = 2**17
 # The first is enough for values that spread like normal ones, the second for skew ones.
@@ -120,14 +127,6 @@ def check_reach(n: int, m: int, epsilon: float) -> None:
         )
 
 
-def are_summarised(n: int, dtype: Any) -> bool:
-    """Return whether moments stand for n inputs, which else are taken as they are.
-
-    Sums over the latter would round too much for single precision.
-    """
-    return n > MANY or dtype != jnp.float64
-
-
 def are_many_targets(m: int, epsilon: Any) -> bool:
     """Return whether m even targets are better resolved than taken as they are."""
     uncertain = isinstance(epsilon, Tracer) or epsilon < LEAST_EPSILON
@@ -151,26 +150,38 @@ class Given:
     standardisation: Standardisation
     squashes: bool = field(metadata={"static": True})
 
-    def squashed(self) -> tuple[Array, Array]:
-        """Return the inputs, squashed, and what the rounding of that left out."""
+    def measure(self, cells: Cells, mass: Array | None, points: Array | None) -> Inputs:
+        """Return the measure of a mass at each input, None for ones, in cells.
+
+        Or of points, if they are given as they are squashed.
+        """
+        count = self.values.shape[0]
+        low, width = jnp.zeros(()), jnp.ones(())
         if not self.squashes:
-            return self.values, jnp.zeros_like(self.values)
-        s = jax.nn.sigmoid(self.standardisation.scores(self.values))
-
-        def left_out(placing, values, s):
-            return jax.nn.sigmoid(placing.fine_scores(values)) - s
-
-        rest = in_double(left_out, self.standardisation, self.values, s)
-        return s, jax.lax.convert_element_type(rest, s.dtype)
-
-    def summary(self, cells: Cells, mass: Array | None) -> ManyInputs:
-        """Return the moments of a mass at each input; None for ones."""
+            placing = self.standardisation
+            low, width = placing.middle - placing.half_range, 2 * placing.half_range
+        if points is not None:
+            whole = jnp.sum(self.weights) if self.weights is not None else count
+            mass = jnp.ones_like(self.values) if mass is None else mass
+            fine = (self.values, self.standardisation, low, width)
+            places = in_double(self._places, *fine)
+            return Inputs((mass / whole)[:, None], low, width, places)
         moments = chebyshev.moments(
             self.values, self.standardisation, mass, cells, self.squashes
         )
-        count = float(self.values.shape[0])
-        placing = self.standardisation
-        return _as_inputs(moments, count, self.weights, placing, self.squashes)
+        whole = count if self.weights is None else total(self.weights)
+        return Inputs(moments / whole, low, width)
+
+    def _places(self, values, placing, low, width):
+        if self.squashes:
+            return jax.nn.sigmoid(placing.fine_scores(values))
+        return (values - low) / width
+
+    def points(self) -> Array:
+        """Return the inputs as they are squashed."""
+        if self.squashes:
+            return jax.nn.sigmoid(self.standardisation.scores(self.values))
+        return self.values
 
     def evaluate(self, series: Array) -> Float[Array, " n"]:
         return chebyshev.evaluate(
@@ -178,28 +189,12 @@ class Given:
         )
 
 
-@functools.partial(jax.jit, static_argnames="squashes")
-def _as_inputs(
-    moments: Array,
-    count: Any,
-    weights: Array | None,
-    placing: Standardisation,
-    squashes: bool,
-) -> ManyInputs:
-    whole = count if weights is None else total(weights)
-    middle, radius = placing.middle, placing.half_range
-    if squashes:
-        middle = radius = jnp.full((), 0.5, moments.dtype)
-    return ManyInputs(moments / whole, middle, radius)
-
-
 @functools.partial(jax.jit, static_argnames="is_fine")
 def _placing(
     values: Array, weights: Array | None, squashed: Array | None, *, is_fine: bool
 ) -> Standardisation:
     if squashed is None:
-        placing = standardisation(values, weights)
-        return refined(placing, values, weights) if is_fine else placing
+        return standardisation(values, weights, is_fine=is_fine)
     low, high = used_range(squashed, None)
     radius = jnp.where(high > low, high / 2 - low / 2, 1.0)
     return _linear(low / 2 + high / 2, radius)
@@ -219,13 +214,15 @@ class NodePlan:
 
     Attributes:
         inputs: how they are represented.
+        points: the inputs, squashed, if they are represented as points.
         found: the nodes, for half, three quarters and all of the order.
         epsilon: regularisation.
         resolution: how finely all is resolved.
         is_even: whether targets are many and even, and not taken as they are.
     """
 
-    inputs: FewPoints | ManyInputs
+    inputs: Inputs
+    points: Float[Array, " n"] | None
     found: Found
     epsilon: Float[Array, ""]
     resolution: Resolution = field(metadata={"static": True})
@@ -240,71 +237,79 @@ class NodePlan:
     def at_inputs(self, values: Array) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given an input.
 
-        At the inputs as they are padded, or as series in cells if these are many; and
-        its error.
+        At points, or as series in cells; and its error.
         """
         values = jnp.broadcast_to(values, self.found.y.shape)
-        size = 1 if isinstance(self.inputs, FewPoints) else self.resolution.order
+        size = self.resolution.order
 
-        def estimated(epsilon, found, values):
-            def at_nodes(each: tuple[Found, Array]) -> Array:
-                found, values = each
-                means = product(jnp.exp(found.log_rows(epsilon)), values)
-                # What they are where there are no inputs does not matter.
-                panels = found.a.reshape(-1, size)
-                occupied = jnp.any(panels != 0, axis=1, keepdims=True)
-                return jnp.where(occupied, means.reshape(-1, size), 0.0)
+        def read(epsilon, found, known, values):
+            rows = jax.vmap(Found.rows, (0, None))(found, epsilon)
+            means = jax.vmap(product)(rows, values)
+            # What they are where there are no inputs does not matter.
+            panels_ = found.a[-1].reshape(-1, size)
+            occupied = jnp.any(panels_ != 0, axis=1, keepdims=True)
+            compared = jnp.where(occupied, means.reshape(3, -1, size), 0.0)
+            error = panels.estimated_error(compared, epsilon)
+            if self.points is None:
+                return means[-1], error
+            return product(jnp.exp(known.log_rows(epsilon)), values[-1]), error
 
-            means = jax.lax.map(at_nodes, (found, values))
-            return panels.estimated_error(means, epsilon)
-
-        error = in_double(estimated, self.epsilon, self.found, values)
-        _, log_rows, _ = self._differentiable(jnp.zeros(0, values.dtype))
-        means = product(jnp.exp(log_rows), values[-1])
-        if isinstance(self.inputs, FewPoints):
-            return means, self._total(error, jnp.zeros(()))
-        series, left_out = self.inputs.series(means, self._edges()[0])
-        return series, self._total(error, left_out + _rounding(series))
+        known = self._known()
+        means, error = self._single(
+            in_double(read, self.epsilon, self.found, known, values)
+        )
+        means = panels.means_at_inputs(
+            size,
+            self._measured(None),
+            self.epsilon,
+            values[-1],
+            jax.lax.stop_gradient((means, known)),
+        )
+        left_out = jnp.zeros(())
+        if self.points is None:
+            means, left_out = self.inputs.series(means, self._edges())
+            left_out += _rounding(means)
+        return means, self._total(error, left_out)
 
     @jax.jit
-    def at_targets(self, weighted: FewPoints | ManyInputs) -> tuple[Array, Array]:
+    def at_targets(self, weighted: Inputs) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given a target.
 
         At the targets, or as series in cells if these are many; and its error.
         `weighted` are the inputs with values times weights for weights.
         """
         order = self.resolution.order
-        s_edges, y_edges = self._edges()
-        # Reading costs little, so it is the finer still.
-        y_edges = panels.divided(y_edges, self.resolution.finer**2)
-        further = self.targets[-1]
+        further, y_edges = self.targets[-1], jnp.zeros(1)
         if self.is_even:
+            # Reading costs little, so it is the finer still.
+            y_edges = self._single(self.found.y_edges)[-1]
+            y_edges = panels.divided(y_edges, self.resolution.finer**2)
             further = panels.panel_nodes(y_edges, order).reshape(-1)
 
-        def estimated(epsilon, found, y, weighted):
-            def at_further(each: tuple[Found, Array]) -> Array:
-                found, ax = each
-                columns = jnp.exp(found.columns(epsilon, y)[0])
-                return product(ax, columns) / product(found.a, columns)
-
+        def read(epsilon, found, y, weighted):
+            orders = jnp.asarray(self.resolution.orders())
             # All have the same panels, so that most of the work is done once.
-            _, ax = jax.vmap(weighted.nodes, (None, 0, None))(
-                found.s_edges[-1], jnp.asarray(self.resolution.orders()), order
+            ax = jax.vmap(weighted.weights, (None, 0, None))(
+                found.s_edges[-1], orders, order
             )
-            means = jax.lax.map(at_further, (found, ax))
-            return panels.estimated_error(means, epsilon)
+            columns, _ = jax.vmap(Found.columns, (0, None, None))(found, epsilon, y)
+            means = jax.vmap(product)(ax, columns) / jax.vmap(product)(found.a, columns)
+            return means[-1], panels.estimated_error(means, epsilon)
 
-        error = in_double(estimated, self.epsilon, self.found, further, weighted)
-        a, _, log_columns = self._differentiable(further)
-        columns = jnp.exp(log_columns)
-        _, ax = weighted.nodes(s_edges, order, order)
-        means = product(ax, columns) / product(a, columns)
+        means, error = self._single(
+            in_double(read, self.epsilon, self.found, further, weighted)
+        )
+        means = panels.means_at_targets(
+            order,
+            self._measured(weighted.moments),
+            self.epsilon,
+            jax.lax.stop_gradient((means, further, self._known())),
+        )
         if not self.is_even:
             return means, self._total(error, jnp.zeros(()))
         shape = (self.resolution.cells, self.resolution.cell_order)
-        positions = panels.cell_nodes(shape) / shape[0]
         matters = jnp.diff(y_edges) > 0
-        series, left_out = panels.cell_series(means, y_edges, positions, matters)
+        series, left_out = panels.cell_series(means, y_edges, shape, matters)
         return series, self._total(error, left_out + _rounding(series))
 
     @jax.jit
@@ -316,55 +321,44 @@ class NodePlan:
         """
 
         def residual(found: Found, epsilon: Array) -> Array:
-            received = product(found.a, jnp.exp(found.log_rows(epsilon)))
+            received = product(found.a, found.rows(epsilon))
             shares = received / jnp.where(found.b > 0, found.b, 1.0)
             return largest(jnp.where(found.b > 0, shares - 1, 0.0))
 
         steps = in_double(jnp.max, self.found.steps)
-        off = in_double(residual, self._last(), self.epsilon)
-        return (
-            jax.lax.convert_element_type(steps, self.epsilon.dtype),
-            jax.lax.convert_element_type(off, self.epsilon.dtype),
+        last = jax.tree.map(lambda each: each[-1], self.found)
+        return self._single((steps, in_double(residual, last, self.epsilon)))
+
+    def _single(self, tree: Any) -> Any:
+        """Return what is in double precision in that of the inputs."""
+        return jax.tree.map(
+            lambda each: jax.lax.convert_element_type(each, self.epsilon.dtype), tree
         )
 
-    def _last(self) -> Found:
-        """Return the nodes for all of the order, in double precision."""
-        return in_double(lambda found: jax.tree.map(_last_of, found), self.found)
+    def _edges(self) -> Array:
+        return self._single(self.found.s_edges)[-1]
 
-    def _edges(self) -> tuple[Array, Array]:
-        edges = self.found.s_edges, self.found.y_edges
-        s_edges, y_edges = in_double(
-            lambda *edges: [_last_of(e) for e in edges], *edges
-        )
-        return (
-            jax.lax.convert_element_type(s_edges, self.epsilon.dtype),
-            jax.lax.convert_element_type(y_edges, self.epsilon.dtype),
-        )
+    def _known(self) -> Known:
+        """Return the potentials, between nodes or inputs that are taken as points."""
 
-    def _differentiable(self, further: Array) -> tuple[Array, Array, Array]:
-        """Return weights of the nodes of inputs, rows and further columns, in the log.
+        def known(found, inputs):
+            s, a = found.s[-1], found.a[-1]
+            if inputs.places is not None:
+                s, a = inputs.low + inputs.width * inputs.places, inputs.moments[:, 0]
+            return Known(s, a, found.y[-1], found.b[-1], found.v[-1])
 
-        With their derivatives.
-        """
-        order = self.resolution.order
-        s, a = self.inputs.nodes(self._edges()[0], order, order)
-        found = self._last()
-        # Some weights are negative: no plan between these may have been found.
-        is_found = jnp.all(jnp.isfinite(found.v))
-        positive = jnp.where(is_found, a, 1 / a.shape[0])
-        found = panels.without_nan(found)
-        return a, *panels.log_plan(s, positive, self.epsilon, further, found)
+        return in_double(known, self.found, self.inputs)
+
+    def _measured(self, weighted: Array | None) -> Points | InCells:
+        if self.points is None:
+            return InCells(self.inputs, weighted, self._edges())
+        weighted = None if weighted is None else weighted[:, 0]
+        return Points(self.points, self.inputs.moments[:, 0], weighted)
 
     def _total(self, error: Array, left_out: Array) -> Array:
-        error = jax.lax.convert_element_type(error, left_out.dtype)
-        failure = jax.lax.convert_element_type(self.found.failure, left_out.dtype)
-        error += jnp.sum(failure)
+        failure = jnp.sum(self._single(self.found.failure))
         ulp = float(jnp.finfo(self.epsilon.dtype).eps)
-        return jax.lax.stop_gradient(error + left_out) + 2 * ulp
-
-
-def _last_of(stacked: Array) -> Array:
-    return jax.lax.index_in_dim(stacked, -1, keepdims=False)
+        return jax.lax.stop_gradient(error + failure + left_out) + 2 * ulp
 
 
 @dataclass(frozen=True)
@@ -414,29 +408,19 @@ class CompressedPlan:
             d = values.shape[1:]
             return means.T.reshape(-1, *d), certain.reshape(d)
         scale = _scale(self.given.weights, values)
-        means, error = self._at_targets(values, scale)
+        means, error = self.nodes.at_targets(self._weighted(values, scale))
         if self.nodes.is_even:
             return _evaluated_at_targets(
                 means, scale, error, self.tolerance, self.num_targets, self.places
             )
         return _restored(means, scale, error, self.tolerance)
 
-    def _at_targets(self, values: Array, scale: "Scale") -> tuple[Array, Array]:
-        """Return what `NodePlan.at_targets` gives of the scaled values."""
-        given, inputs, nodes = self.given, self.nodes.inputs, self.nodes
-        if isinstance(inputs, FewPoints):
-            return nodes.at_targets(_weighted_points(inputs, scale, values))
-        cells = Cells(*inputs.moments.shape)
-        are_given = values is given.values and is_concrete(values) and given.squashes
-        # In double precision the last digits would be missing.
-        if are_given and cells.number > 1 and values.dtype != jnp.float64:
-            weighted, are_known = _unsquashed(inputs, given.standardisation, scale)
-            if are_known:
-                means, error = nodes.at_targets(weighted)
-                if error <= self.tolerance:
-                    return means, error
-        weighted = given.summary(cells, _scaled(given.weights, scale, values))
-        return nodes.at_targets(weighted)
+    def _weighted(self, values: Array, scale: "Scale") -> Inputs:
+        """Return the measure of the inputs with the scaled values for weights."""
+        given, inputs = self.given, self.nodes.inputs
+        mass = _scaled(given.weights, scale, values)
+        points = self.nodes.points
+        return given.measure(Cells(*inputs.moments.shape), mass, points)
 
 
 class Scale(NamedTuple):
@@ -480,8 +464,7 @@ def _evaluated(
     given: Given, means: Array, scale: Scale, error: Array, tolerance: Any
 ) -> tuple[Array, Array]:
     """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
-    is_series = means.ndim > 1
-    means = given.evaluate(means) if is_series else means[: given.values.shape[0]]
+    means = given.evaluate(means) if means.ndim > 1 else means
     return scale.restored(means, error, tolerance)
 
 
@@ -499,39 +482,9 @@ def _scale(weights: Array | None, values: Array) -> Scale:
 
 
 @jax.jit
-def _weighted_points(inputs: FewPoints, scale: Scale, values: Array) -> FewPoints:
-    more = 0, inputs.weights.shape[0] - values.shape[0]
-    weights = _scaled(inputs.weights, scale, jnp.pad(values, more))
-    return inputs._replace(weights=weights)
-
-
-@jax.jit
 def _scaled(weights: Array | None, scale: Scale, values: Array) -> Array:
     scaled = scale.scaled(values)
     return scaled if weights is None else weights * jnp.where(weights > 0, scaled, 0.0)
-
-
-@jax.jit
-def _unsquashed(
-    inputs: ManyInputs, placing: Standardisation, scale: Scale
-) -> tuple[ManyInputs, Bool[Array, ""]]:
-    """Return the inputs with their own values, scaled, times weights for weights.
-
-    And whether they are known. In cells values are a smooth function of where they are,
-    but not in the first and the last, where they may be as far as they like.
-    """
-    shape = inputs.moments.shape
-
-    def at_nodes(placing, scale):
-        s = jnp.asarray(panels.cell_nodes(shape) / shape[0])
-        return scale.scaled(placing.of_scores(jnp.log(s / (1 - s))))
-
-    ends = inputs.moments[jnp.array([0, -1]), 0]
-    is_known = jnp.all(ends == 0) & (placing.scale > 0)
-    levels = jax.lax.convert_element_type(
-        in_double(at_nodes, placing, scale), scale.low.dtype
-    )
-    return inputs._replace(levels=jnp.where(is_known, levels, 0.0)), is_known
 
 
 @functools.partial(jax.jit, static_argnames="places")
@@ -589,17 +542,16 @@ def compressed_plan(
 ) -> CompressedPlan:
     """Return the plan between inputs, given squashed or not, and targets."""
     squashes = squashed is None
-    are_many = are_summarised(values.shape[0], values.dtype)
+    are_many = values.shape[0] > MANY
     if weights is not None and are_many:
         weights = _relative(weights)
-    placing = _placing(values, weights, squashed, is_fine=resolution.cells > 1)
+    is_fine = resolution.cells > 1 or not are_many
+    placing = _placing(values, weights, squashed, is_fine=is_fine)
     given = Given(values if squashes else squashed, weights, placing, squashes)
-    if are_many:
-        cells = Cells(resolution.cells, resolution.cell_order)
-        inputs = given.summary(cells, weights)
-    else:
-        inputs = _points(given)
-    nodes = node_plan(inputs, targets, epsilon, resolution)
+    points = None if are_many else given.points()
+    cells = Cells(resolution.cells, resolution.cell_order)
+    inputs = given.measure(cells, weights, points)
+    nodes = node_plan(inputs, points, targets, epsilon, resolution)
     m = targets.number if isinstance(targets, EvenTargets) else targets.points.size
     return CompressedPlan(nodes, given, m, places or m, tolerance)
 
@@ -607,18 +559,9 @@ def compressed_plan(
 _relative = jax.jit(relative)
 
 
-@jax.jit
-def _points(given: Given) -> FewPoints:
-    s, rest = given.squashed()
-    n = s.shape[0]
-    a = jnp.full(n, 1 / n, s.dtype) if given.weights is None else given.weights
-    # Many numbers of inputs share what is compiled.
-    more = 0, rounded_up(n) - n
-    return FewPoints(jnp.pad(s, more, "edge"), jnp.pad(rest, more), jnp.pad(a, more))
-
-
 def node_plan(
-    inputs: FewPoints | ManyInputs,
+    inputs: Inputs,
+    points: Array | None,
     targets: EvenTargets | FewPoints,
     epsilon: Float[Array, ""],
     resolution: Resolution,
@@ -626,4 +569,4 @@ def node_plan(
     """Return the plan between the nodes of inputs and of targets."""
     found = panels.search(inputs, targets, epsilon, resolution)
     is_even = isinstance(targets, EvenTargets)
-    return NodePlan(inputs, found, epsilon, resolution, is_even)
+    return NodePlan(inputs, points, found, epsilon, resolution, is_even)

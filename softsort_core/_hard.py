@@ -1,12 +1,11 @@
-"""The limit epsilon -> 0: its results, how near they are, and its potentials."""
+"""The limit epsilon -> 0: its results, and how near they are."""
 
 import math
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from softsort_core._squash import squash
 
@@ -62,37 +61,3 @@ def hard_if_certain(
         return None
     found = np.stack([read(row) for row in rows]).reshape(moved.shape)
     return jnp.asarray(np.moveaxis(found, -1, axis), inputs.dtype)
-
-
-def hard_potentials(
-    s: Float[Array, " n"],
-    a: Float[Array, " n"],
-    y: Float[Array, " m"],
-    b: Float[Array, " m"],
-    epsilon: Float[Array, ""],
-) -> Float[Array, " m"]:
-    """Return about the potentials of the plan from inputs s to ascending targets y.
-
-    The sorted inputs fill the targets one after the other. Where one target ends and
-    the next begins, both are as near: half way between two inputs, or at an input that
-    is shared by the two in some proportion.
-    """
-    s, a = jax.lax.stop_gradient((s, a))
-    s, a = jax.lax.sort((s, jnp.maximum(a, 0.0)), num_keys=1)
-    ends = jnp.cumsum(a) / jnp.sum(a)
-    starts = jnp.append(0.0, ends[:-1])
-    filled = jnp.cumsum(b) / jnp.sum(b)
-    filled, before, after = filled[:-1], jnp.append(0.0, filled[:-2]), filled[1:]
-    margin = 64 * float(jnp.finfo(s.dtype).eps)
-    last = s.size - 1
-    at = jnp.minimum(jnp.sum(ends[:, None] < filled - margin, axis=0), last)
-    following = jnp.minimum(jnp.sum(ends[:, None] <= filled + margin, axis=0), last)
-    left = filled - jnp.maximum(starts[at], before)
-    right = jnp.minimum(ends[at], after) - filled
-    is_shared = following == at
-    least = 1e-2 * a[at]
-    ratio = jnp.log(jnp.maximum(right, least) / jnp.maximum(left, least))
-    place = s[at] / 2 + s[following] / 2
-    steps = (y[:-1] - y[1:]) * (2 * place - y[:-1] - y[1:]) / epsilon
-    steps += jnp.where(is_shared, ratio, 0.0)
-    return jax.lax.stop_gradient(jnp.cumsum(jnp.append(0.0, steps)))

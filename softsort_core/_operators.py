@@ -41,7 +41,6 @@ from softsort_core._axis import (
 from softsort_core._compressed import (
     LEAST_EPSILON,
     MANY,
-    are_summarised,
     check_reach,
     resolutions_for,
 )
@@ -625,9 +624,9 @@ def _over_plans(
         return results.astype(dtype)
 
     if not is_concrete((slices, problem)) or is_staging():
-        # All would be compiled. The first is the quickest, the last is enough for all.
-        ends = tuple(dict.fromkeys((resolutions[0], resolutions[-1])))
-        values, certain = _compiled_read_plans(read, *slices, *problem, ends, axes)
+        # All would be compiled; the last is enough for all.
+        last = resolutions[-1]
+        values, certain = _compiled_read_plans(read, *slices, *problem, last, axes)
         # What is wrong with those that are traced has made them NaN.
         numbers = [jnp.sum(each) for each in jax.tree.leaves(problem[:3])]
         results = marked(values, certain & jnp.isfinite(sum(numbers)))
@@ -698,7 +697,7 @@ def _read_in_turn(
     # other lengths if they are large: each step of it is compiled on its own.
     read_plans = _read_plans if x.ndim == 1 else _compiled_read_plans
     first, *others = resolutions
-    results = read_plans(read, *slices, *problem, (first,), axes, places)
+    results = read_plans(read, *slices, *problem, first, axes, places)
     for each in others:
         lacking = np.ravel(_lacking(x, a, results[1], axes))
         missing = np.flatnonzero(lacking)
@@ -707,7 +706,7 @@ def _read_in_turn(
         if isinstance(each, SharedNodes) and missing.size < _FEWEST_SHARED:
             continue
         if missing.size == lacking.size:
-            others = read_plans(read, *slices, *problem, (each,), axes, places)
+            others = read_plans(read, *slices, *problem, each, axes, places)
             results = completed(results, others) if results[1].any() else others
             continue
         # Few numbers of slices share what is compiled.
@@ -719,7 +718,7 @@ def _read_in_turn(
             return as_slices(array, axes)[missing] if are_slices else array
 
         values, weights, points = jax.tree.map(some, slices)
-        mended = read_plans(read, values, weights, points, *problem, (each,), (1,))
+        mended = read_plans(read, values, weights, points, *problem, each, (1,))
         results = jax.tree.map(
             lambda all_, few, missing=missing: all_.at[missing].set(few),
             results,
@@ -759,7 +758,7 @@ def _squashed_by(
             )
         return result.astype(x.dtype)
 
-    results = over_slices((squashed,), (x,), a, axes, entries=x.size)
+    results = over_slices(squashed, (x,), a, axes, entries=x.size)
     return in_place(results, x.shape, axes, same_shape=True)
 
 
@@ -773,11 +772,11 @@ def _read_plans(
     tolerance: Any,
     given: tuple[Array, ...],
     m: int | None,
-    resolutions: tuple[AnyResolution, ...],
+    resolution: AnyResolution,
     axes: tuple[int, ...],
     places: int | None = None,
 ) -> _Read:
-    """Read a plan of each slice, of the first resolution that is certain.
+    """Read a plan of each slice.
 
     Targets are given if they are not equal, else by their number m; see `plan_of` for
     their places.
@@ -785,29 +784,26 @@ def _read_plans(
     n = slice_size(x, axes)
     targets: Any = given_targets if m is None else m
 
-    def operator(resolution, weights, values, squashed=None):
+    def operator(weights, values, squashed=None):
         plan = plan_of(
             values, weights, squashed, targets, epsilon, tolerance, resolution, places
         )
         found, certain = read(plan, values, *given)
         return found, certain[None]
 
-    sizes = []
-    for resolution in resolutions:
-        rows, columns = n, jax.tree.leaves(targets)[0].size if m is None else m
-        if resolution is not None:
-            columns = columns if m is None else resolution.nodes
-            rows = resolution.nodes if are_summarised(n, x.dtype) else n
-        # Newton's system is the larger one if there are more targets than inputs.
-        rows = max(rows, columns)
-        _check_system(n, rows, columns)
-        sizes.append(rows * columns)
+    rows, columns = n, jax.tree.leaves(targets)[0].size if m is None else m
+    if resolution is not None:
+        columns = columns if m is None else resolution.nodes
+        rows = max(n if n <= MANY else 0, resolution.nodes)
+    # Newton's system is the larger one if there are more targets than inputs.
+    rows = max(rows, columns)
+    _check_system(n, rows, columns)
     return over_slices(
-        [functools.partial(operator, resolution) for resolution in resolutions],
+        operator,
         (x,) if squashed is None else (x, squashed),
         input_weights,
         axes,
-        entries=max(n, *sizes),
+        entries=max(n, rows * columns),
     )
 
 
@@ -821,7 +817,7 @@ def _check_system(n: int, rows: int, columns: int) -> None:
 
 
 _compiled_read_plans = jax.jit(
-    _read_plans, static_argnames=("read", "m", "resolutions", "axes", "places")
+    _read_plans, static_argnames=("read", "m", "resolution", "axes", "places")
 )
 
 

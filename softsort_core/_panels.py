@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from softsort_core import _chebyshev as chebyshev
@@ -30,7 +29,7 @@ from softsort_core._arguments import is_concrete
 from softsort_core._nodes import gauss_rule
 from softsort_core._rounding import largest, product, varying_like
 from softsort_core._squash import as_double, in_double
-from softsort_core._transport import implicit, normalised_dot, solve
+from softsort_core._transport import SMOOTH, implicit, normalised_dot, solve
 
 # Central moments of this order measure a spread. High ones see the far points that
 # hold little of a mass, whose share falls off exponentially.
@@ -48,8 +47,8 @@ class Resolution(NamedTuple):
 
     Attributes:
         panels: number of panels of targets.
-        finer: how many times as many there are where nodes are Chebyshev points, whose
-            rules are exact for half as many polynomials.
+        finer: how many times as many there are of inputs, whose nodes are Chebyshev
+            points, whose rules are exact for half as many polynomials.
         order: nodes of each.
         stages: how often the panels are chosen anew, at an epsilon 4 times smaller.
         cells: number of the cells of inputs that panels are made of.
@@ -72,110 +71,41 @@ class Resolution(NamedTuple):
         return np.round(np.array(_ORDERS) * self.order).astype(int)
 
 
-# Inputs and targets have, for edges of panels:
-#   first_edges(panels): even ones;
-#   nodes(edges, used, order): positions and weights of `order` nodes in each panel, of
-#       which `used` are enough for all moments that are kept;
-#   shares(edges, weights, order): how much of the length of all panels the nodes, with
-#       these weights, stand for; and that length.
-
-
-class FewPoints(NamedTuple):
-    """Points that are taken as they are.
+class Inputs(NamedTuple):
+    """A measure in cells, each of which is within a panel; or points, a cell each.
 
     Attributes:
-        points: their positions.
-        rest: what the rounding of these left out.
-        weights: they sum to 1.
-    """
-
-    points: Float[Array, " n"]
-    rest: Float[Array, " n"]
-    weights: Float[Array, " n"]
-
-    def first_edges(self, panels: int) -> Array:
-        return jnp.zeros(panels + 1)
-
-    def nodes(self, *_: Any) -> tuple[Array, Array]:
-        return self.points + self.rest, self.weights
-
-    def positions(self, edges: Array) -> Array:
-        return edges
-
-    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, Any]:
-        return jnp.zeros_like(weights), 0
-
-
-class EvenTargets(NamedTuple):
-    """Many evenly spaced targets in [0, 1] of equal weight; edges count them."""
-
-    number: Any  # an integer, or a scalar array
-
-    def first_edges(self, panels: int) -> Array:
-        return jnp.round(jnp.linspace(0.0, self.number, panels + 1))
-
-    def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
-        nodes, masses = gauss_rule(jnp, jnp.diff(edges), order, used)
-        y = (edges[:-1, None] + nodes) / (self.number - 1)
-        return y.reshape(-1), (masses / self.number).reshape(-1)
-
-    def positions(self, edges: Array) -> Array:
-        # Each target is in the middle of 1.
-        return (edges - 0.5) / (self.number - 1)
-
-    def shares(self, _edges: Array, weights: Array, _order: int) -> tuple[Array, Any]:
-        return weights * self.number, self.number
-
-
-class ManyInputs(NamedTuple):
-    """Inputs as the moments of even cells of [middle - radius, middle + radius].
-
-    Attributes:
-        levels: what weights are multiplied by, at the nodes of cells; None for ones.
+        moments: Chebyshev moments of the mass of each cell.
+        low: the least of squashed values, at place 0.
+        width: how far from it place 1 is.
+        places: where in [0, 1] points are; None if there are as many even cells.
     """
 
     moments: Float[Array, "cells order"]
-    middle: Float[Array, ""]
-    radius: Float[Array, ""]
-    levels: Float[Array, "cells order"] | None = None
-
-    def first_edges(self, panels: int) -> Array:
-        cells = self.moments.shape[0]
-        return jnp.asarray(np.round(np.linspace(0.0, cells, panels + 1)))
+    low: Float[Array, ""]
+    width: Float[Array, ""]
+    places: Float[Array, " cells"] | None = None
 
     def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
-        cells = self.moments.shape[0]
-        positions = 2 * panel_nodes(edges, order) / cells - 1
-        moments = self.panel_moments(edges, order, used)
-        kept = jnp.where(np.arange(order) < used, moments, 0.0)
-        weights = product(kept, jnp.asarray(chebyshev.analysis(order), kept.dtype))
-        return self.middle + self.radius * positions.reshape(-1), weights.reshape(-1)
+        """Return positions and weights of `order` nodes in each panel.
 
-    def shares(self, edges: Array, _weights: Array, order: int) -> tuple[Array, Any]:
-        # Fejer's rule.
-        even = np.arange(0, order, 2)
-        rule = (1 / (1 - even**2.0)) @ chebyshev.analysis(order)[even]
-        return (jnp.diff(edges)[:, None] * rule).reshape(-1), self.moments.shape[0]
+        Of which `used` are enough for all moments that are kept.
+        """
+        positions = self.low + self.width * panel_nodes(edges, order)
+        return positions.reshape(-1), self.weights(edges, used, order)
 
-    def panel_moments(self, edges: Array, order: int, used: Array | int) -> Array:
-        cell_order = self.moments.shape[1]
+    def weights(self, edges: Array, used: Array | int, order: int) -> Array:
+        """Return the weights of the nodes."""
+        are_in, factors = self._factors(edges, order)
         # The share of the moments of cells that is used is that of the panels', so that
         # what cells leave out is part of the estimated error.
-        kept = np.arange(cell_order) * order < used * cell_order
-        moments = jnp.where(kept, self.moments, 0.0)
-        analysis = chebyshev.analysis(cell_order)
-        if self.levels is not None:
-            masses = product(moments, jnp.asarray(analysis, moments.dtype))
-            synthesis = jnp.asarray(np.linalg.inv(analysis), moments.dtype)
-            moments = product(masses * self.levels, synthesis)
-        panel = self._panels(edges)
-        if edges.dtype == jnp.float64:
-            masses = product(moments, jnp.asarray(analysis))
-            of_cells = jnp.sum(masses.T * self._terms(edges, order), axis=1)
-        else:
-            factors = self._factors(edges, order)
-            of_cells = jnp.sum(moments.T[:, None] * factors, axis=0)
-        return jax.ops.segment_sum(of_cells.T, panel, edges.shape[0] - 1)
+        size = self.moments.shape[1]
+        moments = jnp.where(np.arange(size) * order < used * size, self.moments, 0.0)
+        of_cells = jnp.sum(moments.T[:, None] * factors, axis=0)
+        of_panels = product(are_in.astype(moments.dtype), of_cells.T)
+        kept = jnp.where(np.arange(order) < used, of_panels, 0.0)
+        analysis = jnp.asarray(chebyshev.analysis(order), kept.dtype)
+        return product(kept, analysis).reshape(-1)
 
     def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
         """Return the series, in cells, of what has these values at the nodes.
@@ -184,34 +114,79 @@ class ManyInputs(NamedTuple):
         """
         order = levels.shape[0] // (edges.shape[0] - 1)
         series, last = _panel_series(levels, order)
-        panel, panels = self._panels(edges), np.arange(edges.shape[0] - 1)[:, None]
-        occupied = jnp.any((panels == panel) & (self.moments[:, 0] != 0), axis=1)
+        are_in, factors = self._factors(edges, order)
+        occupied = jnp.any(are_in & (self.moments[:, 0] != 0), axis=1)
         last = jnp.where(occupied[:, None], last, 0.0)
-        factors = self._factors(edges, order)
-        in_cells = jnp.sum(series[panel].T * factors, axis=1).T
-        return in_cells, 2 * largest(last)
+        of_cells = product(series.T, are_in.astype(series.dtype))
+        return jnp.sum(factors * of_cells, axis=1).T, 2 * largest(last)
 
-    def _panels(self, edges: Array) -> Array:
-        """Return the panel of each cell: edges are those of cells."""
-        return _panels_of(edges, np.arange(self.moments.shape[0]) + 0.5)
+    def rounded(self, edges: Array) -> Array:
+        """Return edges of panels of whole cells."""
+        if self.places is not None:
+            return edges
+        return jnp.round(edges * self.moments.shape[0]) / self.moments.shape[0]
 
-    def _terms(self, edges: Array, order: int) -> Array:
-        """Return T_k < order of where the nodes of cells are in their panels."""
-        positions = jnp.asarray(cell_nodes(self.moments.shape).T, edges.dtype)
-        return _terms(edges, self._panels(edges), positions, order)
+    def _factors(
+        self, edges: Array, order: int
+    ) -> tuple[Array, Float[Array, "k order cells"]]:
+        """Return which cells panels have, and terms of panels as series in cells.
 
-    def _factors(self, edges: Array, order: int) -> Float[Array, "l order cells"]:
-        """Return the terms of panels as series in cells, in which they hardly change.
-
-        The rounding of what is read at the nodes of cells would be as large as such
-        changes, and so would be the slopes of it.
+        In which they hardly change. The rounding of what is read at the nodes of cells
+        would be as large as such changes, and so would be the slopes of it.
         """
+        cells, size = self.moments.shape
 
-        def expanded(edges):
-            terms = jnp.moveaxis(self._terms(edges, order), 1, 0)
-            return product(jnp.asarray(chebyshev.analysis(terms.shape[0])), terms)
+        def expanded(edges, *places):
+            at = places[0][:, None] if places else cell_nodes((cells, size)) / cells
+            panel = _panels_of(edges, at[:, 0])
+            are_in = np.arange(edges.shape[0] - 1)[:, None] == panel
+            terms = _terms(edges, panel[:, None], jnp.asarray(at), order)
+            analysis = jnp.asarray(chebyshev.analysis(size))
+            return are_in, product(analysis, jnp.moveaxis(terms, -1, 0))
 
-        return jax.lax.convert_element_type(in_double(expanded, edges), edges.dtype)
+        places = () if self.places is None else (self.places,)
+        are_in, factors = in_double(expanded, edges, *places)
+        return are_in, jax.lax.convert_element_type(factors, self.moments.dtype)
+
+
+class FewPoints(NamedTuple):
+    """Targets that are taken as they are.
+
+    Attributes:
+        points: their positions.
+        weights: they sum to 1.
+    """
+
+    points: Float[Array, " n"]
+    weights: Float[Array, " n"]
+
+    def first_edges(self, panels: int) -> Array:
+        return jnp.zeros(panels + 1)
+
+    def nodes(self, *_: Any) -> tuple[Array, Array]:
+        return self.points, self.weights
+
+
+class EvenTargets(NamedTuple):
+    """Many evenly spaced targets in [0, 1] of equal weight; edges count them."""
+
+    number: Any  # an integer, or a scalar array
+
+    def first_edges(self, panels: int) -> Array:
+        return self.rounded(jnp.asarray(np.linspace(0.0, 1.0, panels + 1)))
+
+    def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
+        nodes, masses = gauss_rule(jnp, jnp.diff(edges), order, used)
+        y = (edges[:-1, None] + nodes) / (self.number - 1)
+        return y.reshape(-1), (masses / self.number).reshape(-1)
+
+    def positions(self, edges: Array) -> Array:
+        """Return edges in [0, 1]: each target is in the middle of 1."""
+        return (edges - 0.5) / (self.number - 1)
+
+    def rounded(self, edges: Array) -> Array:
+        """Return edges of panels of whole targets, by shares of all."""
+        return jnp.round(edges * self.number)
 
 
 def cell_nodes(shape: tuple[int, ...]) -> np.ndarray:
@@ -221,26 +196,27 @@ def cell_nodes(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def cell_series(
-    levels: Float[Array, " k"], edges: Array, positions: Any, matters: Array
+    levels: Float[Array, " k"], edges: Array, shape: tuple[int, int], matters: Array
 ) -> tuple[Array, Array]:
-    """Return the series, in cells with nodes at these positions, of panels.
+    """Return the series, in even cells of [0, 1], of panels.
 
     Args:
         levels: values at the nodes of panels.
         edges: the edges of these.
-        positions: of the nodes of each cell, in the units of the edges.
+        shape: the number of cells, and their order.
         matters: which panels do.
 
     Returns:
-        The series, of shape (cells, order), and how large its last terms are.
+        The series, of that shape, and how large the last terms of panels are.
     """
-    order, cell_order = levels.shape[0] // matters.shape[0], positions.shape[1]
+    order = levels.shape[0] // matters.shape[0]
     series, last = _panel_series(levels, order)
-    edges, positions = edges.astype(levels.dtype), jnp.asarray(positions, levels.dtype)
-    panel = _panels_of(edges, positions)
-    terms = _terms(edges, panel, positions, order)
+    edges = edges.astype(levels.dtype)
+    places = jnp.asarray(cell_nodes(shape) / shape[0], levels.dtype)
+    panel = _panels_of(edges, places)
+    terms = _terms(edges, panel, places, order)
     values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
-    analysis = jnp.asarray(chebyshev.analysis(cell_order), levels.dtype)
+    analysis = jnp.asarray(chebyshev.analysis(shape[1]), levels.dtype)
     last = jnp.where(matters[:, None], last, 0.0)
     return product(values, analysis.T), 2 * largest(last)
 
@@ -279,7 +255,10 @@ def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
     width = jnp.diff(edges)
     scale = 2 / jnp.where(width > 0, width, 1.0)
     start, scale = jnp.stack([edges[:-1], scale])[:, panel]
-    return chebyshev.stacked(jnp.clip((positions - start) * scale - 1, -1, 1), order)
+    angles = jnp.arccos(jnp.clip((positions - start) * scale - 1, -1, 1))
+    # A single loop, which takes less to compile than a recurrence.
+    degrees = np.arange(order).reshape(-1, *[1] * angles.ndim)
+    return jnp.cos(degrees * angles)
 
 
 class Found(NamedTuple):
@@ -290,10 +269,10 @@ class Found(NamedTuple):
         a: their weights.
         y: positions of the nodes of targets.
         b: their weights, summing to 1.
-        v: potentials of these.
-        s_edges: the edges of the panels of inputs.
-        y_edges: the edges of the panels of targets, each being in the middle of its
-            own share.
+        u: potentials of the nodes of inputs.
+        v: potentials of the nodes of targets.
+        s_edges: the edges of the panels of inputs, as places in [0, 1].
+        y_edges: how many targets there are before each panel of them.
         steps: how many the solver took, in all until then.
         failure: 0, or infinite if none was found.
     """
@@ -302,45 +281,36 @@ class Found(NamedTuple):
     a: Float[Array, " k"]
     y: Float[Array, " N"]
     b: Float[Array, " N"]
+    u: Float[Array, " k"]
     v: Float[Array, " N"]
     s_edges: Float[Array, " panels+1"]
     y_edges: Float[Array, " panels+1"]
     steps: Float[Array, ""]
     failure: Float[Array, ""]
 
-    def log_rows(self, epsilon: Array) -> Array:
-        """Return log p_ij; targets without weight take no part."""
-        scores = self.v - _costs(self.s, self.y) / epsilon
-        scores = jnp.where(self.b > 0, scores, -jnp.inf)
-        return scores - logsumexp(scores, axis=1, keepdims=True)
+    def rows(self, epsilon: Array) -> Array:
+        """Return p_ij; targets without weight take no part."""
+        scores = self.u[:, None] + self.v - costs(self.s, self.y) / epsilon
+        return jnp.where(self.b > 0, jnp.exp(scores), 0.0)
 
     def columns(self, epsilon: Array, y: Array) -> tuple[Array, Array]:
-        """Return log p_ij of further targets y less its maximum, and that.
+        """Return p_ij of further targets y over its maximum, and the log of that.
 
         As if they were so light that they changed nothing, with potentials 0.
         """
-        scores = self.v - _costs(self.s, self.y) / epsilon
-        scores = jnp.where(self.b > 0, scores, -jnp.inf)
-        log_shares = -_costs(self.s, y) / epsilon
-        log_shares -= logsumexp(scores, axis=1, keepdims=True)
+        log_shares = self.u[:, None] - costs(self.s, y) / epsilon
         log_shares = jnp.where(self.a[:, None] != 0, log_shares, -jnp.inf)
         peak = jnp.max(log_shares, axis=0)
-        return log_shares - peak, peak
-
-    def potentials_at(self, epsilon: Array, y: Array, b: Array) -> Array:
-        """Return the potentials of targets y that would give them their mass b."""
-        log_shares, peak = self.columns(epsilon, y)
-        # Negative weights can do no more than rounding here.
-        received = jnp.clip(product(self.a, jnp.exp(log_shares)), 1e-300)
-        return jnp.log(jnp.where(b > 0, b, 1.0)) - peak - jnp.log(received)
+        return jnp.exp(log_shares - peak), peak
 
 
-def _costs(s: Array, y: Array) -> Array:
+def costs(s: Array, y: Array) -> Array:
+    """Return the costs of transport."""
     return (s[:, None] - y) ** 2
 
 
 def search(
-    inputs: FewPoints | ManyInputs,
+    inputs: Inputs,
     targets: FewPoints | EvenTargets,
     epsilon: Float[Array, ""],
     resolution: Resolution,
@@ -357,7 +327,7 @@ def search(
     search = functools.partial(_search, resolution)
     if is_concrete(given):
         with jax.enable_x64(True):
-            return search(*given)
+            return search(*as_double(given))
     return in_double(search, *given)
 
 
@@ -366,7 +336,7 @@ def _rules(m: int, resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and weights in [0, 1] for m even targets, of the orders in turn."""
     rules = [
         gauss_rule(np, np.array([float(m)]), resolution.order, used)
-        for used in resolution.orders()[::-1]
+        for used in resolution.orders()
     ]
     y, b = (np.concatenate(each) for each in zip(*rules, strict=True))
     return y / (m - 1), b / m
@@ -375,107 +345,117 @@ def _rules(m: int, resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
 @functools.partial(jax.jit, static_argnames="resolution")
 def _search(
     resolution: Resolution,
-    inputs: FewPoints | ManyInputs,
+    inputs: Inputs,
     targets: FewPoints | EvenTargets,
     epsilon: Float[Array, ""],
     *fixed: Array,
 ) -> Found:
-    inputs, targets, epsilon, fixed = as_double((inputs, targets, epsilon, fixed))
     panels, finer, order, stages, *_ = resolution
     # In the last stage panels are chosen at epsilon itself. Then they stay.
     softer = _STAGE_RATIO ** np.arange(stages - 1, -1, -1.0)
-    orders = np.append(np.full(stages, order), resolution.orders()[[2, 1, 0]])
     jobs = (
         epsilon * np.append(softer, np.ones(3)),
-        jnp.asarray(orders),
-        np.arange(len(orders)) < stages,
+        jnp.asarray(np.append(np.full(stages, order), resolution.orders())),
+        np.arange(stages + 3) < stages,
+        np.arange(stages + 3) == 0,
         fixed,
     )
 
-    def vary(carried):
-        return varying_like(carried, inputs, targets, epsilon, fixed)
-
-    def nodes(s_edges, y_edges, used, fixed):
+    def nodes(
+        s_edges: Array, y_edges: Array, used: Any, fixed: Any
+    ) -> tuple[Array, Array, Array, Array]:
         s, a = inputs.nodes(s_edges, used, order)
         y, b = fixed or targets.nodes(y_edges, used, order)
         # They sum to 1 only in the precision they came in.
         return s, a / jnp.sum(a), y, b / jnp.sum(b)
 
     def advance(before, job):
-        found, old_epsilon, is_first = before
-        new_epsilon, used, choosing, fixed = job
+        found, old_epsilon = before
+        new_epsilon, used, choosing, is_first, fixed = job
         s_edges, y_edges = found.s_edges, found.y_edges
         s, a, y, b = nodes(s_edges, y_edges, used, fixed)
-        logits = -_costs(s, y) / new_epsilon
+        # The potentials of the nodes before that would give these their mass. Negative
+        # weights can do no more than rounding there.
+        columns, peak = found.columns(old_epsilon, y)
+        received = jnp.clip(product(found.a, columns), 1e-300)
+        guess = -(peak + jnp.log(received)) * (old_epsilon / new_epsilon)
         # The first plan is so smooth that any guess will do.
-        guess = found.potentials_at(old_epsilon, y, b) * (old_epsilon / new_epsilon)
         guess = jnp.where(is_first, 0.0, guess)
-        log_rows, v, steps, failure = solve(logits, a, b, guess)
-        found = Found(s, a, y, b, v, s_edges, y_edges, found.steps + steps, failure)
+        guess = jnp.log(jnp.where(b > 0, b, 1.0)) + jnp.asarray(guess)
+        level = jnp.where(is_first, jnp.minimum(1.0, SMOOTH * new_epsilon), 1.0)
+        logits = -costs(s, y) / new_epsilon
+        u, v, steps, failure = solve(logits, a, b, guess, level)
+        steps += found.steps
+        found = Found(s, a, y, b, u, v, s_edges, y_edges, steps, failure)
         if stages == 0:
-            return vary((found, new_epsilon, jnp.asarray(False))), found
+            return varying((found, new_epsilon)), found
 
-        rows = jnp.where(b > 0, jnp.exp(log_rows), 0.0)
+        rows = found.rows(new_epsilon)
         columns = jnp.maximum(a, 0.0)[:, None] * rows
         if isinstance(targets, FewPoints):
             # What light targets draw their mass from has to be resolved as well.
-            rows += jnp.exp(found.columns(new_epsilon, y)[0])
-        s_shares, s_length = inputs.shares(s_edges, a, order)
-        y_shares, y_length = targets.shares(y_edges, b, order)
-        chosen = found._replace(
-            s_edges=_equal_parts(
-                _spread(y, rows.T), s_shares, s_length, finer * panels
-            ),
-            y_edges=_equal_parts(_spread(s, columns), y_shares, y_length, panels),
+            rows += found.columns(new_epsilon, y)[0]
+        density, shares = _spread(y, rows.T)[None], _fejer(s_edges, order)[None]
+        if isinstance(targets, EvenTargets):
+            more = 0, a.size - b.size
+            density = jnp.append(density, jnp.pad(_spread(s, columns), more)[None], 0)
+            shares = jnp.append(shares, jnp.pad(b, more)[None], 0)
+        edges = jax.vmap(functools.partial(_equal_parts, finer * panels))(
+            density, shares
         )
-        after = jax.tree.map(functools.partial(jnp.where, choosing), chosen, found)
-        return vary((after, new_epsilon, jnp.asarray(False))), found
+        chosen = inputs.rounded(edges[0]), y_edges
+        if isinstance(targets, EvenTargets):
+            chosen = chosen[0], targets.rounded(edges[1, ::finer])
+        s_edges = jnp.where(choosing, chosen[0], s_edges)
+        y_edges = jnp.where(choosing, chosen[1], y_edges)
+        after = found._replace(s_edges=s_edges, y_edges=y_edges)
+        return varying((after, new_epsilon)), found
 
-    edges = inputs.first_edges(finer * panels), targets.first_edges(panels)
+    def varying(carried):
+        return varying_like(carried, inputs, targets, epsilon, fixed)
+
+    edges = inputs.rounded(jnp.asarray(np.linspace(0.0, 1.0, finer * panels + 1)))
+    edges = edges, targets.first_edges(panels)
     # The first step takes nothing but edges from before.
     points = jax.eval_shape(
         lambda fixed: nodes(*edges, order, tuple(each[0] for each in fixed)), fixed
     )
-    points = [jnp.zeros(each.shape, each.dtype) for each in points]
+    points = [jnp.ones(each.shape, each.dtype) for each in points]
     zero = jnp.zeros(())
-    anything = Found(*points, jnp.zeros_like(points[-1]), *edges, zero, zero)
-    first = vary((anything, epsilon, jnp.asarray(True)))
-    _, all_found = jax.lax.scan(advance, first, jobs)
-    last = jax.tree.map(lambda each: jax.lax.rev(each[-3:], (0,)), all_found)
-    return last._replace(y_edges=targets.positions(last.y_edges))
+    anything = Found(*points, points[0], points[2], *edges, zero, zero)
+    _, found = jax.lax.scan(advance, varying((anything, epsilon)), jobs)
+    found = jax.tree.map(lambda each: each[-3:], found)
+    if isinstance(targets, EvenTargets):
+        found = found._replace(y_edges=targets.positions(found.y_edges))
+    return found
 
 
 def _spread(positions: Array, shares: Array) -> Array:
     """Return how far apart, at each column of shares, the positions are."""
-    total = jnp.sum(shares, axis=0)
+    ones = jnp.ones_like(positions)
+    total = product(ones, shares)
     shares = shares / jnp.where(total > 0, total, 1.0)
     gaps = positions[:, None] - product(positions, shares)
-    return jnp.sum(shares * gaps**_SPREAD_ORDER, axis=0) ** (1 / _SPREAD_ORDER)
+    return product(ones, shares * gaps**_SPREAD_ORDER) ** (1 / _SPREAD_ORDER)
 
 
-def _equal_parts(density: Array, shares: Array, length: Any, panels: int) -> Array:
-    """Return whole-numbered edges in [0, length] of panels of equal integral."""
-    density = density + _LEAST_SPREAD * jnp.max(density) + 1e-30
-
-    # Both rise from part to part, and evenly within.
-    ends = jnp.cumsum(jnp.stack([density * shares, shares]), axis=1)
-    levels = np.arange(1, panels) / panels * ends[0, -1]
-    part = jnp.sum(ends[0, :-1, None] < levels, axis=0)
-    risen, passed, density = jnp.stack([*ends, density])[:, part]
-    inner = jnp.round(passed - (risen - levels) / density)
-    return jnp.concatenate([jnp.zeros(1), inner, jnp.full(1, length, inner.dtype)])
+def _fejer(edges: Array, order: int) -> Array:
+    """Return how much of the length of all panels each of their nodes stands for."""
+    even = np.arange(0, order, 2)
+    rule = (1 / (1 - even**2.0)) @ chebyshev.analysis(order)[even]
+    return (jnp.diff(edges)[:, None] * rule).reshape(-1)
 
 
-def without_nan(found: Found) -> Found:
-    """Return a plan of numbers, though not of those that were to be found.
-
-    What is read of it is then not certain, and NaN. Where other plans make up for it
-    that has no part in the derivative: 0 times what it was, which must be a number.
-    """
-    return in_double(
-        lambda found: found._replace(v=jnp.where(jnp.isfinite(found.v), found.v, 0.0)),
-        found,
-    )
+def _equal_parts(parts: int, density: Array, shares: Array) -> Array:
+    """Return edges in [0, 1] of parts of equal integral of a density."""
+    integrals = (density + _LEAST_SPREAD * product(density, shares) + 1e-30) * shares
+    size = shares.shape[0]
+    before = product(integrals, jnp.asarray(np.triu(np.ones((size, size)), 1)))
+    levels = np.arange(1, parts) / parts * (before[-1] + integrals[-1])
+    # How much of each share lies below a level: it is passed evenly.
+    passed = (levels[:, None] - before) / (integrals + 1e-300)
+    inner = product(jnp.clip(passed, 0.0, 1.0), shares)
+    return jnp.concatenate([jnp.zeros(1), inner, jnp.ones(1)])
 
 
 def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
@@ -493,25 +473,63 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     return _SAFETY * second * jnp.sqrt(ratio) + rounding
 
 
+class Known(NamedTuple):
+    """Potentials of a plan, in double precision and without derivative.
+
+    Attributes:
+        s: inputs, or nodes that stand for them.
+        a: their weights.
+        y: the nodes of targets.
+        b: their weights.
+        v: their potentials.
+    """
+
+    s: Float[Array, " k"]
+    a: Float[Array, " k"]
+    y: Float[Array, " N"]
+    b: Float[Array, " N"]
+    v: Float[Array, " N"]
+
+    def log_rows(self, epsilon: Array) -> Array:
+        """Return log p_ij; targets without weight take no part."""
+        v = jnp.where(self.b > 0, self.v, -jnp.inf)
+        return self._potentials(epsilon)[:, None] + v - costs(self.s, self.y) / epsilon
+
+    def _potentials(self, epsilon: Array) -> Float[Array, " k"]:
+        """Return those of the inputs."""
+        v = jnp.where(self.b > 0, self.v, -jnp.inf)
+        scores = v - costs(self.s, self.y) / epsilon
+        peak = jnp.max(scores, axis=1)
+        shares = jnp.exp(scores - peak[:, None])
+        return -peak - jnp.log(product(shares, jnp.ones_like(v)))
+
+    def log_columns(self, epsilon: Array, y: Array) -> Array:
+        """Return log p_ij of further targets y, as `Found.columns` does."""
+        u = self._potentials(epsilon)
+        log_shares = u[:, None] - costs(self.s, y) / epsilon
+        log_shares = jnp.where(self.a[:, None] != 0, log_shares, -jnp.inf)
+        return log_shares - jnp.max(log_shares, axis=0)
+
+
 @jax.custom_jvp
 def log_plan(
     s: Float[Array, " k"],
     a: Float[Array, " k"],
     epsilon: Float[Array, ""],
     further: Float[Array, " f"],
-    found: Found,
+    known: Known,
 ) -> tuple[Float[Array, "k N"], Float[Array, "k f"]]:
     """Return the rows of a plan and the columns at further targets, in the log.
 
     With the derivatives of those that solve the problem, by inputs s, their weights a
     and epsilon.
     """
-    del a  # is that of what was found
+    del a  # is that of what is known
 
-    def wide(found, epsilon, further):
-        return found.log_rows(epsilon), found.columns(epsilon, further)[0]
+    def wide(known, epsilon, further):
+        return known.log_rows(epsilon), known.log_columns(epsilon, further)
 
-    log_rows, log_columns = in_double(wide, found, epsilon, further)
+    log_rows, log_columns = in_double(wide, known, epsilon, further)
     return (
         jax.lax.convert_element_type(log_rows, s.dtype),
         jax.lax.convert_element_type(log_columns, s.dtype),
@@ -520,7 +538,7 @@ def log_plan(
 
 @log_plan.defjvp
 def _log_plan_jvp(primals, tangents):
-    s, a, epsilon, further, found = primals
+    s, a, epsilon, further, known = primals
     s_dot, a_dot, epsilon_dot, *_ = tangents
     log_rows, log_columns = log_plan(*primals)
 
@@ -528,9 +546,94 @@ def _log_plan_jvp(primals, tangents):
         gap = (s[:, None] - y) / epsilon
         return gap * (gap * epsilon_dot - 2 * s_dot[:, None])
 
-    y, b = (jax.lax.convert_element_type(each, s.dtype) for each in (found.y, found.b))
+    y, b = (jax.lax.convert_element_type(each, s.dtype) for each in (known.y, known.b))
     towards = logits_dot(y)
     towards += implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
     shift = jnp.sum(jnp.exp(log_rows) * towards, axis=1, keepdims=True)
     change = normalised_dot(log_rows, b, towards), logits_dot(further) - shift
     return (log_rows, log_columns), change
+
+
+# Means are found without derivative. Theirs are those of the same by `log_plan`, of
+# what is measured: points, or nodes that stand for them, so many in each panel.
+
+
+class Points(NamedTuple):
+    """Inputs, or nodes that stand for them.
+
+    Attributes:
+        s: their positions.
+        a: their weights.
+        weighted: weights times values, where these are averaged.
+    """
+
+    s: Float[Array, " n"]
+    a: Float[Array, " n"]
+    weighted: Float[Array, " n"] | None = None
+
+    def nodes(self, _: int) -> "Points":
+        return self
+
+
+class InCells(NamedTuple):
+    """Inputs by the moments of cells, for which nodes of panels stand.
+
+    Attributes:
+        inputs: how they are represented.
+        moments: of weights times values, where these are averaged.
+        edges: those of the panels.
+    """
+
+    inputs: Inputs
+    moments: Float[Array, "cells order"] | None
+    edges: Float[Array, " panels+1"]
+
+    def nodes(self, order: int) -> Points:
+        s, a = self.inputs.nodes(self.edges, order, order)
+        if self.moments is None:
+            return Points(s, a)
+        weighted = self.inputs._replace(moments=self.moments)
+        return Points(s, a, weighted.weights(self.edges, order, order))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def means_at_inputs(order, measured, epsilon, values, fixed):
+    """Return means, the first of what is fixed, of values of targets given an input."""
+    del order, measured, epsilon, values
+    return fixed[0]
+
+
+@means_at_inputs.defjvp
+def _means_at_inputs_jvp(order, primals, tangents):
+    *given, (_, known) = primals
+
+    def means(measured, epsilon, values):
+        s, a, _ = measured.nodes(order)
+        log_rows, _ = log_plan(s, a, epsilon, jnp.zeros(0, s.dtype), known)
+        return product(jnp.exp(log_rows), values)
+
+    _, change = jax.jvp(means, tuple(given), tangents[:-1])
+    return means_at_inputs(order, *primals), change
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def means_at_targets(order, measured, epsilon, fixed):
+    """Return means, the first of what is fixed, of values of inputs given a target."""
+    del order, measured, epsilon
+    return fixed[0]
+
+
+@means_at_targets.defjvp
+def _means_at_targets_jvp(order, primals, tangents):
+    *given, (found, further, known) = primals
+
+    def means(measured, epsilon):
+        s, a, weighted = measured.nodes(order)
+        _, log_columns = log_plan(s, a, epsilon, further, known)
+        columns = jnp.exp(log_columns)
+        # Of values less their mean: what both have in common would swamp the rest.
+        gaps = weighted[:, None] - jax.lax.stop_gradient(found) * a[:, None]
+        return found + jnp.sum(gaps * columns, axis=0) / product(a, columns)
+
+    _, change = jax.jvp(means, tuple(given), tangents[:-1])
+    return means_at_targets(order, *primals), change

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from softsort_core._compressed import CompressedPlan, compressed_plan
-from softsort_core._hard import hard_potentials
 from softsort_core._nodes import SharedNodes, rules
 from softsort_core._padding import positions, shares, with_last, with_zeros
 from softsort_core._panels import EvenTargets, FewPoints, Resolution
@@ -55,7 +54,7 @@ def plan_of(
         points = EvenTargets(targets)
     else:
         y, b = _points(targets, None, values.dtype)
-        points = FewPoints(y, jnp.zeros_like(y), without_lightest(b))
+        points = FewPoints(y, without_lightest(b))
     return compressed_plan(*given, points, epsilon, tolerance, resolution, places)
 
 
@@ -72,8 +71,7 @@ def _dense_plan(
     a = a if weights is None else weights
     s = squash(values, a) if squashed is None else squashed
     logits = -((s[:, None] - y) ** 2) / epsilon
-    guess = hard_potentials(s, a, y, b, epsilon)
-    return transport(logits.astype(values.dtype), a, b, guess)._replace(targets=y)
+    return transport(logits.astype(values.dtype), a, b)._replace(targets=y)
 
 
 def _points(

@@ -17,7 +17,6 @@ from softsort_core._arguments import (
 from softsort_core._compressed import (
     LEAST_EPSILON,
     CompressedPlan,
-    are_summarised,
     check_reach,
     resolutions_for,
 )
@@ -111,9 +110,7 @@ def solve_report(
     ):
         ranks, *numbers = _solved(x, a, jnp.asarray(epsilon, x.dtype), m, resolution)
         if resolution is not None:
-            summarised = are_summarised(n, x.dtype)
-            inputs = resolution.finer * resolution.nodes if summarised else n
-            nodes = inputs, resolution.nodes
+            nodes = resolution.finer * resolution.nodes, resolution.nodes
         if numbers[-1] <= tolerance:
             break
     steps, residual, estimate = map(float, numbers)

@@ -54,8 +54,7 @@ def largest(values: Array) -> Array:
     What certificates rest on must not overlook a NaN, as the maximum of an array does
     in some versions of XLA.
     """
-    highest = jnp.max(jnp.abs(values))
-    return jnp.where(jnp.all(jnp.isfinite(values)), highest, jnp.nan)
+    return jnp.max(jnp.abs(values)) + 0.0 * jnp.sum(values)
 
 
 def marked(values: Array, certain: Any) -> Array:

@@ -30,14 +30,15 @@ from softsort_core._compressed import Scale
 from softsort_core._nodes import Rules
 from softsort_core._nodes import orders as orders_of
 from softsort_core._panels import (
-    Found,
+    Known,
+    Points,
     estimated_error,
-    log_plan,
-    without_nan,
+    means_at_inputs,
+    means_at_targets,
 )
 from softsort_core._rounding import largest, product, used_range, varying_like
 from softsort_core._squash import in_double, squash
-from softsort_core._transport import damped
+from softsort_core._transport import damping
 
 # Largest difference between the mass of a node of targets and what it receives,
 # relative to it, from which a cycle is the last: while Newton's matrix is made anew,
@@ -335,7 +336,8 @@ def _converged(
             step = _solve(made, gradient)
         else:
             step = product(fixed, gradient)
-        columns = columns * jnp.exp(damped(product(step, terms))[0])
+        step = product(step, terms)
+        columns = columns * jnp.exp(damping(jnp.max(step) - jnp.min(step)) * step)
         return columns / jnp.max(columns), made, error, cycles + 1
 
     def unfinished(state):
@@ -402,12 +404,12 @@ class RowPlan:
             _read_at_inputs, self.s, self.epsilon, self.rules, self.solved, values
         )
         means, error = self._converted(found)
-        means = _at_inputs(
-            self.s,
-            self.input_weights,
+        means = means_at_inputs(
+            0,
+            Points(self.s, self.input_weights),
             self.epsilon,
             values[-1],
-            jax.lax.stop_gradient((means, self._found())),
+            jax.lax.stop_gradient((means, self._known())),
         )
         return scale.restored(means, error, self._tolerance())
 
@@ -425,12 +427,11 @@ class RowPlan:
         given = self.s, a, self.epsilon, self.solved, values, self.places
         found = in_double(_read_at_targets, *given)
         means, error = self._converted(found)
-        means = _at_targets(
-            self.s,
-            a,
+        means = means_at_targets(
+            0,
+            Points(self.s, a, a * values),
             self.epsilon,
-            values,
-            jax.lax.stop_gradient((means, self._found(), self.places)),
+            jax.lax.stop_gradient((means, self.places, self._known())),
         )
         return scale.restored(means, error, self._tolerance())
 
@@ -442,17 +443,15 @@ class RowPlan:
             lambda each: jax.lax.convert_element_type(each, self.s.dtype), tree
         )
 
-    def _found(self) -> Found:
-        """Return the plan between inputs and nodes, in double precision."""
+    def _known(self) -> Known:
+        """Return the potentials, between inputs and nodes, in double precision."""
 
-        def found(s, a, rules, solved):
+        def known(s, a, rules, solved):
             y, b = rules[-1]
             v = jnp.log(solved.solutions[-1].columns + (b == 0))
-            none = jnp.zeros(0)
-            zero = jnp.zeros(())
-            return without_nan(Found(s, a, y, b, v, none, none, zero, zero))
+            return Known(s, a, y, b, v)
 
-        return in_double(found, self.s, self.input_weights, self.rules, self.solved)
+        return in_double(known, self.s, self.input_weights, self.rules, self.solved)
 
 
 def row_plan(
@@ -528,44 +527,3 @@ def _read_at_targets(
         sums = product(_at_points(moments, order) / solution.totals, kernel)
         means.append(sums / product(solution.rows, kernel))
     return means[-1], solved.error(jnp.stack(means), epsilon)
-
-
-# These were found without derivative. Those of the same by the plan between the inputs
-# themselves and the nodes follow from its potentials.
-
-
-@jax.custom_jvp
-def _at_inputs(s, a, epsilon, values, found):
-    del s, a, epsilon, values
-    return found[0]
-
-
-@_at_inputs.defjvp
-def _at_inputs_jvp(primals, tangents):
-    *given, (_, plan) = primals
-
-    def means(s, a, epsilon, values):
-        log_rows, _ = log_plan(s, a, epsilon, jnp.zeros(0, s.dtype), plan)
-        return product(jnp.exp(log_rows), values)
-
-    _, change = jax.jvp(means, tuple(given), tangents[:-1])
-    return _at_inputs(*primals), change
-
-
-@jax.custom_jvp
-def _at_targets(s, a, epsilon, values, found):
-    del s, a, epsilon, values
-    return found[0]
-
-
-@_at_targets.defjvp
-def _at_targets_jvp(primals, tangents):
-    *given, (_, plan, y) = primals
-
-    def means(s, a, epsilon, values):
-        _, log_columns = log_plan(s, a, epsilon, y, plan)
-        columns = jnp.exp(log_columns)
-        return product(a * values, columns) / product(a, columns)
-
-    _, change = jax.jvp(means, tuple(given), tangents[:-1])
-    return _at_targets(*primals), change

@@ -1,5 +1,6 @@
 """The default squashing of values into (0, 1)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -49,13 +50,6 @@ class Standardisation(NamedTuple):
             offset, scale = fine.offset + fine.offset_rest, fine.scale + fine.scale_rest
             return (fine.scaled(x) - offset) * scale
 
-    def of_scores(self, fine_scores: Array) -> Array:
-        """Return the values that have these scores, the inverse of `fine_scores`."""
-        with jax.enable_x64(True):
-            fine = as_double(self)
-            offset, scale = fine.offset + fine.offset_rest, fine.scale + fine.scale_rest
-            return fine.middle + fine.half_range * (fine_scores / scale + offset)
-
 
 def as_double(tree: Any) -> Any:
     """Return all arrays in double precision, without derivative."""
@@ -103,49 +97,85 @@ def squash(values: Float[Array, " n"], weights: Float[Array, " n"] | None) -> Ar
     return jax.nn.sigmoid(standardisation(values, weights).scores(values))
 
 
-def refined(
-    rough: Standardisation,
+def standardisation(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
+    *,
+    is_fine: bool = False,
 ) -> Standardisation:
-    """Return the standardisation with what its rounding left out."""
+    """Return the standardisation of the values; no weights stand for equal ones.
 
-    def rests(rough, x, a=None):
-        # The offset is so near that nothing cancels: one pass gives both.
-        gaps = rough.scaled(x) - rough.offset
-        rest = _average(gaps, a)
-        deviation = jnp.sqrt(_average(gaps**2, a) - rest**2)
-        constant = rough.scale == 0
-        scale = jnp.where(constant, 0.0, 1 / jnp.where(constant, 1.0, deviation))
-        return rest, scale - rough.scale
-
-    given = () if weights is None else (weights,)
-    offset_rest, scale_rest = (
-        jax.lax.convert_element_type(rest, values.dtype)
-        for rest in in_double(rests, rough, values, *given)
-    )
-    return rough._replace(offset_rest=offset_rest, scale_rest=scale_rest)
-
-
-def standardisation(
-    values: Float[Array, " n"], weights: Float[Array, " n"] | None
-) -> Standardisation:
-    """Return the standardisation of the values; no weights stand for equal ones."""
+    If it is to be fine, with what the rounding of its numbers leaves out.
+    """
     low, high = used_range(values, weights)
     middle, half_range = low / 2 + high / 2, high / 2 - low / 2
     half_range = jnp.where(half_range > 0, half_range, 1.0)
-    zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
-    linear = Standardisation(middle, half_range, zero, one, zero, zero)
-    scaled = linear.scaled(values)
-    mean = _average(scaled, weights)
-    variance = _average((scaled - mean) ** 2, weights)
-    constant = variance <= jnp.finfo(values.dtype).tiny
-    deviation = jnp.sqrt(jnp.where(constant, 1.0, variance))
-    scale = jnp.where(constant, 0.0, 1.0 / deviation)
-    return linear._replace(offset=mean, scale=scale)
+    numbers = _statistics(is_fine, values, weights, middle, half_range)
+    return Standardisation(middle, half_range, *numbers)
 
 
-def _average(values: Array, weights: Array | None) -> Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _statistics(
+    is_fine: bool,
+    values: Array,
+    weights: Array | None,
+    middle: Array,
+    half_range: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Return offset and scale, and what their rounding leaves out."""
+    dtype = values.dtype
+
+    def found(x, middle, half_range, *a):
+        zero = jnp.zeros_like(middle)
+        linear = Standardisation(middle, half_range, zero, zero, zero, zero)
+        scaled = linear.scaled(x)
+        offset = _average(scaled, *a)
+        variance = _average((scaled - offset) ** 2, *a)
+        constant = variance <= float(jnp.finfo(dtype).tiny)
+        scale = 1 / jnp.sqrt(jnp.where(constant, 1.0, variance))
+        return offset, jnp.where(constant, 0.0, scale)
+
+    given = values, middle, half_range, *(() if weights is None else (weights,))
+    if not is_fine:
+        zero = jnp.zeros((), dtype)
+        return *found(*given), zero, zero
+
+    def parted(*given):
+        exact = found(*given)
+        rounded = tuple(
+            jax.lax.reduce_precision(
+                each, jnp.finfo(dtype).nexp, jnp.finfo(dtype).nmant
+            )
+            for each in exact
+        )
+        return *rounded, exact[0] - rounded[0], exact[1] - rounded[1]
+
+    offset, scale, *rests = in_double(parted, *given)
+    return jax.tree.map(
+        lambda each: jax.lax.convert_element_type(each, dtype),
+        (offset, scale, *rests),
+    )
+
+
+@_statistics.defjvp
+def _statistics_jvp(is_fine, primals, tangents):
+    values, weights, middle, half_range = primals
+    values_dot, weights_dot, *_ = tangents
+    numbers = _statistics(is_fine, *primals)
+    placing = Standardisation(middle, half_range, *numbers)
+    # Of their mean and of half their mean square, which are 0 and 1/2.
+    scores, scores_dot = placing.scores(values), values_dot / half_range * placing.scale
+    moved = _average(values_dot / half_range, weights)
+    widened = _average(scores * scores_dot, weights)
+    if weights is not None:
+        shares_dot = weights_dot / total(weights)
+        moved += total(shares_dot * (placing.scaled(values) - placing.offset))
+        widened += total(shares_dot * (scores**2 - 1)) / 2
+    zero = jnp.zeros_like(moved)
+    return numbers, (moved, -placing.scale * widened, zero, zero)
+
+
+def _average(values: Array, weights: Array | None = None) -> Array:
     """Return the mean."""
     if weights is None:
         return total(values) / values.shape[0]

@@ -32,12 +32,11 @@ from softsort_core._compressed import (
 )
 from softsort_core._defaults import TOLERANCE
 from softsort_core._errors import SoftSortError
-from softsort_core._panels import EvenTargets, FewPoints, ManyInputs
+from softsort_core._panels import EvenTargets, FewPoints, Inputs
 from softsort_core._rounding import clipped, increasing
 from softsort_core._squash import (
     Standardisation,
     among_used,
-    refined,
     standardisation,
 )
 
@@ -301,7 +300,7 @@ def solve(
 
 def plan_of_whole(
     summary: Summary, targets: EvenTargets | FewPoints, epsilon: float
-) -> tuple[NodePlan, ManyInputs]:
+) -> tuple[NodePlan, Inputs]:
     """Return the plan between all values and targets, and what these draw from.
 
     That is the values, in units of their range about its middle, times weights.
@@ -316,13 +315,13 @@ def plan_of_whole(
             f"the summary is too coarse for epsilon {epsilon}: summarise for it"
         )
     dtype, weight = jnp.result_type(float), summary.statistics.weight
-    half = jnp.full((), 0.5, dtype)
+    zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
     inputs, weighted = (
-        ManyInputs(jnp.asarray(moments / weight, dtype), half, half)
+        Inputs(jnp.asarray(moments / weight, dtype), zero, one)
         for moments in (summary.moments, summary.value_moments)
     )
     resolution = resolution._replace(cells=cells)
-    plan = node_plan(inputs, targets, jnp.asarray(epsilon, dtype), resolution)
+    plan = node_plan(inputs, None, targets, jnp.asarray(epsilon, dtype), resolution)
     return plan, weighted
 
 
@@ -336,7 +335,7 @@ def _among_used(x: Array, a: Array) -> Array:
 @jax.jit
 def _standardisation(x: Array, a: Array | None) -> Standardisation:
     a = None if a is None else a / jnp.sum(a)
-    return refined(standardisation(x, a), x, a)
+    return standardisation(x, a, is_fine=True)
 
 
 @functools.partial(jax.jit, static_argnames="cells")

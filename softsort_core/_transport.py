@@ -20,30 +20,30 @@ and the same Laplacian gives the implicit derivative of `v`.
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+from jax.lax.linalg import cholesky, triangular_solve
 from jaxtyping import Array, Bool, Float, Int
 
 from softsort_core._rounding import clipped, product, used_range, varying_like
+from softsort_core._squash import in_double
 
 # Far more than any solve needs (the worst seen in the tests takes 60).
 _MAX_STEPS = 200
-# The first level is this smooth: its Newton iteration converges from any start.
-_FIRST_LEVEL_SPAN = 5.0
+# Where logits are so small, Newton's iteration converges from any start.
+SMOOTH = 5.0
 # Each level divides epsilon by this; 2 to 10 cost about the same number of steps.
 _LEVEL_RATIO = 4.0
-_BLOCK = 16
+# Relative error of the column sums, and difference that the last step made between two
+# potentials, from which a step may end a level.
+_LEVEL_TOLERANCE, _LEVEL_SPREAD = 0.3, 10.0
+# Relative error that the last step leaves, at most.
+_TOLERANCE = 1e-11
 # Systems of this many unknowns are solved by elimination, which in large batches is
 # many times faster than a call of LAPACK for each, and does not load it.
 _ELIMINATED = 12
-# Largest error of a column sum that is returned at all.
-_ACCURACY = {"float32": 1e-6, "float64": 1e-10}
-# Relative error of the column sums from which a step may end a level.
-_LEVEL_TOLERANCE = 0.3
-# Difference that the last step made between two potentials, likewise.
-_LEVEL_SPREAD = 10.0
 
 
 class Plan(NamedTuple):
@@ -69,7 +69,6 @@ class Plan(NamedTuple):
     failure: Float[Array, ""]
     targets: Any = None
 
-    @jax.jit
     def given_input(
         self, values: Float[Array, "m *d"]
     ) -> tuple[Float[Array, "n *d"], Bool[Array, "*d"]]:
@@ -77,11 +76,10 @@ class Plan(NamedTuple):
 
         And whether it is certain.
         """
-        rows = jnp.exp(jnp.where(self.target_weights > 0, self.log_rows, -jnp.inf))
         low, high = used_range(values, None)
-        return clipped(product(rows, values), low, high), self._certain(low)
+        means = product(_rows(self.log_rows, self.target_weights), values)
+        return clipped(means, low, high), self._certain(low)
 
-    @jax.jit
     def given_target(
         self, values: Float[Array, "n *d"]
     ) -> tuple[Float[Array, "m *d"], Bool[Array, "*d"]]:
@@ -113,22 +111,16 @@ def transport(
     logits: Float[Array, "n m"],
     input_weights: Float[Array, " n"],
     target_weights: Float[Array, " m"],
-    guess: Float[Array, " m"] | None = None,
 ) -> Plan:
     """Solve the entropic transport problem of the given logits (-cost / epsilon).
 
-    The column sums of the plan match `target_weights` to a few units of rounding. If it
-    could not be brought to that, or logits are not finite, the plan is a failure. A
-    guess of the potentials saves steps.
+    If it could not be solved, or logits are not finite, the plan is a failure.
     """
     b = without_lightest(target_weights)
-    if guess is None:
-        guess = annealed(*jax.lax.stop_gradient((logits, input_weights, b)))
-    log_rows, potentials, steps, failure = solve(logits, input_weights, b, guess)
+    log_rows, potentials, steps, failure = _solved(logits, input_weights, b)
     return Plan(log_rows, input_weights, b, potentials, steps, failure)
 
 
-@jax.jit
 def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take those for weightless whose rounding, squared, would vanish."""
     lightest = float(jnp.finfo(b.dtype).eps) ** 2
@@ -139,257 +131,244 @@ def without_lightest(b: Float[Array, " m"]) -> Float[Array, " m"]:
 # of small problems, so that the compiler's innermost loops are long.
 
 
-def _normalised(
-    scores: Float[Array, "n m *batch"], active: Bool[Array, "m *batch"]
-) -> tuple[Float[Array, "n m *batch"], Float[Array, "n m *batch"]]:
-    """Return log p, and p where targets have weight."""
-    masked = jnp.where(active, scores, -jnp.inf)
-    peak = jnp.max(masked, axis=1, keepdims=True)
-    shares = jnp.exp(masked - peak)
-    total = jnp.sum(shares, axis=1, keepdims=True)
-    return scores - (peak + jnp.log(total)), shares / total
+def _over_inputs(a: Array, terms: Array) -> Array:
+    """Return sum_i a_i terms_ij."""
+    # A product is a call of a library, which need not be compiled.
+    return product(a, terms) if a.ndim == 1 else jnp.sum(a[:, None] * terms, axis=0)
 
 
-def _rows(
-    log_rows: Float[Array, "n m *batch"], b: Float[Array, "m *batch"]
-) -> Float[Array, "n m *batch"]:
+def _over_targets(terms: Array, b: Array) -> Array:
+    """Return sum_j terms_ij b_j."""
+    return product(terms, b) if b.ndim == 1 else jnp.sum(terms * b, axis=1)
+
+
+def _rows(log_rows: Float[Array, "n m"], b: Float[Array, " m"]) -> Float[Array, "n m"]:
     return jnp.exp(jnp.where(b > 0, log_rows, -jnp.inf))
 
 
-def _received(
-    rows: Float[Array, "n m *batch"], a: Float[Array, "n *batch"]
-) -> Float[Array, "m *batch"]:
-    """Return c, with a rounding error that grows like log n, not n."""
-    terms = a[:, None] * rows
-    while (n := terms.shape[0]) > 1:
-        padded = jnp.pad(terms, ((0, -n % _BLOCK), *[(0, 0)] * (terms.ndim - 1)))
-        terms = jnp.sum(padded.reshape(-1, _BLOCK, *terms.shape[1:]), axis=1)
-    return terms[0]
-
-
-def _newton_step(
+def _newton_system(
     rows: Float[Array, "n m *batch"],
     a: Float[Array, "n *batch"],
     b: Float[Array, "m *batch"],
-    excess: Float[Array, "m *batch"],
-) -> Float[Array, "m *batch"]:
-    """Solve Laplacian @ step = excess, for the mean-zero step.
+) -> tuple[Float[Array, "m m *batch"], Float[Array, "m *batch"]]:
+    """Return the Laplacian, scaled to be solved by `_newton_step`, and the scale.
 
     The diagonal is summed from the off-diagonal entries, never subtracted: where the
     plan is nearly hard, `c_j - W_jj` would cancel to noise. The unknown is scaled by
-    sqrt(b_j), so that a ridge of a few units of rounding, which settles the free
-    constant and any group of targets that exchanges no mass with the rest, is
-    relative to each target's weight, and to its degree where that is larger.
+    sqrt(b_j), so that a ridge of a few units of rounding, which settles any group of
+    targets that exchanges no mass with the rest, is relative to each target's weight,
+    and to its degree where that is larger. What is added of these settles the constant.
     """
     m = b.shape[0]
+    same = jnp.eye(m, dtype=b.dtype).reshape(m, m, *[1] * (b.ndim - 1))
     ridge = 4 * float(jnp.finfo(b.dtype).eps)
     active = b > 0
-    scale = jnp.where(active, jax.lax.rsqrt(jnp.where(active, b, 1.0)), 0.0)
+    root = jnp.sqrt(jnp.where(active, b, 1.0))
+    scale, root = jnp.where(active, 1 / root, 0.0), jnp.where(active, root, 0.0)
     flows = a[:, None] * rows
     if m > _ELIMINATED:
         edges = product(rows.T, flows)
     else:
         edges = jnp.sum(flows[:, :, None] * rows[:, None], axis=0)
-    same = jnp.eye(m, dtype=b.dtype).reshape(m, m, *[1] * (b.ndim - 1))
     edges = edges * (1.0 - same)
-    degrees = jnp.sum(edges, axis=1) * scale**2
+    degrees = _over_targets(edges, jnp.ones_like(b)) * scale**2
     diagonal = jnp.where(active, degrees + ridge * (1.0 + degrees), 1.0)
     matrix = same * diagonal - scale[:, None] * edges * scale
+    return matrix + root[:, None] * root, scale
+
+
+def _newton_step(
+    system: tuple[Float[Array, "m m *batch"], Float[Array, "m *batch"]],
+    b: Float[Array, "m *batch"],
+    excess: Float[Array, "m *batch"],
+) -> Float[Array, "m *batch"]:
+    """Solve Laplacian @ step = excess, for the mean-zero step."""
+    matrix, scale = system
     step = scale * _solve_positive_definite(matrix, scale * excess)
-    return jnp.where(active, step - jnp.sum(b * step, axis=0), 0.0)
+    return jnp.where(b > 0, step, 0.0)
 
 
 def _solve_positive_definite(
     matrix: Float[Array, "m m *batch"], rhs: Float[Array, "m *batch"]
 ) -> Float[Array, "m *batch"]:
     m = rhs.shape[0]
-    if m > _ELIMINATED:
-        return jax.scipy.linalg.solve(matrix, rhs, assume_a="pos")
 
     def eliminate(k, rows):
         pivot = rows[k] / rows[k, k]
         return (rows - rows[:, k, None] * pivot).at[k].set(pivot)
 
     def solve(_, rhs):
+        if m > _ELIMINATED:
+            factor = cholesky(matrix, symmetrize_input=False)
+            by = functools.partial(triangular_solve, left_side=True, lower=True)
+            return by(factor, by(factor, rhs[:, None]), transpose_a=True)[:, 0]
         rows = jnp.concatenate([matrix, rhs[:, None]], axis=1)
         return jax.lax.fori_loop(0, m, eliminate, rows)[:, -1]
 
-    # Derivatives are then solved for, not taken through the elimination.
+    # Derivatives are then solved for, not taken through the factors.
     return jax.lax.custom_linear_solve(
-        lambda x: jnp.sum(matrix * x, axis=1), rhs, solve, symmetric=True
+        functools.partial(_over_targets, matrix), rhs, solve, symmetric=True
     )
 
 
-def damped(step: Float[Array, "m *batch"]) -> tuple[Array, Array]:
-    """Return the part of a Newton step that always ascends, and the step's spread.
+def damping(spread: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Return how much of a Newton step of this spread always ascends.
 
     The third derivative of D along a direction is at most its second times the
     direction's spread d, for which log(1 + d) / d of a Newton step is such a length
     (Sun and Tran-Dinh 2019, generalised self-concordance of order 2). It needs no
     line search and tends to the full step.
     """
-    spread = jnp.max(step, axis=0) - jnp.min(step, axis=0)
-    spread = jnp.maximum(spread, float(jnp.finfo(step.dtype).eps))
-    return step * jnp.log1p(spread) / spread, spread
+    spread = jnp.maximum(spread, float(jnp.finfo(spread.dtype).eps))
+    return jnp.log1p(spread) / spread
 
 
-def annealed(
-    logits: Float[Array, "n m"], a: Float[Array, " n"], b: Float[Array, " m"]
-) -> Float[Array, " m"]:
-    """Return a guess of v: a few Newton steps at each of a series of levels.
+class _State(NamedTuple):
+    u: Float[Array, "n *batch"]
+    v: Float[Array, "m *batch"]
+    level: Float[Array, "*batch"]
+    off: Float[Array, "*batch"]
+    steps: Int[Array, "*batch"]
 
-    A level t in (0, 1) stands for epsilon / t. Its potentials, scaled with t, start
-    the next one. The first is so smooth that Newton's iteration converges from
-    anywhere.
-    """
+
+def _solve_any(
+    logits: Float[Array, "n m *batch"],
+    a: Float[Array, "n *batch"],
+    b: Float[Array, "m *batch"],
+    guess: Float[Array, "m *batch"],
+    level: Float[Array, "*batch"],
+) -> tuple[
+    Float[Array, "n *batch"],
+    Float[Array, "m *batch"],
+    Float[Array, "*batch"],
+    Float[Array, "*batch"],
+]:
     active = b > 0
+    masses = jnp.where(active, b, 1.0)
+    tiny = float(jnp.finfo(b.dtype).tiny)
+    ones = jnp.ones_like(b)
 
-    def unfinished(state):
-        level, _, steps = state
-        return (level < 1) & (steps < _MAX_STEPS)
+    def shares(u, v, level):
+        # Potentials of before keep exponentials in range.
+        terms = jnp.exp(u[:, None] + v + level * logits)
+        totals = _over_targets(terms, ones)
+        return terms / totals[:, None], u - jnp.log(totals)
 
-    def advance(state):
-        level, v, steps = state
-        _, rows = _normalised(level * logits + v, active)
-        excess = b - _received(rows, a)
-        step, spread = damped(_newton_step(rows, a, b, excess))
-        error = jnp.max(jnp.abs(excess) / jnp.where(active, b, jnp.inf))
+    def unfinished(state: _State) -> Array:
+        return (state.steps < _MAX_STEPS) & (state.off > _TOLERANCE)
+
+    def advance(state: _State) -> _State:
+        u, v, level, _, steps = state
+        rows, u = shares(u, v, level)
+        received = _over_inputs(a, rows)
+        excess = b - received
+        step = _newton_step(_newton_system(rows, a, b), b, excess)
+        missing = jnp.where(active, jnp.abs(excess) / masses, 0.0)
+        extremes = jnp.stack([step, -step, missing])
+        highest, lowest, error = jnp.max(extremes, axis=1)
+        spread = highest + lowest
+        # Sinkhorn's iteration is slow to converge but mends rough guesses at once, and
+        # where rounding leaves no Newton step.
+        received = jnp.where(active, jnp.maximum(received, tiny), 1.0)
+        is_rough = (steps == 0) | ~jnp.isfinite(spread)
+        step = jnp.where(is_rough, jnp.log(masses / received), damping(spread) * step)
         # A wide step is on its way to shift whole groups of targets that exchange
         # little mass. Left for later, the shift would grow with every level.
         settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
         ratio = jnp.where(settled, jnp.minimum(_LEVEL_RATIO, 1 / level), 1.0)
-        return level * ratio, (v + step) * ratio, steps + 1
+        # A Newton step leaves no more of the error. A sum, unlike a maximum, keeps NaN.
+        left = jnp.where(
+            is_rough | (level < 1), jnp.inf, error * jnp.minimum(spread, 1)
+        )
+        off = left + 0.0 * jnp.sum(u, axis=0)
+        after = _State(u * ratio, (v + step) * ratio, level * ratio, off, steps + 1)
+        if b.ndim == 1:
+            return after
+        # Each problem stops by itself, so that its result does not depend on others.
+        goes_on = unfinished(state)
+        return jax.tree.map(lambda *two: jnp.where(goes_on, *two), after, state)
 
-    span = jnp.max(logits) - jnp.min(logits)
-    level = jnp.minimum(1.0, _FIRST_LEVEL_SPAN / span)
-    first = level, jnp.log(jnp.where(active, b, 1.0)), 0
-    first = varying_like(first, logits, a, b)
-    return jax.lax.while_loop(unfinished, advance, first)[1]
+    v = jnp.where(active, guess, -jnp.inf)
+    u = -jnp.max(v + level * logits, axis=1)
+    first = _State(
+        u, v, level, jnp.full(level.shape, jnp.inf), jnp.zeros(level.shape, jnp.int32)
+    )
+    first = varying_like(first, logits, a, b, guess)
+    end = jax.lax.while_loop(lambda state: jnp.any(unfinished(state)), advance, first)
+    solved = end.off <= _TOLERANCE
+    failure = jnp.where(solved, 0.0, jnp.inf)
+    u = shares(end.u, end.v, end.level)[1]
+    return (
+        jnp.where(solved, u, 0.0),
+        jnp.where(solved & active, end.v, 0.0),
+        end.steps.astype(b.dtype),
+        failure,
+    )
 
 
-class _State(NamedTuple):
-    log_rows: Float[Array, "n m *batch"]
-    rows: Float[Array, "n m *batch"]
-    excess: Float[Array, "m *batch"]
-    # v = guess + correction. At small epsilon v is large, and rounding it to float32
-    # would move the column sums; the correction is small and so are the steps of
-    # log_rows.
-    correction: Float[Array, "m *batch"]
-    best: Float[Array, "*batch"]
-    idle: Int[Array, "*batch"]
-    steps: Int[Array, "*batch"]
+_solve = jax.custom_batching.custom_vmap(_solve_any)
 
 
-@jax.custom_jvp
+@_solve.def_vmap
+def _solve_batch(size, in_batched, *arrays):
+    axes = [0 if batched else None for batched in in_batched]
+    if arrays[2].shape[-1] > _ELIMINATED:
+        return jax.vmap(_solve_any, axes)(*arrays), (True,) * 4
+    last = (
+        jnp.moveaxis(each, 0, -1)
+        if batched
+        else jnp.broadcast_to(each[..., None], (*each.shape, size))
+        for each, batched in zip(arrays, in_batched, strict=True)
+    )
+    return tuple(jnp.moveaxis(each, -1, 0) for each in _solve_any(*last)), (True,) * 4
+
+
 def solve(
     logits: Float[Array, "n m"],
     a: Float[Array, " n"],
     b: Float[Array, " m"],
     guess: Float[Array, " m"],
-) -> tuple[Float[Array, "n m"], Float[Array, " m"], Float[Array, ""], Float[Array, ""]]:
-    """Return log p and v, by damped Newton steps on the semi-dual, and their number.
+    level: Float[Array, ""],
+) -> tuple[Float[Array, " n"], Float[Array, " m"], Float[Array, ""], Float[Array, ""]]:
+    """Return u and v, by damped Newton steps on the semi-dual, and their number.
 
-    And 0; or, with a plan that is nothing but finite, infinity if it is no solution.
+    And 0; or, with numbers, infinity if that is no solution.
+
+    A level t in (0, 1) stands for epsilon / t. Its potentials, scaled with t, start the
+    next one. To begin at 1 takes a good guess; at `SMOOTH` over the largest logit
+    Newton's iteration converges from anywhere.
     """
-    return _solve(logits, a, b, guess)
+    return cast("Any", _solve(logits, a, b, guess, level))
 
 
-@jax.custom_batching.custom_vmap
-def _solve(
-    logits: Float[Array, "n m *#batch"],
-    a: Float[Array, "n *#batch"],
-    b: Float[Array, "m *#batch"],
-    guess: Float[Array, "m *#batch"],
-) -> tuple[
-    Float[Array, "n m *batch"],
-    Float[Array, "m *batch"],
-    Float[Array, "*batch"],
-    Float[Array, "*batch"],
-]:
-    # A problem with a NaN becomes a trivial one, so that the others of its batch
-    # need not wait for it.
-    finite = jnp.all(jnp.isfinite(logits), axis=(0, 1))
-    finite &= jnp.isfinite(jnp.sum(a, axis=0) + jnp.sum(b, axis=0))
-    logits = jnp.where(finite, logits, 0.0)
-    a = jnp.where(finite, a, 1.0 / a.shape[0])
-    b = jnp.where(finite, b, 1.0 / b.shape[0])
-    active = b > 0
-    guess = jnp.where(finite & active & jnp.isfinite(guess), guess, 0.0)
-    inverse_b = jnp.where(active, 1.0 / jnp.where(active, b, 1.0), 0.0)
-    ulp = float(jnp.finfo(logits.dtype).eps)
-    converged, plausible = 8 * ulp, 1e4 * ulp
+@jax.custom_jvp
+def _solved(
+    logits: Float[Array, "n m"], a: Float[Array, " n"], b: Float[Array, " m"]
+) -> tuple[Float[Array, "n m"], Float[Array, " m"], Float[Array, ""], Float[Array, ""]]:
+    """Return log p, v, the number of steps and 0, or infinity if it is no solution."""
 
-    def stepped(state: _State, step: Array) -> tuple[_State, Array]:
-        """Return the state after a step, and the largest |b_j - c_j| / b_j."""
-        log_rows, rows = _normalised(state.log_rows + step, active)
-        excess = b - _received(rows, a)
-        error = jnp.max(jnp.abs(excess) * inverse_b, axis=0)
-        # Stop at the first step below the tolerance, or once rounding lets four
-        # steps in a row gain nothing.
-        progress = (error < 0.5 * state.best) | (error > plausible)
-        idle = jnp.where(error <= converged, 4, jnp.where(progress, 0, state.idle + 1))
-        correction = state.correction + step
-        best = jnp.minimum(error, state.best)
-        after = _State(log_rows, rows, excess, correction, best, idle, state.steps + 1)
-        return after, error
+    def solved(logits: Array, a: Array, b: Array) -> tuple[Array, ...]:
+        # They sum to 1 only in the precision they came in.
+        total = jnp.sum(b) / jnp.sum(a)
+        b = jnp.where(jnp.abs(total - 1) < 1e-3, b / total, jnp.nan)
+        guess = jnp.log(jnp.where(b > 0, b, 1.0))
+        level = jnp.minimum(1.0, SMOOTH / jnp.max(jnp.abs(logits)))
+        u, v, steps, failure = solve(logits, a, b, guess, level)
+        log_rows = jnp.where(failure > 0, -math.log(b.size), u[:, None] + v + logits)
+        return log_rows, v, steps, failure
 
-    def unfinished(state: _State) -> Array:
-        return (state.steps < _MAX_STEPS) & (state.idle < 4)
-
-    def advance(state: _State) -> _State:
-        step = damped(_newton_step(state.rows, a, b, state.excess))[0]
-        # Each problem stops by itself, so that its result does not depend on others.
-        return jax.tree.map(
-            functools.partial(jnp.where, unfinished(state)),
-            stepped(state, step)[0],
-            state,
-        )
-
-    log_rows, rows = _normalised(logits + guess, active)
-    none = jnp.zeros_like(b)
-    unknown = jnp.full(finite.shape, jnp.inf, b.dtype)
-    zero = jnp.zeros(finite.shape, jnp.int32)
-    first = _State(log_rows, rows, none, none, unknown, zero, zero - 1)
-    first = varying_like(first, logits, a, b, guess)
-    # Sinkhorn's iteration is slow to converge but mends rough guesses at once.
-    tiny = float(jnp.finfo(b.dtype).tiny)
-    shortage = jnp.log(
-        jnp.where(active, b / jnp.maximum(_received(rows, a), tiny), 1.0)
+    return jax.tree.map(
+        lambda each: jax.lax.convert_element_type(each, logits.dtype),
+        in_double(solved, logits, a, b),
     )
-    first = stepped(first, shortage)[0]
-    end = jax.lax.while_loop(lambda state: jnp.any(unfinished(state)), advance, first)
-    # The plan is that of the last step, not made anew from logits and potentials: the
-    # compiler may round these differently in each place, by more than the tolerance.
-    off = jnp.abs(b - _received(_rows(end.log_rows, b), a))
-    # Compared one by one, a NaN is not accurate; see `largest`.
-    accurate = (off * inverse_b <= plausible) & (off <= _ACCURACY[b.dtype.name])
-    solved = finite & jnp.all(accurate, axis=0)
-    log_rows = jnp.where(solved, end.log_rows, -math.log(b.shape[0]))
-    potentials = jnp.where(solved, guess + end.correction, 0.0)
-    failure = jnp.where(solved, 0.0, jnp.inf).astype(b.dtype)
-    return log_rows, potentials, end.steps.astype(b.dtype), failure
 
 
-@_solve.def_vmap
-def _solve_batch(_, in_batched, *arrays):
-    axes = [0 if batched else None for batched in in_batched]
-    if arrays[2].shape[-1] > _ELIMINATED:
-        return jax.vmap(_solve.fun, axes)(*arrays), (True,) * 4
-    last = (
-        jnp.moveaxis(each, 0, -1) if batched else each[..., None]
-        for each, batched in zip(arrays, in_batched, strict=True)
-    )
-    found = _solve.fun(*last)
-    return tuple(jnp.moveaxis(each, -1, 0) for each in found), (True,) * 4
-
-
-@solve.defjvp
-def _solve_jvp(primals, tangents):
-    logits, a, b, guess = primals
-    logits_dot, a_dot, b_dot, _ = tangents
-    log_rows, potentials, steps, failure = solve(logits, a, b, guess)
-    potentials_dot = implicit(log_rows, a, b, logits_dot, a_dot, b_dot)
-    log_rows_dot = normalised_dot(log_rows, b, logits_dot + potentials_dot)
+@_solved.defjvp
+def _solved_jvp(primals, tangents):
+    log_rows, potentials, steps, failure = _solved(*primals)
+    _, a, b = primals
+    potentials_dot = implicit(log_rows, a, b, *tangents)
+    log_rows_dot = normalised_dot(log_rows, b, tangents[0] + potentials_dot)
     changes = log_rows_dot, potentials_dot, jnp.zeros_like(steps)
     return (log_rows, potentials, steps, failure), (*changes, jnp.zeros_like(failure))
 
@@ -409,15 +388,16 @@ def implicit(
     for higher orders.
     """
     rows = _rows(log_rows, b)
+    system = _newton_system(rows, a, b)
 
     def missing(scores_dot):
         moved = rows * normalised_dot(log_rows, b, scores_dot)
         return b_dot - product(a_dot, rows) - product(a, moved)
 
-    step = _newton_step(rows, a, b, missing(logits_dot))
+    step = _newton_step(system, b, missing(logits_dot))
     # Tangents over a small epsilon are so large that what the ridge makes of a single
     # step would show.
-    return step + _newton_step(rows, a, b, missing(logits_dot + step))
+    return step + _newton_step(system, b, missing(logits_dot + step))
 
 
 def normalised_dot(
@@ -444,6 +424,5 @@ def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
     """
     a, b = plan.input_weights, plan.target_weights
     rows = _rows(plan.log_rows, b)
-    excess = b - _received(rows, a)
-    step = _newton_step(rows, a, b, excess)
+    step = _newton_step(_newton_system(rows, a, b), b, b - product(a, rows))
     return product(rows, values * step) - product(rows, values) * product(rows, step)

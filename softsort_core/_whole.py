@@ -253,9 +253,7 @@ def _few(weights: Any) -> FewPoints:
         )
     dtype = jnp.result_type(float)
     y = jnp.asarray(np.linspace(0.0, 1.0, m) if m > 1 else [0.5], dtype)
-    return FewPoints(
-        y, jnp.zeros_like(y), without_lightest(jnp.asarray(weights, dtype))
-    )
+    return FewPoints(y, without_lightest(jnp.asarray(weights, dtype)))
 
 
 def _drawn(

@@ -80,7 +80,7 @@ def test_a_batch_larger_than_memory_in_flight_is_a_loop(monkeypatch):
         return jnp.sort(values)
 
     def sorted_rows(x):
-        return over_slices([sort], [x], None, (1,), entries=16)
+        return over_slices(sort, [x], None, (1,), entries=16)
 
     np.testing.assert_allclose(sorted_rows(x), jnp.sort(x))
     assert "f32[3,4]" in str(jax.make_jaxpr(sorted_rows)(x))

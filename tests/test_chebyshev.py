@@ -8,7 +8,7 @@ from numpy.polynomial import chebyshev as oracle
 from softsort_core import _chebyshev as chebyshev
 from softsort_core import _cores as cores
 from softsort_core._chebyshev import Cells
-from softsort_core._squash import Standardisation, refined, standardisation
+from softsort_core._squash import Standardisation, standardisation
 
 IDENTITY = Standardisation(*map(jnp.float32, (0, 1, 0, 1, 0, 0)))
 
@@ -57,7 +57,7 @@ def test_cells_are_finer_than_single_precision():
     # Values that single precision squashes into one point, but cells tell apart.
     x = np.float32(1) + np.arange(4096, dtype=np.float32) * 2**-23
     x = jnp.concatenate([x, jnp.array([-3e3, 3e3], jnp.float32)])
-    placing = refined(standardisation(x, None), x, None)
+    placing = standardisation(x, None, is_fine=True)
     cells = Cells(2**14, 2)
     found = chebyshev.moments(x, placing, None, cells, True)
     wide = np.asarray(x, float)

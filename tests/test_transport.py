@@ -7,7 +7,6 @@ import pytest
 from samples import KINDS, sample
 from scipy.special import logsumexp, softmax
 
-from softsort_core._hard import hard_potentials
 from softsort_core._squash import squash
 from softsort_core._transport import transport
 
@@ -72,30 +71,6 @@ def test_plan_of_any_cost_is_sinkhorns(x64, seed):
     plan = transport(jnp.asarray(logits), jnp.asarray(a), jnp.asarray(b))
     expected = sinkhorn(logits, a, b, 2_000)
     np.testing.assert_allclose(np.exp(plan.log_rows), expected, atol=1e-10)
-
-
-def test_potentials_of_the_limit_are_a_good_guess(x64):
-    n, b = 10, jnp.asarray(TARGETS["top-k"](10))
-    a, y = jnp.full(n, 1 / n), jnp.linspace(0, 1, b.size)
-
-    @jax.jit
-    @jax.vmap
-    def both(values, epsilon):
-        s = squash(values, a)
-        logits = -((s[:, None] - y) ** 2) / epsilon
-        guess = hard_potentials(s, a, y, b, epsilon)
-        return transport(logits, a, b), transport(logits, a, b, guess)
-
-    rows, epsilons = zip(
-        *[(sample(k, n), e) for k in KINDS for e in EPSILONS], strict=True
-    )
-    cold, guessed = both(jnp.asarray(np.stack(rows)), jnp.asarray(epsilons))
-    np.testing.assert_allclose(
-        np.exp(guessed.log_rows), np.exp(cold.log_rows), atol=1e-9
-    )
-    assert guessed.steps.mean() < min(5, cold.steps.mean() - 0.5)
-    # The last four may have shown that rounding lets no more be gained.
-    assert guessed.steps.max() <= 8 + 4
 
 
 def test_weightless_targets_and_inputs_take_no_part(x64):
