@@ -17,17 +17,6 @@ def rounded_up(n: int) -> int:
     return 3 * power // 4 if n <= 3 * power // 4 else power
 
 
-def least_rounded_to(size: int) -> int:
-    """Return the smallest length that `rounded_up` makes `size` of."""
-    before = 2 * size // 3 if size & (size - 1) else 3 * size // 4
-    return before + 1 if rounded_up(before) < size else 1
-
-
-def padded_size(n: int) -> int:
-    """Return how long a vector of n values is when it is padded, if it is."""
-    return rounded_up(n) if n <= MOST_PADDED else n
-
-
 def with_last(values: np.ndarray, size: int) -> np.ndarray:
     """Return so many values, those that are more like the last."""
     if size == len(values):

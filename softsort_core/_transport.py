@@ -277,9 +277,9 @@ def _solve_any(
         settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
         ratio = jnp.where(settled, jnp.minimum(_LEVEL_RATIO, 1 / level), 1.0)
         # A Newton step leaves no more of the error. A sum, unlike a maximum, keeps NaN.
-        left = jnp.where(
-            is_rough | (level < 1), jnp.inf, error * jnp.minimum(spread, 1)
-        )
+        left = error * jnp.minimum(spread, 1.0)
+        is_early = is_rough | (level < 1)
+        left = jax.lax.select(is_early, jnp.full_like(left, jnp.inf), left)
         off = left + 0.0 * jnp.sum(u, axis=0)
         after = _State(u * ratio, (v + step) * ratio, level * ratio, off, steps + 1)
         if b.ndim == 1:
