@@ -150,33 +150,45 @@ class Given:
     standardisation: Standardisation
     squashes: bool = field(metadata={"static": True})
 
-    def measure(self, cells: Cells, mass: Array | None, points: Array | None) -> Inputs:
+    def measure(self, cells: Cells | None, mass: Array | None) -> Inputs:
         """Return the measure of a mass at each input, None for ones, in cells.
 
-        Or of points, if they are given as they are squashed.
+        Or as points, if there are no cells.
         """
-        count = self.values.shape[0]
-        low, width = jnp.zeros(()), jnp.ones(())
-        if not self.squashes:
-            placing = self.standardisation
-            low, width = placing.middle - placing.half_range, 2 * placing.half_range
-        if points is not None:
-            whole = jnp.sum(self.weights) if self.weights is not None else count
-            mass = jnp.ones_like(self.values) if mass is None else mass
-            fine = (self.values, self.standardisation, low, width)
-            places = in_double(self._places, *fine)
-            return Inputs((mass / whole)[:, None], low, width, places)
+        if cells is None:
+            return self._in_points(mass)
         moments = chebyshev.moments(
             self.values, self.standardisation, mass, cells, self.squashes
         )
-        whole = count if self.weights is None else total(self.weights)
-        return Inputs(moments / whole, low, width)
+        return self._in_cells(moments)
 
-    def _places(self, values, placing, low, width):
+    @jax.jit
+    def _in_points(self, mass: Array | None) -> Inputs:
+        def places(values, placing, low, width):
+            if self.squashes:
+                return jax.nn.sigmoid(placing.fine_scores(values))
+            return (values - low) / width
+
+        ends = self._ends()
+        placed = in_double(places, self.values, self.standardisation, *ends)
+        mass = jnp.ones_like(self.values) if mass is None else mass
+        return Inputs((mass / self._whole())[:, None], *ends, placed)
+
+    @jax.jit
+    def _in_cells(self, moments: Array) -> Inputs:
+        return Inputs(moments / self._whole(), *self._ends())
+
+    def _ends(self) -> tuple[Array, Array]:
+        """Return the least that inputs are squashed to, and how far they reach."""
+        middle, half_range, *_ = self.standardisation
         if self.squashes:
-            return jax.nn.sigmoid(placing.fine_scores(values))
-        return (values - low) / width
+            return jnp.zeros_like(middle), jnp.ones_like(middle)
+        return middle - half_range, 2 * half_range
 
+    def _whole(self) -> Array | int:
+        return self.values.shape[0] if self.weights is None else total(self.weights)
+
+    @jax.jit
     def points(self) -> Array:
         """Return the inputs as they are squashed."""
         if self.squashes:
@@ -279,12 +291,7 @@ class NodePlan:
         `weighted` are the inputs with values times weights for weights.
         """
         order = self.resolution.order
-        further, y_edges = self.targets[-1], jnp.zeros(1)
-        if self.is_even:
-            # Reading costs little, so it is the finer still.
-            y_edges = self._single(self.found.y_edges)[-1]
-            y_edges = panels.divided(y_edges, self.resolution.finer**2)
-            further = panels.panel_nodes(y_edges, order).reshape(-1)
+        edges, further = in_double(self._further, self.found)
 
         def read(epsilon, found, y, weighted):
             orders = jnp.asarray(self.resolution.orders())
@@ -308,9 +315,20 @@ class NodePlan:
         if not self.is_even:
             return means, self._total(error, jnp.zeros(()))
         shape = (self.resolution.cells, self.resolution.cell_order)
-        matters = jnp.diff(y_edges) > 0
-        series, left_out = panels.cell_series(means, y_edges, shape, matters)
+        series, left_out = panels.cell_series(means, edges, shape)
         return series, self._total(error, left_out + _rounding(series))
+
+    def _further(self, found: Found) -> tuple[Array, Array]:
+        """Return the targets at which means are read, and the edges of panels of them.
+
+        In double precision: where means rise steeply, a rounding of these would show.
+        """
+        edges = found.y_edges[-1]
+        if not self.is_even:
+            return edges, found.y[-1]
+        # Reading costs little, so it is the finer still.
+        edges = panels.divided(edges, self.resolution.finer**2)
+        return edges, panels.panel_nodes(edges, self.resolution.order).reshape(-1)
 
     @jax.jit
     def effort(self) -> tuple[Array, Array]:
@@ -419,8 +437,8 @@ class CompressedPlan:
         """Return the measure of the inputs with the scaled values for weights."""
         given, inputs = self.given, self.nodes.inputs
         mass = _scaled(given.weights, scale, values)
-        points = self.nodes.points
-        return given.measure(Cells(*inputs.moments.shape), mass, points)
+        cells = Cells(*inputs.moments.shape) if inputs.places is None else None
+        return given.measure(cells, mass)
 
 
 class Scale(NamedTuple):
@@ -549,8 +567,8 @@ def compressed_plan(
     placing = _placing(values, weights, squashed, is_fine=is_fine)
     given = Given(values if squashes else squashed, weights, placing, squashes)
     points = None if are_many else given.points()
-    cells = Cells(resolution.cells, resolution.cell_order)
-    inputs = given.measure(cells, weights, points)
+    cells = Cells(resolution.cells, resolution.cell_order) if are_many else None
+    inputs = given.measure(cells, weights)
     nodes = node_plan(inputs, points, targets, epsilon, resolution)
     m = targets.number if isinstance(targets, EvenTargets) else targets.points.size
     return CompressedPlan(nodes, given, m, places or m, tolerance)

@@ -196,25 +196,29 @@ def cell_nodes(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def cell_series(
-    levels: Float[Array, " k"], edges: Array, shape: tuple[int, int], matters: Array
+    levels: Float[Array, " k"], edges: Array, shape: tuple[int, int]
 ) -> tuple[Array, Array]:
     """Return the series, in even cells of [0, 1], of panels.
 
     Args:
         levels: values at the nodes of panels.
-        edges: the edges of these.
+        edges: the edges of these, in double precision.
         shape: the number of cells, and their order.
-        matters: which panels do.
 
     Returns:
         The series, of that shape, and how large the last terms of panels are.
     """
-    order = levels.shape[0] // matters.shape[0]
-    series, last = _panel_series(levels, order)
-    edges = edges.astype(levels.dtype)
-    places = jnp.asarray(cell_nodes(shape) / shape[0], levels.dtype)
-    panel = _panels_of(edges, places)
-    terms = _terms(edges, panel, places, order)
+
+    def positioned(edges):
+        places = jnp.asarray(cell_nodes(shape) / shape[0])
+        panel = _panels_of(edges, places)
+        order = levels.shape[0] // (edges.shape[0] - 1)
+        terms = _terms(edges, panel, places, order)
+        return panel.astype(jnp.int32), terms, jnp.diff(edges) > 0
+
+    panel, terms, matters = in_double(positioned, edges)
+    series, last = _panel_series(levels, terms.shape[0])
+    terms = jax.lax.convert_element_type(terms, levels.dtype)
     values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
     analysis = jnp.asarray(chebyshev.analysis(shape[1]), levels.dtype)
     last = jnp.where(matters[:, None], last, 0.0)
@@ -546,7 +550,10 @@ def _log_plan_jvp(primals, tangents):
         gap = (s[:, None] - y) / epsilon
         return gap * (gap * epsilon_dot - 2 * s_dot[:, None])
 
-    y, b = (jax.lax.convert_element_type(each, s.dtype) for each in (known.y, known.b))
+    y, b, further = (
+        jax.lax.convert_element_type(each, s.dtype)
+        for each in (known.y, known.b, further)
+    )
     towards = logits_dot(y)
     towards += implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
     shift = jnp.sum(jnp.exp(log_rows) * towards, axis=1, keepdims=True)

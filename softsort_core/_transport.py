@@ -69,6 +69,7 @@ class Plan(NamedTuple):
     failure: Float[Array, ""]
     targets: Any = None
 
+    @jax.jit
     def given_input(
         self, values: Float[Array, "m *d"]
     ) -> tuple[Float[Array, "n *d"], Bool[Array, "*d"]]:
@@ -80,6 +81,7 @@ class Plan(NamedTuple):
         means = product(_rows(self.log_rows, self.target_weights), values)
         return clipped(means, low, high), self._certain(low)
 
+    @jax.jit
     def given_target(
         self, values: Float[Array, "n *d"]
     ) -> tuple[Float[Array, "m *d"], Bool[Array, "*d"]]:

@@ -93,6 +93,17 @@ def test_single_precision_gradients(x64, name, n):
         assert off <= 5e-4 * np.linalg.norm(double) + 1e-6, (kind, epsilon)
 
 
+def test_single_precision_gradients_of_thousands(x64):
+    direction = np.random.default_rng(0).normal(size=3000).astype(np.float32)
+    for kind in ("cauchy", "two clusters", "two values", "heavy tail"):
+        x = sample(kind, 3000).astype(np.float32)
+        for epsilon in np.float32([1e-2, 1e-3]):
+            single = gradient_of("sort")(x, epsilon, direction)
+            double = gradient_of("sort")(*map(np.float64, (x, epsilon, direction)))
+            off = np.linalg.norm(single - double)
+            assert off <= 2e-4 * np.linalg.norm(double), (kind, epsilon)
+
+
 def test_single_precision_gradients_of_medians_between_two_values(x64):
     def median(x):
         return soft.quantile(x, 0.5, epsilon=1e-3)[0]
