@@ -515,54 +515,76 @@ class Known(NamedTuple):
         return log_shares - jnp.max(log_shares, axis=0)
 
 
+def _in_precision_of(s: Array, *arrays: Array) -> tuple[Array, ...]:
+    return tuple(jax.lax.convert_element_type(each, s.dtype) for each in arrays)
+
+
+# What follows are the rows of a plan, and the columns at further targets, in the log,
+# with the derivatives of those that solve the problem, by inputs s, their weights a and
+# epsilon. What is known of the plan is of the same inputs.
+
+
 @jax.custom_jvp
-def log_plan(
+def log_rows(
     s: Float[Array, " k"],
     a: Float[Array, " k"],
     epsilon: Float[Array, ""],
-    further: Float[Array, " f"],
     known: Known,
-) -> tuple[Float[Array, "k N"], Float[Array, "k f"]]:
-    """Return the rows of a plan and the columns at further targets, in the log.
-
-    With the derivatives of those that solve the problem, by inputs s, their weights a
-    and epsilon.
-    """
-    del a  # is that of what is known
-
-    def wide(known, epsilon, further):
-        return known.log_rows(epsilon), known.log_columns(epsilon, further)
-
-    log_rows, log_columns = in_double(wide, known, epsilon, further)
-    return (
-        jax.lax.convert_element_type(log_rows, s.dtype),
-        jax.lax.convert_element_type(log_columns, s.dtype),
-    )
+) -> Float[Array, "k N"]:
+    """Return log p_ij."""
+    del a
+    return _in_precision_of(s, in_double(Known.log_rows, known, epsilon))[0]
 
 
-@log_plan.defjvp
-def _log_plan_jvp(primals, tangents):
-    s, a, epsilon, further, known = primals
-    s_dot, a_dot, epsilon_dot, *_ = tangents
-    log_rows, log_columns = log_plan(*primals)
-
-    def logits_dot(y):
-        gap = (s[:, None] - y) / epsilon
-        return gap * (gap * epsilon_dot - 2 * s_dot[:, None])
-
-    y, b, further = (
-        jax.lax.convert_element_type(each, s.dtype)
-        for each in (known.y, known.b, further)
-    )
-    towards = logits_dot(y)
-    towards += implicit(log_rows, a, b, towards, a_dot, jnp.zeros_like(b))
-    shift = jnp.sum(jnp.exp(log_rows) * towards, axis=1, keepdims=True)
-    change = normalised_dot(log_rows, b, towards), logits_dot(further) - shift
-    return (log_rows, log_columns), change
+@log_rows.defjvp
+def _log_rows_jvp(primals, tangents):
+    rows, known = log_rows(*primals), primals[-1]
+    (b,) = _in_precision_of(rows, known.b)
+    return rows, normalised_dot(rows, b, _scores_dot(rows, primals, tangents))
 
 
-# Means are found without derivative. Theirs are those of the same by `log_plan`, of
-# what is measured: points, or nodes that stand for them, so many in each panel.
+@jax.custom_jvp
+def log_columns(
+    s: Float[Array, " k"],
+    a: Float[Array, " k"],
+    epsilon: Float[Array, ""],
+    known: Known,
+    further: Float[Array, " f"],
+) -> Float[Array, "k f"]:
+    """Return log p_ij of further targets, as `Known.log_columns` does."""
+    del a
+    return _in_precision_of(s, in_double(Known.log_columns, known, epsilon, further))[0]
+
+
+@log_columns.defjvp
+def _log_columns_jvp(primals, tangents):
+    *of_plan, further = primals
+    rows = log_rows(*of_plan)
+    (y,) = _in_precision_of(rows, further)
+    scores_dot = _scores_dot(rows, primals, tangents)
+    shift = jnp.sum(jnp.exp(rows) * scores_dot, axis=1, keepdims=True)
+    return log_columns(*primals), _logits_dot(y, primals, tangents) - shift
+
+
+def _scores_dot(rows: Array, primals: Any, tangents: Any) -> Array:
+    """Return the tangents of v_j - c_ij / epsilon at the nodes."""
+    _, a, _, known, *_ = primals
+    y, b = _in_precision_of(rows, known.y, known.b)
+    logits_dot = _logits_dot(y, primals, tangents)
+    nothing = jnp.zeros_like(b)
+    return logits_dot + implicit(rows, a, b, logits_dot, tangents[1], nothing)
+
+
+def _logits_dot(y: Array, primals: Any, tangents: Any) -> Array:
+    """Return the tangents of -c_ij / epsilon."""
+    s, _, epsilon, *_ = primals
+    s_dot, _, epsilon_dot, *_ = tangents
+    gap = (s[:, None] - y) / epsilon
+    return gap * (gap * epsilon_dot - 2 * s_dot[:, None])
+
+
+# Means are found without derivative. Theirs are those of the same by what is measured:
+# points, or nodes that stand for them, so many in each panel.
 
 
 class Points(NamedTuple):
@@ -616,8 +638,7 @@ def _means_at_inputs_jvp(order, primals, tangents):
 
     def means(measured, epsilon, values):
         s, a, _ = measured.nodes(order)
-        log_rows, _ = log_plan(s, a, epsilon, jnp.zeros(0, s.dtype), known)
-        return product(jnp.exp(log_rows), values)
+        return product(jnp.exp(log_rows(s, a, epsilon, known)), values)
 
     _, change = jax.jvp(means, tuple(given), tangents[:-1])
     return means_at_inputs(order, *primals), change
@@ -636,8 +657,7 @@ def _means_at_targets_jvp(order, primals, tangents):
 
     def means(measured, epsilon):
         s, a, weighted = measured.nodes(order)
-        _, log_columns = log_plan(s, a, epsilon, further, known)
-        columns = jnp.exp(log_columns)
+        columns = jnp.exp(log_columns(s, a, epsilon, known, further))
         # Of values less their mean: what both have in common would swamp the rest.
         gaps = weighted[:, None] - jax.lax.stop_gradient(found) * a[:, None]
         return found + jnp.sum(gaps * columns, axis=0) / product(a, columns)

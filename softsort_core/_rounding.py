@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-_CHUNK = 2**13
-
 
 def clipped(values: Array, low: Any, high: Any) -> Array:
     """Take away what lies beyond the bounds."""
@@ -104,32 +102,11 @@ def product(left: Array, right: Array) -> Array:
 @jax.jit
 def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take away decreases."""
-    m = values.shape[0]
     fixed = jax.lax.stop_gradient(values)
-    if m <= _CHUNK:
-        return values + (_rising(fixed) - fixed)
-
-    # In place, chunk by chunk, which stay in the cache. The last two overlap.
-    def step(i: Array, found: Array) -> Array:
-        start = jnp.minimum(i * _CHUNK, m - _CHUNK)
-        chunk = jax.lax.dynamic_slice(found, (start,), (_CHUNK,))
-        risen = jnp.maximum(_rising(chunk), found[jnp.maximum(start - 1, 0)])
-        return jax.lax.dynamic_update_slice(found, risen, (start,))
-
-    def mended() -> Array:
-        return values + (jax.lax.fori_loop(0, -(-m // _CHUNK), step, fixed) - fixed)
-
+    if fixed.shape[0] < 2:
+        return values
     least, _ = used_range(fixed[1:] - fixed[:-1], None)
-    return jax.lax.cond(least >= 0, lambda: values, mended)
-
-
-def _rising(values: Float[Array, " m"]) -> Float[Array, " m"]:
-    """Return the highest value so far, in log m steps that the compiler vectorises."""
-    reach = 1
-    while reach < values.shape[0]:
-        highest = jnp.maximum(values[reach:], values[:-reach])
-        values = jnp.concatenate([values[:reach], highest])
-        # Fused, the steps would be computed over and over.
-        values = jax.lax.optimization_barrier(values)
-        reach *= 2
-    return values
+    rise = jax.lax.cond(
+        least >= 0, jnp.zeros_like, lambda fixed: jax.lax.cummax(fixed) - fixed, fixed
+    )
+    return values + rise
