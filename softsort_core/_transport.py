@@ -39,8 +39,9 @@ _LEVEL_RATIO = 4.0
 # Relative error of the column sums, and difference that the last step made between two
 # potentials, from which a step may end a level.
 _LEVEL_TOLERANCE, _LEVEL_SPREAD = 0.3, 10.0
-# Relative error that the last step leaves, at most.
-_TOLERANCE = 1e-11
+# Relative error of the column sums that the last step leaves, as predicted; and with
+# which a plan is a solution.
+_TOLERANCE, _ACCURACY = 1e-11, 1e-9
 # Systems of this many unknowns are solved by elimination, which in large batches is
 # many times faster than a call of LAPACK for each, and does not load it.
 _ELIMINATED = 12
@@ -297,9 +298,11 @@ def _solve_any(
     )
     first = varying_like(first, logits, a, b, guess)
     end = jax.lax.while_loop(lambda state: jnp.any(unfinished(state)), advance, first)
-    solved = end.off <= _TOLERANCE
+    rows, u = shares(end.u, end.v, end.level)
+    # Compared one by one, a NaN is not accurate.
+    accurate = jnp.abs(b - _over_inputs(a, rows)) <= _ACCURACY * masses
+    solved = (end.off <= _TOLERANCE) & jnp.all(accurate, axis=0)
     failure = jnp.where(solved, 0.0, jnp.inf)
-    u = shares(end.u, end.v, end.level)[1]
     return (
         jnp.where(solved, u, 0.0),
         jnp.where(solved & active, end.v, 0.0),
