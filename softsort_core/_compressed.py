@@ -29,8 +29,8 @@ from softsort_core._panels import (
     Found,
     InCells,
     Inputs,
-    Known,
     Points,
+    Potentials,
     Resolution,
 )
 from softsort_core._rounding import (
@@ -243,7 +243,7 @@ class NodePlan:
     @property
     def targets(self) -> Float[Array, "3 N"]:
         """The positions of the nodes of targets, for all three orders."""
-        return jax.lax.convert_element_type(self.found.y, self.epsilon.dtype)
+        return jax.lax.convert_element_type(self.found.plan.y, self.epsilon.dtype)
 
     @jax.jit
     def at_inputs(self, values: Array) -> tuple[Array, Array]:
@@ -251,20 +251,20 @@ class NodePlan:
 
         At points, or as series in cells; and its error.
         """
-        values = jnp.broadcast_to(values, self.found.y.shape)
+        values = jnp.broadcast_to(values, self.found.plan.y.shape)
         size = self.resolution.order
 
         def read(epsilon, found, known, values):
-            rows = jax.vmap(Found.rows, (0, None))(found, epsilon)
+            rows = jax.vmap(Potentials.rows, (0, None))(found.plan, epsilon)
             means = jax.vmap(product)(rows, values)
             # What they are where there are no inputs does not matter.
-            panels_ = found.a[-1].reshape(-1, size)
+            panels_ = found.plan.a[-1].reshape(-1, size)
             occupied = jnp.any(panels_ != 0, axis=1, keepdims=True)
             compared = jnp.where(occupied, means.reshape(3, -1, size), 0.0)
             error = panels.estimated_error(compared, epsilon)
             if self.points is None:
                 return means[-1], error
-            return product(jnp.exp(known.log_rows(epsilon)), values[-1]), error
+            return product(known.rows(epsilon), values[-1]), error
 
         known = self._known()
         means, error = self._single(
@@ -299,8 +299,10 @@ class NodePlan:
             ax = jax.vmap(weighted.weights, (None, 0, None))(
                 found.s_edges[-1], orders, order
             )
-            columns, _ = jax.vmap(Found.columns, (0, None, None))(found, epsilon, y)
-            means = jax.vmap(product)(ax, columns) / jax.vmap(product)(found.a, columns)
+            at_further = jax.vmap(Potentials.log_columns, (0, None, None))
+            columns = jnp.exp(at_further(found.plan, epsilon, y)[0])
+            received = jax.vmap(product)(found.plan.a, columns)
+            means = jax.vmap(product)(ax, columns) / received
             return means[-1], panels.estimated_error(means, epsilon)
 
         means, error = self._single(
@@ -325,7 +327,7 @@ class NodePlan:
         """
         edges = found.y_edges[-1]
         if not self.is_even:
-            return edges, found.y[-1]
+            return edges, found.plan.y[-1]
         # Reading costs little, so it is the finer still.
         edges = panels.divided(edges, self.resolution.finer**2)
         return edges, panels.panel_nodes(edges, self.resolution.order).reshape(-1)
@@ -338,13 +340,13 @@ class NodePlan:
         and what it receives.
         """
 
-        def residual(found: Found, epsilon: Array) -> Array:
-            received = product(found.a, found.rows(epsilon))
-            shares = received / jnp.where(found.b > 0, found.b, 1.0)
-            return largest(jnp.where(found.b > 0, shares - 1, 0.0))
+        def residual(plan: Potentials, epsilon: Array) -> Array:
+            received = product(plan.a, plan.rows(epsilon))
+            shares = received / jnp.where(plan.b > 0, plan.b, 1.0)
+            return largest(jnp.where(plan.b > 0, shares - 1, 0.0))
 
         steps = in_double(jnp.max, self.found.steps)
-        last = jax.tree.map(lambda each: each[-1], self.found)
+        last = jax.tree.map(lambda each: each[-1], self.found.plan)
         return self._single((steps, in_double(residual, last, self.epsilon)))
 
     def _single(self, tree: Any) -> Any:
@@ -356,16 +358,17 @@ class NodePlan:
     def _edges(self) -> Array:
         return self._single(self.found.s_edges)[-1]
 
-    def _known(self) -> Known:
-        """Return the potentials, between nodes or inputs that are taken as points."""
+    def _known(self) -> Potentials:
+        """Return the plan between nodes, or inputs that are taken as points."""
 
-        def known(found, inputs):
-            s, a = found.s[-1], found.a[-1]
-            if inputs.places is not None:
-                s, a = inputs.low + inputs.width * inputs.places, inputs.moments[:, 0]
-            return Known(s, a, found.y[-1], found.b[-1], found.v[-1])
+        def known(found, inputs, epsilon):
+            plan = jax.tree.map(lambda each: each[-1], found.plan)
+            if inputs.places is None:
+                return plan
+            s = inputs.low + inputs.width * inputs.places
+            return plan.among(s, inputs.moments[:, 0], epsilon)
 
-        return in_double(known, self.found, self.inputs)
+        return in_double(known, self.found, self.inputs, self.epsilon)
 
     def _measured(self, weighted: Array | None) -> Points | InCells:
         if self.points is None:

@@ -265,20 +265,16 @@ def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
     return jnp.cos(degrees * angles)
 
 
-class Found(NamedTuple):
-    """A plan by nodes, in double precision and without derivative.
+class Potentials(NamedTuple):
+    """A plan p_ij = exp(u_i + v_j - c_ij / epsilon).
 
     Attributes:
-        s: positions of the nodes of inputs.
+        s: positions of inputs, or of nodes that stand for them.
         a: their weights.
-        y: positions of the nodes of targets.
+        y: positions of targets or nodes.
         b: their weights, summing to 1.
-        u: potentials of the nodes of inputs.
-        v: potentials of the nodes of targets.
-        s_edges: the edges of the panels of inputs, as places in [0, 1].
-        y_edges: how many targets there are before each panel of them.
-        steps: how many the solver took, in all until then.
-        failure: 0, or infinite if none was found.
+        u: potentials of the inputs.
+        v: potentials of the targets.
     """
 
     s: Float[Array, " k"]
@@ -287,25 +283,51 @@ class Found(NamedTuple):
     b: Float[Array, " N"]
     u: Float[Array, " k"]
     v: Float[Array, " N"]
-    s_edges: Float[Array, " panels+1"]
-    y_edges: Float[Array, " panels+1"]
-    steps: Float[Array, ""]
-    failure: Float[Array, ""]
 
     def rows(self, epsilon: Array) -> Array:
         """Return p_ij; targets without weight take no part."""
-        scores = self.u[:, None] + self.v - costs(self.s, self.y) / epsilon
-        return jnp.where(self.b > 0, jnp.exp(scores), 0.0)
+        return jnp.exp(self.log_rows(epsilon))
 
-    def columns(self, epsilon: Array, y: Array) -> tuple[Array, Array]:
-        """Return p_ij of further targets y over its maximum, and the log of that.
+    def log_rows(self, epsilon: Array) -> Array:
+        """Return log p_ij."""
+        v = jnp.where(self.b > 0, self.v, -jnp.inf)
+        return self.u[:, None] + v - costs(self.s, self.y) / epsilon
+
+    def log_columns(self, epsilon: Array, y: Array) -> tuple[Array, Array]:
+        """Return log p_ij of further targets y less its maximum, and that.
 
         As if they were so light that they changed nothing, with potentials 0.
         """
         log_shares = self.u[:, None] - costs(self.s, y) / epsilon
         log_shares = jnp.where(self.a[:, None] != 0, log_shares, -jnp.inf)
         peak = jnp.max(log_shares, axis=0)
-        return jnp.exp(log_shares - peak), peak
+        return log_shares - peak, peak
+
+    def among(self, s: Array, a: Array, epsilon: Array) -> "Potentials":
+        """Return the same of other inputs, wherever they are."""
+        scores = jnp.where(self.b > 0, self.v - costs(s, self.y) / epsilon, -jnp.inf)
+        peak = jnp.max(scores, axis=1)
+        total = product(jnp.exp(scores - peak[:, None]), jnp.ones_like(self.v))
+        return self._replace(s=s, a=a, u=-peak - jnp.log(total))
+
+
+class Found(NamedTuple):
+    """A plan by nodes, in double precision and without derivative.
+
+    Attributes:
+        plan: between the nodes.
+        s_edges: the edges of the panels of inputs, as places in [0, 1].
+        y_edges: how many targets there are before each panel of them; in the end where
+            in [0, 1] the edges are.
+        steps: how many the solver took, in all until then.
+        failure: 0, or infinite if none was found.
+    """
+
+    plan: Potentials
+    s_edges: Float[Array, " panels+1"]
+    y_edges: Float[Array, " panels+1"]
+    steps: Float[Array, ""]
+    failure: Float[Array, ""]
 
 
 def costs(s: Array, y: Array) -> Array:
@@ -380,8 +402,9 @@ def _search(
         s, a, y, b = nodes(s_edges, y_edges, used, fixed)
         # The potentials of the nodes before that would give these their mass. Negative
         # weights can do no more than rounding there.
-        columns, peak = found.columns(old_epsilon, y)
-        received = jnp.clip(product(found.a, columns), 1e-300)
+        log_columns, peak = found.plan.log_columns(old_epsilon, y)
+        received = product(found.plan.a, jnp.exp(log_columns))
+        received = jnp.maximum(received, 1e-300)
         guess = -(peak + jnp.log(received)) * (old_epsilon / new_epsilon)
         # The first plan is so smooth that any guess will do.
         guess = jnp.where(is_first, 0.0, guess)
@@ -390,15 +413,16 @@ def _search(
         logits = -costs(s, y) / new_epsilon
         u, v, steps, failure = solve(logits, a, b, guess, level)
         steps += found.steps
-        found = Found(s, a, y, b, u, v, s_edges, y_edges, steps, failure)
+        plan = Potentials(s, a, y, b, u, v)
+        found = Found(plan, s_edges, y_edges, steps, failure)
         if stages == 0:
             return varying((found, new_epsilon)), found
 
-        rows = found.rows(new_epsilon)
+        rows = plan.rows(new_epsilon)
         columns = jnp.maximum(a, 0.0)[:, None] * rows
         if isinstance(targets, FewPoints):
             # What light targets draw their mass from has to be resolved as well.
-            rows += found.columns(new_epsilon, y)[0]
+            rows += jnp.exp(plan.log_columns(new_epsilon, y)[0])
         density, shares = _spread(y, rows.T)[None], _fejer(s_edges, order)[None]
         if isinstance(targets, EvenTargets):
             more = 0, a.size - b.size
@@ -424,9 +448,9 @@ def _search(
     points = jax.eval_shape(
         lambda fixed: nodes(*edges, order, tuple(each[0] for each in fixed)), fixed
     )
-    points = [jnp.ones(each.shape, each.dtype) for each in points]
+    s, a, y, b = (jnp.ones(each.shape, each.dtype) for each in points)
     zero = jnp.zeros(())
-    anything = Found(*points, points[0], points[2], *edges, zero, zero)
+    anything = Found(Potentials(s, a, y, b, s, y), *edges, zero, zero)
     _, found = jax.lax.scan(advance, varying((anything, epsilon)), jobs)
     found = jax.tree.map(lambda each: each[-3:], found)
     if isinstance(targets, EvenTargets):
@@ -477,44 +501,6 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     return _SAFETY * second * jnp.sqrt(ratio) + rounding
 
 
-class Known(NamedTuple):
-    """Potentials of a plan, in double precision and without derivative.
-
-    Attributes:
-        s: inputs, or nodes that stand for them.
-        a: their weights.
-        y: the nodes of targets.
-        b: their weights.
-        v: their potentials.
-    """
-
-    s: Float[Array, " k"]
-    a: Float[Array, " k"]
-    y: Float[Array, " N"]
-    b: Float[Array, " N"]
-    v: Float[Array, " N"]
-
-    def log_rows(self, epsilon: Array) -> Array:
-        """Return log p_ij; targets without weight take no part."""
-        v = jnp.where(self.b > 0, self.v, -jnp.inf)
-        return self._potentials(epsilon)[:, None] + v - costs(self.s, self.y) / epsilon
-
-    def _potentials(self, epsilon: Array) -> Float[Array, " k"]:
-        """Return those of the inputs."""
-        v = jnp.where(self.b > 0, self.v, -jnp.inf)
-        scores = v - costs(self.s, self.y) / epsilon
-        peak = jnp.max(scores, axis=1)
-        shares = jnp.exp(scores - peak[:, None])
-        return -peak - jnp.log(product(shares, jnp.ones_like(v)))
-
-    def log_columns(self, epsilon: Array, y: Array) -> Array:
-        """Return log p_ij of further targets y, as `Found.columns` does."""
-        u = self._potentials(epsilon)
-        log_shares = u[:, None] - costs(self.s, y) / epsilon
-        log_shares = jnp.where(self.a[:, None] != 0, log_shares, -jnp.inf)
-        return log_shares - jnp.max(log_shares, axis=0)
-
-
 def _in_precision_of(s: Array, *arrays: Array) -> tuple[Array, ...]:
     return tuple(jax.lax.convert_element_type(each, s.dtype) for each in arrays)
 
@@ -529,11 +515,11 @@ def log_rows(
     s: Float[Array, " k"],
     a: Float[Array, " k"],
     epsilon: Float[Array, ""],
-    known: Known,
+    known: Potentials,
 ) -> Float[Array, "k N"]:
     """Return log p_ij."""
     del a
-    return _in_precision_of(s, in_double(Known.log_rows, known, epsilon))[0]
+    return _in_precision_of(s, in_double(Potentials.log_rows, known, epsilon))[0]
 
 
 @log_rows.defjvp
@@ -548,12 +534,13 @@ def log_columns(
     s: Float[Array, " k"],
     a: Float[Array, " k"],
     epsilon: Float[Array, ""],
-    known: Known,
+    known: Potentials,
     further: Float[Array, " f"],
 ) -> Float[Array, "k f"]:
-    """Return log p_ij of further targets, as `Known.log_columns` does."""
+    """Return log p_ij of further targets, as `Potentials.log_columns` does."""
     del a
-    return _in_precision_of(s, in_double(Known.log_columns, known, epsilon, further))[0]
+    found, _ = in_double(Potentials.log_columns, known, epsilon, further)
+    return _in_precision_of(s, found)[0]
 
 
 @log_columns.defjvp

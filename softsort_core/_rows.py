@@ -30,8 +30,8 @@ from softsort_core._compressed import Scale
 from softsort_core._nodes import Rules
 from softsort_core._nodes import orders as orders_of
 from softsort_core._panels import (
-    Known,
     Points,
+    Potentials,
     estimated_error,
     means_at_inputs,
     means_at_targets,
@@ -443,15 +443,16 @@ class RowPlan:
             lambda each: jax.lax.convert_element_type(each, self.s.dtype), tree
         )
 
-    def _known(self) -> Known:
-        """Return the potentials, between inputs and nodes, in double precision."""
+    def _known(self) -> Potentials:
+        """Return the plan between inputs and nodes, in double precision."""
 
-        def known(s, a, rules, solved):
+        def known(s, a, epsilon, rules, solved):
             y, b = rules[-1]
             v = jnp.log(solved.solutions[-1].columns + (b == 0))
-            return Known(s, a, y, b, v)
+            return Potentials(s, a, y, b, s, v).among(s, a, epsilon)
 
-        return in_double(known, self.s, self.input_weights, self.rules, self.solved)
+        numbers = self.s, self.input_weights, self.epsilon
+        return in_double(known, *numbers, self.rules, self.solved)
 
 
 def row_plan(

@@ -321,7 +321,7 @@ def _at_nodes(plan: NodePlan, m: int, levels: Any) -> Float[np.ndarray, "3 N"]:
             part = np.bincount(panel, masses * values * term, counts.size)
             moments[degree] += part
 
-    nodes = np.asarray(plan.found.y).reshape(3, counts.size, order) * (m - 1)
+    nodes = np.asarray(plan.found.plan.y).reshape(3, counts.size, order) * (m - 1)
     terms = _orthonormal(nodes - middles[:, None], counts[:, None], order)
     used = np.arange(order)[:, None] < plan.resolution.orders()
     found = np.einsum("ip,ij,ijpk->jpk", moments, used, terms)
