@@ -3,8 +3,8 @@
 Targets are resolved by the nodes of `_panels`. Inputs are represented by Chebyshev
 moments: one pass over the inputs makes them, another evaluates the result. A single
 series is the quickest and is enough for smooth inputs at a moderate epsilon; moments of
-many cells are enough for all. In double precision up to some thousand inputs are taken
-as they are.
+many cells are enough for all. Up to some thousand inputs are points, which are read
+one by one.
 """
 
 import functools
@@ -67,7 +67,7 @@ _CELL, _CELL_ORDER = 10.0, 6
 # Of the cells of single precision, which are twice as many.
 _ROUGH_CELL_ORDER = 4
 _MOST_CELLS = 2**16
-# More inputs than these are represented by their moments in any precision.
+# More inputs than these are represented by their moments.
 MANY = 2**12
 # Sorted values of single series are computed at so many places, or up to twice as many.
 _MOST_KNOTS = 2**17
