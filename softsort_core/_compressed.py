@@ -564,7 +564,7 @@ def compressed_plan(
     """Return the plan between inputs, given squashed or not, and targets."""
     squashes = squashed is None
     are_many = values.shape[0] > MANY
-    if weights is not None and are_many:
+    if weights is not None:
         weights = _relative(weights)
     is_fine = resolution.cells > 1 or not are_many
     placing = _placing(values, weights, squashed, is_fine=is_fine)
