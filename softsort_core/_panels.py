@@ -34,7 +34,7 @@ from softsort_core._transport import SMOOTH, implicit, normalised_dot, solve
 # Central moments of this order measure a spread. High ones see the far points that
 # hold little of a mass, whose share falls off exponentially.
 _SPREAD_ORDER = 8
-# Share of the widest spread that every place counts for.
+# Share of the mean spread that every place counts for.
 _LEAST_SPREAD = 1e-3
 _STAGE_RATIO = 4.0
 # Orders of the rules, relative to that of the result, whose results are compared.
@@ -134,13 +134,13 @@ class Inputs(NamedTuple):
         In which they hardly change. The rounding of what is read at the nodes of cells
         would be as large as such changes, and so would be the slopes of it.
         """
-        cells, size = self.moments.shape
+        size = self.moments.shape[1]
 
         def expanded(edges, *places):
-            at = places[0][:, None] if places else cell_nodes((cells, size)) / cells
+            at = places[0][:, None] if places else _cell_nodes(self.moments.shape)
             panel = _panels_of(edges, at[:, 0])
             are_in = np.arange(edges.shape[0] - 1)[:, None] == panel
-            terms = _terms(edges, panel[:, None], jnp.asarray(at), order)
+            terms = _terms(edges, panel[:, None], at, order)
             analysis = jnp.asarray(chebyshev.analysis(size))
             return are_in, product(analysis, jnp.moveaxis(terms, -1, 0))
 
@@ -189,10 +189,12 @@ class EvenTargets(NamedTuple):
         return jnp.round(edges * self.number)
 
 
-def cell_nodes(shape: tuple[int, ...]) -> np.ndarray:
-    """Return the nodes of cells that are [0, 1], [1, 2] ..."""
+def _cell_nodes(shape: tuple[int, ...]) -> Array:
+    """Return the nodes of even cells of [0, 1]."""
     cells, order = shape
-    return np.arange(cells)[:, None] + (chebyshev.nodes(order) + 1) / 2
+    # As numbers they would be the largest part of the program.
+    nodes = jnp.asarray((chebyshev.nodes(order) + 1) / 2)
+    return (jnp.arange(cells)[:, None] + nodes) / cells
 
 
 def cell_series(
@@ -210,7 +212,7 @@ def cell_series(
     """
 
     def positioned(edges):
-        places = jnp.asarray(cell_nodes(shape) / shape[0])
+        places = _cell_nodes(shape)
         panel = _panels_of(edges, places)
         order = levels.shape[0] // (edges.shape[0] - 1)
         terms = _terms(edges, panel, places, order)
@@ -477,8 +479,7 @@ def _fejer(edges: Array, order: int) -> Array:
 def _equal_parts(parts: int, density: Array, shares: Array) -> Array:
     """Return edges in [0, 1] of parts of equal integral of a density."""
     integrals = (density + _LEAST_SPREAD * product(density, shares) + 1e-30) * shares
-    size = shares.shape[0]
-    before = product(integrals, jnp.asarray(np.triu(np.ones((size, size)), 1)))
+    before = jnp.cumsum(integrals) - integrals
     levels = np.arange(1, parts) / parts * (before[-1] + integrals[-1])
     # How much of each share lies below a level: it is passed evenly.
     passed = (levels[:, None] - before) / (integrals + 1e-300)

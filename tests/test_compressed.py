@@ -1,5 +1,6 @@
 """Many targets through few nodes, and many inputs through few points."""
 
+import functools
 import itertools
 
 import jax
@@ -171,6 +172,19 @@ def test_a_weightless_outlier_takes_no_part(x64):
     x, weights = sample("normal", N), np.ones(N)
     x[0], weights[0] = 1e6, 0
     check(x, 1e-3, weights=weights)
+
+
+def test_steep_places_are_certain_in_single_precision(x64):
+    x = sample("two clusters", 3000).astype(np.float32)
+    found, expected = (soft.sort(each, epsilon=1e-3) for each in (x, x.astype(float)))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.ptp(x))
+
+
+@pytest.mark.parametrize("name", ["ranks", "sort", "quantile"])
+def test_no_large_array_is_a_part_of_the_program(name):
+    operator = functools.partial(getattr(soft, name), epsilon=1e-3)
+    program = jax.jit(operator).lower(jnp.zeros(5000)).as_text()
+    assert len(program) < 2**20
 
 
 def test_chords_of_sorted_values(monkeypatch):

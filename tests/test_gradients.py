@@ -94,14 +94,18 @@ def test_single_precision_gradients(x64, name, n):
 
 
 def test_single_precision_gradients_of_thousands(x64):
+    x = sample("heavy tail", 3000).astype(np.float32)
     direction = np.random.default_rng(0).normal(size=3000).astype(np.float32)
-    for kind in ("cauchy", "two clusters", "two values", "heavy tail"):
-        x = sample(kind, 3000).astype(np.float32)
-        for epsilon in np.float32([1e-2, 1e-3]):
-            single = gradient_of("sort")(x, epsilon, direction)
-            double = gradient_of("sort")(*map(np.float64, (x, epsilon, direction)))
-            off = np.linalg.norm(single - double)
-            assert off <= 2e-4 * np.linalg.norm(double), (kind, epsilon)
+
+    @jax.jit
+    @jax.grad
+    def gradient(x, direction):
+        return soft.sort(x, epsilon=0.01) @ direction
+
+    single = gradient(x, direction)
+    double = gradient(*map(np.float64, (x, direction)))
+    # Weights times values, and weights, nearly cancel: they differed by 2e-3.
+    assert np.linalg.norm(single - double) <= 2e-4 * np.linalg.norm(double)
 
 
 def test_single_precision_gradients_of_medians_between_two_values(x64):
