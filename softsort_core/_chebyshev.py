@@ -158,69 +158,66 @@ _PLACING = 1 + len(Standardisation._fields)
 
 
 def _compute_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
-    whole = operands[0].shape[0] // _CHUNK
-    total = _of_chunks(0, whole, *operands, cells=cells, squashes=squashes)
-    return _completed([total], *operands, cells=cells, squashes=squashes)
+    count = _chunk_count(operands[0])
+    total = _of_chunks(0, count, *operands, cells=cells, squashes=squashes)
+    return _completed([total], *operands, cells=cells)
 
 
 def _concrete_moments(*operands: Array, cells: Cells, squashes: bool) -> Array:
     """Return the moments of what is at hand, by all cores, as no loop of XLA's is."""
-    whole = operands[0].shape[0] // _CHUNK
 
     def of_chunks(start: int, stop: int) -> Array:
         bounds = np.int32(start), np.int32(stop)
         return _of_chunks_alone(*bounds, *operands, cells=cells, squashes=squashes)
 
     with jax.enable_x64(True):
-        totals = over_parts(of_chunks, whole, operands[0])
-    return _completed_alone(totals, *operands, cells=cells, squashes=squashes)
+        totals = over_parts(of_chunks, _chunk_count(operands[0]), operands[0])
+    return _completed_alone(totals, *operands, cells=cells)
+
+
+def _chunk_count(values: Array) -> int:
+    return -(-values.shape[0] // _CHUNK)
 
 
 def _of_chunks(
     start: Any, stop: Any, *operands: Array, cells: Cells, squashes: bool
 ) -> Array:
-    """Return the moments of whole chunks, in double precision, to be completed."""
-    placing, values, weights = _taken(operands, squashes)
+    """Return the moments of some chunks, in double precision, to be completed."""
+    values, *numbers = operands[:_PLACING]
+    weights = operands[_PLACING:]
+    placing = Placing(Standardisation(*numbers), squashes)
+    n = values.shape[0]
+    size = min(n, _CHUNK)
 
     def step(i: Array, total: Array) -> Array:
-        chunk = _chunk(i * _CHUNK, _CHUNK, values, *weights)
-        return _added(total, placing, cells, *chunk)
+        # The last begins within the one before, if it is to be as long.
+        first = jnp.minimum(i * size, n - size)
+        values_, *weights_ = _chunk(first, size, values, *weights)
+        if n % size:
+            is_new = first + jnp.arange(size) >= i * size
+            are_new = is_new.astype(values.dtype)
+            weights_ = [are_new * each for each in weights_] or [are_new]
+        return _added(total, placing, cells, values_, *weights_)
 
     with jax.enable_x64(True):
         none = jnp.zeros(folded_shape(cells.order) if cells.number == 1 else cells)
-        if values.shape[0] < _CHUNK:
-            return none
         none = varying_like(none, *operands)
         return jax.lax.fori_loop(start, stop, step, none)
 
 
-def _completed(
-    totals: Sequence[Array], *operands: Array, cells: Cells, squashes: bool
-) -> Array:
-    """Return the moments, given those of parts of the whole chunks."""
-    placing, values, weights = _taken(operands, squashes)
-    whole = values.shape[0] // _CHUNK * _CHUNK
+def _completed(totals: Sequence[Array], *operands: Array, cells: Cells) -> Array:
+    """Return the moments, given those of parts of the chunks."""
     with jax.enable_x64(True):
         total = _sum(as_double(totals))
-        if whole < values.shape[0]:
-            rest = (each[whole:] for each in (values, *weights))
-            total = _added(total, placing, cells, *rest)
         if cells.number == 1:
             unfolding = jnp.asarray(unfolding_of(cells.order))
             total = product(unfolding, total.reshape(-1))[None]
-        return jax.lax.convert_element_type(total, values.dtype)
+        return jax.lax.convert_element_type(total, operands[0].dtype)
 
 
 _STATIC = "cells", "squashes"
 _of_chunks_alone = jax.jit(_of_chunks, static_argnames=_STATIC)
-_completed_alone = jax.jit(_completed, static_argnames=_STATIC)
-
-
-def _taken(
-    operands: tuple[Array, ...], squashes: bool
-) -> tuple[Placing, Array, tuple[Array, ...]]:
-    values, *numbers = operands[:_PLACING]
-    return Placing(Standardisation(*numbers), squashes), values, operands[_PLACING:]
+_completed_alone = jax.jit(_completed, static_argnames="cells")
 
 
 def _added(

@@ -252,26 +252,19 @@ class NodePlan:
         At points, or as series in cells; and its error.
         """
         values = jnp.broadcast_to(values, self.found.plan.y.shape)
-        size = self.resolution.order
 
-        def read(epsilon, found, known, values):
-            rows = jax.vmap(Potentials.rows, (0, None))(found.plan, epsilon)
+        def read(plans, epsilon, values):
+            rows = jax.vmap(Potentials.rows, (0, None))(plans, epsilon)
             means = jax.vmap(product)(rows, values)
             # What they are where there are no inputs does not matter.
-            panels_ = found.plan.a[-1].reshape(-1, size)
-            occupied = jnp.any(panels_ != 0, axis=1, keepdims=True)
-            compared = jnp.where(occupied, means.reshape(3, -1, size), 0.0)
-            error = panels.estimated_error(compared, epsilon)
-            if self.points is None:
-                return means[-1], error
-            return product(known.rows(epsilon), values[-1]), error
+            compared = jnp.where(plans.a[-1] != 0, means, 0.0)
+            return means[-1], panels.estimated_error(compared, epsilon)
 
-        known = self._known()
-        means, error = self._single(
-            in_double(read, self.epsilon, self.found, known, values)
-        )
+        plans = self._among_inputs()
+        means, error = self._single(in_double(read, plans, self.epsilon, values))
+        known = jax.tree.map(lambda each: each[-1], plans)
         means = panels.means_at_inputs(
-            size,
+            self.resolution.order,
             self._measured(None),
             self.epsilon,
             values[-1],
@@ -297,7 +290,7 @@ class NodePlan:
             orders = jnp.asarray(self.resolution.orders())
             # All have the same panels, so that most of the work is done once.
             ax = jax.vmap(weighted.weights, (None, 0, None))(
-                found.s_edges[-1], orders, order
+                found.s_edges, orders, order
             )
             at_further = jax.vmap(Potentials.log_columns, (0, None, None))
             columns = jnp.exp(at_further(found.plan, epsilon, y)[0])
@@ -308,11 +301,12 @@ class NodePlan:
         means, error = self._single(
             in_double(read, self.epsilon, self.found, further, weighted)
         )
+        known = jax.tree.map(lambda each: each[-1], self._among_inputs())
         means = panels.means_at_targets(
             order,
             self._measured(weighted.moments),
             self.epsilon,
-            jax.lax.stop_gradient((means, further, self._known())),
+            jax.lax.stop_gradient((means, further, known)),
         )
         if not self.is_even:
             return means, self._total(error, jnp.zeros(()))
@@ -325,7 +319,7 @@ class NodePlan:
 
         In double precision: where means rise steeply, a rounding of these would show.
         """
-        edges = found.y_edges[-1]
+        edges = found.y_edges
         if not self.is_even:
             return edges, found.plan.y[-1]
         # Reading costs little, so it is the finer still.
@@ -345,9 +339,8 @@ class NodePlan:
             shares = received / jnp.where(plan.b > 0, plan.b, 1.0)
             return largest(jnp.where(plan.b > 0, shares - 1, 0.0))
 
-        steps = in_double(jnp.max, self.found.steps)
         last = jax.tree.map(lambda each: each[-1], self.found.plan)
-        return self._single((steps, in_double(residual, last, self.epsilon)))
+        return self._single((self.found.steps, in_double(residual, last, self.epsilon)))
 
     def _single(self, tree: Any) -> Any:
         """Return what is in double precision in that of the inputs."""
@@ -356,19 +349,18 @@ class NodePlan:
         )
 
     def _edges(self) -> Array:
-        return self._single(self.found.s_edges)[-1]
+        return self._single(self.found.s_edges)
 
-    def _known(self) -> Potentials:
-        """Return the plan between nodes, or inputs that are taken as points."""
+    def _among_inputs(self) -> Potentials:
+        """Return the plans of nodes; of inputs, if these are taken as points."""
 
-        def known(found, inputs, epsilon):
-            plan = jax.tree.map(lambda each: each[-1], found.plan)
-            if inputs.places is None:
-                return plan
-            s = inputs.low + inputs.width * inputs.places
-            return plan.among(s, inputs.moments[:, 0], epsilon)
+        def among(plans, inputs, epsilon):
+            s, a = inputs.low + inputs.width * inputs.places, inputs.moments[:, 0]
+            return jax.vmap(lambda plan: plan.among(s, a, epsilon))(plans)
 
-        return in_double(known, self.found, self.inputs, self.epsilon)
+        if self.points is None:
+            return self.found.plan
+        return in_double(among, self.found.plan, self.inputs, self.epsilon)
 
     def _measured(self, weighted: Array | None) -> Points | InCells:
         if self.points is None:
@@ -377,7 +369,7 @@ class NodePlan:
         return Points(self.points, self.inputs.moments[:, 0], weighted)
 
     def _total(self, error: Array, left_out: Array) -> Array:
-        failure = jnp.sum(self._single(self.found.failure))
+        failure = self._single(self.found.failure)
         ulp = float(jnp.finfo(self.epsilon.dtype).eps)
         return jax.lax.stop_gradient(error + failure + left_out) + 2 * ulp
 

@@ -93,10 +93,10 @@ def gauss_rule(xp: Any, counts: Any, order: int, used: Any) -> tuple[Any, Any]:
     With min(used, c) nodes that have a weight; the others have none.
     """
     off = _jacobi_matrix(xp, counts, order, used)
-    upper = xp.concatenate([off, off[:, :1] * 0], axis=1)[:, :, None] * np.eye(
-        order, k=1
-    )
-    nodes, vectors = xp.linalg.eigh(upper + xp.swapaxes(upper, 1, 2))
+    lower = xp.concatenate([off, off[:, :1] * 0], axis=1)[:, None] * np.eye(order, k=-1)
+    # What is above the diagonal is not looked at.
+    is_symmetric = {} if xp is np else {"symmetrize_input": False}
+    nodes, vectors = xp.linalg.eigh(lower, **is_symmetric)
     return _rule_of(xp, counts[:, None], nodes, vectors[:, 0, :])
 
 

@@ -40,6 +40,8 @@ _STAGE_RATIO = 4.0
 # Orders of the rules, relative to that of the result, whose results are compared.
 _ORDERS = (0.5, 0.75, 1.0)
 _SAFETY = 3.0
+# The order of the norm of their differences.
+_NORM = 16
 
 
 class Resolution(NamedTuple):
@@ -115,9 +117,10 @@ class Inputs(NamedTuple):
         order = levels.shape[0] // (edges.shape[0] - 1)
         series, last = _panel_series(levels, order)
         are_in, factors = self._factors(edges, order)
-        occupied = jnp.any(are_in & (self.moments[:, 0] != 0), axis=1)
-        last = jnp.where(occupied[:, None], last, 0.0)
-        of_cells = product(series.T, are_in.astype(series.dtype))
+        are_in = are_in.astype(series.dtype)
+        mass = product(are_in, self.moments[:, 0])
+        last = jnp.where(mass[:, None] > 0, last, 0.0)
+        of_cells = product(series.T, are_in)
         return jnp.sum(factors * of_cells, axis=1).T, 2 * largest(last)
 
     def rounded(self, edges: Array) -> Array:
@@ -160,6 +163,10 @@ class FewPoints(NamedTuple):
     points: Float[Array, " n"]
     weights: Float[Array, " n"]
 
+    def size(self, _: Resolution) -> int:
+        """Return how many nodes there are."""
+        return self.points.shape[0]
+
     def first_edges(self, panels: int) -> Array:
         return jnp.zeros(panels + 1)
 
@@ -171,6 +178,10 @@ class EvenTargets(NamedTuple):
     """Many evenly spaced targets in [0, 1] of equal weight; edges count them."""
 
     number: Any  # an integer, or a scalar array
+
+    def size(self, resolution: Resolution) -> int:
+        """Return how many nodes there are."""
+        return resolution.nodes
 
     def first_edges(self, panels: int) -> Array:
         return self.rounded(jnp.asarray(np.linspace(0.0, 1.0, panels + 1)))
@@ -317,11 +328,10 @@ class Found(NamedTuple):
     """A plan by nodes, in double precision and without derivative.
 
     Attributes:
-        plan: between the nodes.
+        plan: between the nodes, at half, three quarters and all of the order.
         s_edges: the edges of the panels of inputs, as places in [0, 1].
-        y_edges: how many targets there are before each panel of them; in the end where
-            in [0, 1] the edges are.
-        steps: how many the solver took, in all until then.
+        y_edges: those of the panels of targets, where in [0, 1] these are.
+        steps: how many the solver took in all.
         failure: 0, or infinite if none was found.
     """
 
@@ -343,7 +353,7 @@ def search(
     epsilon: Float[Array, ""],
     resolution: Resolution,
 ) -> Found:
-    """Return plans at half, three quarters and all of the order, stacked.
+    """Return the plan; see `Resolution`.
 
     Compiled once for any number of inputs and targets that are not taken as they are.
     """
@@ -389,23 +399,26 @@ def _search(
         fixed,
     )
 
+    # They sum to 1 only in the precision they came in.
+    inputs = inputs._replace(moments=_normalised(inputs.moments, inputs.moments[:, 0]))
+    if isinstance(targets, FewPoints):
+        weights = _normalised(targets.weights, targets.weights)
+        targets = targets._replace(weights=weights)
+
     def nodes(
         s_edges: Array, y_edges: Array, used: Any, fixed: Any
     ) -> tuple[Array, Array, Array, Array]:
-        s, a = inputs.nodes(s_edges, used, order)
-        y, b = fixed or targets.nodes(y_edges, used, order)
-        # They sum to 1 only in the precision they came in.
-        return s, a / jnp.sum(a), y, b / jnp.sum(b)
+        of_targets = fixed or targets.nodes(y_edges, used, order)
+        return *inputs.nodes(s_edges, used, order), *of_targets
 
     def advance(before, job):
-        found, old_epsilon = before
+        old, s_edges, y_edges, old_epsilon, steps = before
         new_epsilon, used, choosing, is_first, fixed = job
-        s_edges, y_edges = found.s_edges, found.y_edges
         s, a, y, b = nodes(s_edges, y_edges, used, fixed)
         # The potentials of the nodes before that would give these their mass. Negative
         # weights can do no more than rounding there.
-        log_columns, peak = found.plan.log_columns(old_epsilon, y)
-        received = product(found.plan.a, jnp.exp(log_columns))
+        log_columns, peak = old.log_columns(old_epsilon, y)
+        received = product(old.a, jnp.exp(log_columns))
         received = jnp.maximum(received, 1e-300)
         guess = -(peak + jnp.log(received)) * (old_epsilon / new_epsilon)
         # The first plan is so smooth that any guess will do.
@@ -413,33 +426,32 @@ def _search(
         guess = jnp.log(jnp.where(b > 0, b, 1.0)) + jnp.asarray(guess)
         level = jnp.where(is_first, jnp.minimum(1.0, SMOOTH * new_epsilon), 1.0)
         logits = -costs(s, y) / new_epsilon
-        u, v, steps, failure = solve(logits, a, b, guess, level)
-        steps += found.steps
-        plan = Potentials(s, a, y, b, u, v)
-        found = Found(plan, s_edges, y_edges, steps, failure)
+        u, v, more_steps, failure = solve(logits, a, b, guess, level)
+        plan, steps = Potentials(s, a, y, b, u, v), steps + more_steps
+        # In one array, for which all is written at once.
+        found = jnp.concatenate([*plan, failure[None]])
         if stages == 0:
-            return varying((found, new_epsilon)), found
+            return varying((plan, s_edges, y_edges, new_epsilon, steps)), found
 
         rows = plan.rows(new_epsilon)
-        columns = jnp.maximum(a, 0.0)[:, None] * rows
         if isinstance(targets, FewPoints):
             # What light targets draw their mass from has to be resolved as well.
             rows += jnp.exp(plan.log_columns(new_epsilon, y)[0])
-        density, shares = _spread(y, rows.T)[None], _fejer(s_edges, order)[None]
+        density = _spread(y, jnp.ones_like(b), rows.T)[None]
+        shares = _fejer(s_edges, order)[None]
         if isinstance(targets, EvenTargets):
             more = 0, a.size - b.size
-            density = jnp.append(density, jnp.pad(_spread(s, columns), more)[None], 0)
+            of_targets = _spread(s, jnp.maximum(a, 0.0), rows)
+            density = jnp.append(density, jnp.pad(of_targets, more)[None], 0)
             shares = jnp.append(shares, jnp.pad(b, more)[None], 0)
         edges = jax.vmap(functools.partial(_equal_parts, finer * panels))(
             density, shares
         )
-        chosen = inputs.rounded(edges[0]), y_edges
+        s_edges = jnp.where(choosing, inputs.rounded(edges[0]), s_edges)
         if isinstance(targets, EvenTargets):
-            chosen = chosen[0], targets.rounded(edges[1, ::finer])
-        s_edges = jnp.where(choosing, chosen[0], s_edges)
-        y_edges = jnp.where(choosing, chosen[1], y_edges)
-        after = found._replace(s_edges=s_edges, y_edges=y_edges)
-        return varying((after, new_epsilon)), found
+            chosen = targets.rounded(edges[1, ::finer])
+            y_edges = jnp.where(choosing, chosen, y_edges)
+        return varying((plan, s_edges, y_edges, new_epsilon, steps)), found
 
     def varying(carried):
         return varying_like(carried, inputs, targets, epsilon, fixed)
@@ -447,26 +459,27 @@ def _search(
     edges = inputs.rounded(jnp.asarray(np.linspace(0.0, 1.0, finer * panels + 1)))
     edges = edges, targets.first_edges(panels)
     # The first step takes nothing but edges from before.
-    points = jax.eval_shape(
-        lambda fixed: nodes(*edges, order, tuple(each[0] for each in fixed)), fixed
-    )
-    s, a, y, b = (jnp.ones(each.shape, each.dtype) for each in points)
-    zero = jnp.zeros(())
-    anything = Found(Potentials(s, a, y, b, s, y), *edges, zero, zero)
-    _, found = jax.lax.scan(advance, varying((anything, epsilon)), jobs)
-    found = jax.tree.map(lambda each: each[-3:], found)
+    s = jnp.ones(finer * panels * order)
+    y = jnp.ones(targets.size(resolution))
+    first = Potentials(s, s, y, y, s, y), *edges, epsilon, jnp.zeros(())
+    last, found = jax.lax.scan(advance, varying(first), jobs)
+    plan, s_edges, y_edges, _, steps = last
+    *plans, failure = jnp.split(found[-3:], np.cumsum([len(each) for each in plan]), 1)
     if isinstance(targets, EvenTargets):
-        found = found._replace(y_edges=targets.positions(found.y_edges))
-    return found
+        y_edges = targets.positions(y_edges)
+    return Found(Potentials(*plans), s_edges, y_edges, steps, jnp.sum(failure))
 
 
-def _spread(positions: Array, shares: Array) -> Array:
+def _normalised(values: Array, weights: Array) -> Array:
+    return values / product(jnp.ones_like(weights), weights)
+
+
+def _spread(positions: Array, weights: Array, shares: Array) -> Array:
     """Return how far apart, at each column of shares, the positions are."""
-    ones = jnp.ones_like(positions)
-    total = product(ones, shares)
-    shares = shares / jnp.where(total > 0, total, 1.0)
-    gaps = positions[:, None] - product(positions, shares)
-    return product(ones, shares * gaps**_SPREAD_ORDER) ** (1 / _SPREAD_ORDER)
+    both = product(jnp.stack([weights, weights * positions]), shares)
+    total = jnp.maximum(both[0], 1e-300)
+    powers = shares * (positions[:, None] - both[1] / total) ** _SPREAD_ORDER
+    return (product(weights, powers) / total) ** (1 / _SPREAD_ORDER)
 
 
 def _fejer(edges: Array, order: int) -> Array:
@@ -479,7 +492,10 @@ def _fejer(edges: Array, order: int) -> Array:
 def _equal_parts(parts: int, density: Array, shares: Array) -> Array:
     """Return edges in [0, 1] of parts of equal integral of a density."""
     integrals = (density + _LEAST_SPREAD * product(density, shares) + 1e-30) * shares
-    before = jnp.cumsum(integrals) - integrals
+    # As a product, which takes less to compile than a sum so far.
+    places = jnp.arange(integrals.size)
+    is_before = places[:, None] < places
+    before = product(integrals, is_before.astype(integrals.dtype))
     levels = np.arange(1, parts) / parts * (before[-1] + integrals[-1])
     # How much of each share lies below a level: it is passed evenly.
     passed = (levels[:, None] - before) / (integrals + 1e-300)
@@ -494,12 +510,13 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     would be smaller than the last in the ratio of the last two. Half of that shrinking
     is taken for granted. Rounding of costs over epsilon comes on top.
     """
-    half, most, full = results
-    first, second = largest(most - half), largest(full - most)
+    # Norms are at least the largest of all and, unlike a maximum, NaN if one is.
+    powers = (results[1:] - results[:-1]).reshape(2, -1) ** _NORM
+    first, second = product(powers, jnp.ones(powers.shape[1])) ** (1 / _NORM)
     ratio = second / jnp.where(first == 0, 1.0, first)
     ratio = jnp.where(first == 0, 1.0, jnp.minimum(ratio, 1.0))
-    rounding = 4 * float(jnp.finfo(full.dtype).eps) * (30 + 1 / epsilon)
-    return _SAFETY * second * jnp.sqrt(ratio) + rounding
+    rounding = 4 * float(jnp.finfo(results.dtype).eps) * (30 + 1 / epsilon)
+    return _SAFETY * second * jnp.sqrt(ratio) + 0.0 * first + rounding
 
 
 def _in_precision_of(s: Array, *arrays: Array) -> tuple[Array, ...]:

@@ -42,6 +42,8 @@ _LEVEL_TOLERANCE, _LEVEL_SPREAD = 0.3, 10.0
 # Relative error of the column sums that the last step leaves, as predicted; and with
 # which a plan is a solution.
 _TOLERANCE, _ACCURACY = 1e-11, 1e-9
+# The order of the norm that steps and errors are measured by.
+_NORM = 16
 # Systems of this many unknowns are solved by elimination, which in large batches is
 # many times faster than a call of LAPACK for each, and does not load it.
 _ELIMINATED = 12
@@ -230,7 +232,8 @@ class _State(NamedTuple):
     u: Float[Array, "n *batch"]
     v: Float[Array, "m *batch"]
     level: Float[Array, "*batch"]
-    off: Float[Array, "*batch"]
+    ratio: Float[Array, "*batch"]
+    left: Float[Array, "*batch"]
     steps: Int[Array, "*batch"]
 
 
@@ -250,65 +253,54 @@ def _solve_any(
     masses = jnp.where(active, b, 1.0)
     tiny = float(jnp.finfo(b.dtype).tiny)
     ones = jnp.ones_like(b)
+    logits = jnp.where(active, logits, -jnp.inf)
 
-    def shares(u, v, level):
+    def unfinished(state: _State) -> Array:
+        return (state.steps < _MAX_STEPS) & (state.left > 0)
+
+    def advance(state: _State) -> _State:
+        level = state.level * state.ratio
+        u, v = state.u * state.ratio, state.v * state.ratio
         # Potentials of before keep exponentials in range.
         terms = jnp.exp(u[:, None] + v + level * logits)
         totals = _over_targets(terms, ones)
-        return terms / totals[:, None], u - jnp.log(totals)
-
-    def unfinished(state: _State) -> Array:
-        return (state.steps < _MAX_STEPS) & (state.off > _TOLERANCE)
-
-    def advance(state: _State) -> _State:
-        u, v, level, _, steps = state
-        rows, u = shares(u, v, level)
+        rows, u = terms / totals[:, None], u - jnp.log(totals)
         received = _over_inputs(a, rows)
         excess = b - received
         step = _newton_step(_newton_system(rows, a, b), b, excess)
-        missing = jnp.where(active, jnp.abs(excess) / masses, 0.0)
-        extremes = jnp.stack([step, -step, missing])
-        highest, lowest, error = jnp.max(extremes, axis=1)
-        spread = highest + lowest
+        # Norms are at least the largest of all and, unlike a maximum, NaN if one is.
+        powers = jnp.stack([step, excess / masses], axis=1) ** _NORM
+        largest, error = _over_inputs(ones, powers) ** (1 / _NORM)
+        spread = 2 * largest
         # Sinkhorn's iteration is slow to converge but mends rough guesses at once, and
         # where rounding leaves no Newton step.
         received = jnp.where(active, jnp.maximum(received, tiny), 1.0)
-        is_rough = (steps == 0) | ~jnp.isfinite(spread)
+        is_rough = (state.steps == 0) | ~jnp.isfinite(spread)
         step = jnp.where(is_rough, jnp.log(masses / received), damping(spread) * step)
         # A wide step is on its way to shift whole groups of targets that exchange
         # little mass. Left for later, the shift would grow with every level.
         settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
         ratio = jnp.where(settled, jnp.minimum(_LEVEL_RATIO, 1 / level), 1.0)
-        # A Newton step leaves no more of the error. A sum, unlike a maximum, keeps NaN.
+        # A Newton step leaves no more of the error; then that is measured.
         left = error * jnp.minimum(spread, 1.0)
-        is_early = is_rough | (level < 1)
-        left = jax.lax.select(is_early, jnp.full_like(left, jnp.inf), left)
-        off = left + 0.0 * jnp.sum(u, axis=0)
-        after = _State(u * ratio, (v + step) * ratio, level * ratio, off, steps + 1)
+        left = jnp.where(is_rough | (level < 1), jnp.inf, left)
+        is_solved = (state.left <= _TOLERANCE) & (error <= _ACCURACY)
+        left = jnp.where(is_solved, 0.0, left)
+        v = v + jnp.where(is_solved, 0.0, step)
+        after = _State(u, v, level, ratio, left, state.steps + 1)
         if b.ndim == 1:
             return after
         # Each problem stops by itself, so that its result does not depend on others.
         goes_on = unfinished(state)
         return jax.tree.map(lambda *two: jnp.where(goes_on, *two), after, state)
 
-    v = jnp.where(active, guess, -jnp.inf)
-    u = -jnp.max(v + level * logits, axis=1)
-    first = _State(
-        u, v, level, jnp.full(level.shape, jnp.inf), jnp.zeros(level.shape, jnp.int32)
-    )
+    u = -jnp.max(guess + level * logits, axis=1)
+    one, zero = jnp.ones(level.shape, b.dtype), jnp.zeros(level.shape, jnp.int32)
+    first = _State(u, guess, level, one, jnp.full_like(one, jnp.inf), zero)
     first = varying_like(first, logits, a, b, guess)
     end = jax.lax.while_loop(lambda state: jnp.any(unfinished(state)), advance, first)
-    rows, u = shares(end.u, end.v, end.level)
-    # Compared one by one, a NaN is not accurate.
-    accurate = jnp.abs(b - _over_inputs(a, rows)) <= _ACCURACY * masses
-    solved = (end.off <= _TOLERANCE) & jnp.all(accurate, axis=0)
-    failure = jnp.where(solved, 0.0, jnp.inf)
-    return (
-        jnp.where(solved, u, 0.0),
-        jnp.where(solved & active, end.v, 0.0),
-        end.steps.astype(b.dtype),
-        failure,
-    )
+    failure = jnp.where(end.left == 0, 0.0, jnp.inf)
+    return end.u, end.v, end.steps.astype(b.dtype), failure
 
 
 _solve = jax.custom_batching.custom_vmap(_solve_any)

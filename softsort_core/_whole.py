@@ -308,7 +308,7 @@ def _at_nodes(plan: NodePlan, m: int, levels: Any) -> Float[np.ndarray, "3 N"]:
     there, so that its expectation of the levels is the same.
     """
     order = plan.resolution.order
-    edges = np.round(np.asarray(plan.found.y_edges)[-1] * (m - 1) + 0.5)
+    edges = np.round(np.asarray(plan.found.y_edges) * (m - 1) + 0.5)
     counts = np.maximum(np.diff(edges), 1.0)
     middles = edges[:-1] + (counts - 1) / 2
 
