@@ -405,16 +405,11 @@ def _search(
         weights = _normalised(targets.weights, targets.weights)
         targets = targets._replace(weights=weights)
 
-    def nodes(
-        s_edges: Array, y_edges: Array, used: Any, fixed: Any
-    ) -> tuple[Array, Array, Array, Array]:
-        of_targets = fixed or targets.nodes(y_edges, used, order)
-        return *inputs.nodes(s_edges, used, order), *of_targets
-
     def advance(before, job):
         old, s_edges, y_edges, old_epsilon, steps = before
         new_epsilon, used, choosing, is_first, fixed = job
-        s, a, y, b = nodes(s_edges, y_edges, used, fixed)
+        s, a = inputs.nodes(s_edges, used, order)
+        y, b = fixed or targets.nodes(y_edges, used, order)
         # The potentials of the nodes before that would give these their mass. Negative
         # weights can do no more than rounding there.
         log_columns, peak = old.log_columns(old_epsilon, y)

@@ -151,12 +151,13 @@ def _rows(log_rows: Float[Array, "n m"], b: Float[Array, " m"]) -> Float[Array, 
     return jnp.exp(jnp.where(b > 0, log_rows, -jnp.inf))
 
 
-def _newton_system(
+def _newton_step(
     rows: Float[Array, "n m *batch"],
     a: Float[Array, "n *batch"],
     b: Float[Array, "m *batch"],
-) -> tuple[Float[Array, "m m *batch"], Float[Array, "m *batch"]]:
-    """Return the Laplacian, scaled to be solved by `_newton_step`, and the scale.
+    excess: Float[Array, "m *batch"],
+) -> Float[Array, "m *batch"]:
+    """Solve Laplacian @ step = excess, for the mean-zero step.
 
     The diagonal is summed from the off-diagonal entries, never subtracted: where the
     plan is nearly hard, `c_j - W_jj` would cancel to noise. The unknown is scaled by
@@ -178,42 +179,25 @@ def _newton_system(
     edges = edges * (1.0 - same)
     degrees = _over_targets(edges, jnp.ones_like(b)) * scale**2
     diagonal = jnp.where(active, degrees + ridge * (1.0 + degrees), 1.0)
-    matrix = same * diagonal - scale[:, None] * edges * scale
-    return matrix + root[:, None] * root, scale
-
-
-def _newton_step(
-    system: tuple[Float[Array, "m m *batch"], Float[Array, "m *batch"]],
-    b: Float[Array, "m *batch"],
-    excess: Float[Array, "m *batch"],
-) -> Float[Array, "m *batch"]:
-    """Solve Laplacian @ step = excess, for the mean-zero step."""
-    matrix, scale = system
-    step = scale * _solve_positive_definite(matrix, scale * excess)
-    return jnp.where(b > 0, step, 0.0)
+    matrix = same * diagonal - scale[:, None] * edges * scale + root[:, None] * root
+    return scale * _solve_positive_definite(matrix, scale * excess)
 
 
 def _solve_positive_definite(
     matrix: Float[Array, "m m *batch"], rhs: Float[Array, "m *batch"]
 ) -> Float[Array, "m *batch"]:
     m = rhs.shape[0]
+    if m > _ELIMINATED:
+        factor = cholesky(matrix, symmetrize_input=False)
+        by = functools.partial(triangular_solve, left_side=True, lower=True)
+        return by(factor, by(factor, rhs[:, None]), transpose_a=True)[:, 0]
 
     def eliminate(k, rows):
         pivot = rows[k] / rows[k, k]
         return (rows - rows[:, k, None] * pivot).at[k].set(pivot)
 
-    def solve(_, rhs):
-        if m > _ELIMINATED:
-            factor = cholesky(matrix, symmetrize_input=False)
-            by = functools.partial(triangular_solve, left_side=True, lower=True)
-            return by(factor, by(factor, rhs[:, None]), transpose_a=True)[:, 0]
-        rows = jnp.concatenate([matrix, rhs[:, None]], axis=1)
-        return jax.lax.fori_loop(0, m, eliminate, rows)[:, -1]
-
-    # Derivatives are then solved for, not taken through the factors.
-    return jax.lax.custom_linear_solve(
-        functools.partial(_over_targets, matrix), rhs, solve, symmetric=True
-    )
+    rows = jnp.concatenate([matrix, rhs[:, None]], axis=1)
+    return jax.lax.fori_loop(0, m, eliminate, rows)[:, -1]
 
 
 def damping(spread: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
@@ -267,7 +251,7 @@ def _solve_any(
         rows, u = terms / totals[:, None], u - jnp.log(totals)
         received = _over_inputs(a, rows)
         excess = b - received
-        step = _newton_step(_newton_system(rows, a, b), b, excess)
+        step = _newton_step(rows, a, b, excess)
         # Norms are at least the largest of all and, unlike a maximum, NaN if one is.
         powers = jnp.stack([step, excess / masses], axis=1) ** _NORM
         largest, error = _over_inputs(ones, powers) ** (1 / _NORM)
@@ -282,10 +266,10 @@ def _solve_any(
         settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
         ratio = jnp.where(settled, jnp.minimum(_LEVEL_RATIO, 1 / level), 1.0)
         # A Newton step leaves no more of the error; then that is measured.
-        left = error * jnp.minimum(spread, 1.0)
-        left = jnp.where(is_rough | (level < 1), jnp.inf, left)
         is_solved = (state.left <= _TOLERANCE) & (error <= _ACCURACY)
-        left = jnp.where(is_solved, 0.0, left)
+        left = error * jnp.minimum(spread, 1.0)
+        left += jnp.where(is_rough | (level < 1), jnp.inf, 0.0)
+        left = jax.lax.select(is_solved, jnp.zeros_like(left), left)
         v = v + jnp.where(is_solved, 0.0, step)
         after = _State(u, v, level, ratio, left, state.steps + 1)
         if b.ndim == 1:
@@ -385,16 +369,18 @@ def implicit(
     for higher orders.
     """
     rows = _rows(log_rows, b)
-    system = _newton_system(rows, a, b)
+    moved = rows * normalised_dot(log_rows, b, logits_dot)
+    missing = b_dot - product(a_dot, rows) - product(a, moved)
 
-    def missing(scores_dot):
-        moved = rows * normalised_dot(log_rows, b, scores_dot)
-        return b_dot - product(a_dot, rows) - product(a, moved)
+    def laplacian(step):
+        moved = rows * (step - product(rows, step)[:, None])
+        return product(a, moved) + b * product(b, step)
 
-    step = _newton_step(system, b, missing(logits_dot))
-    # Tangents over a small epsilon are so large that what the ridge makes of a single
-    # step would show.
-    return step + _newton_step(system, b, missing(logits_dot + step))
+    def solve(_, excess):
+        step = in_double(_newton_step, rows, a, b, excess)
+        return jax.lax.convert_element_type(step, excess.dtype)
+
+    return jax.lax.custom_linear_solve(laplacian, missing, solve, symmetric=True)
 
 
 def normalised_dot(
@@ -404,14 +390,14 @@ def normalised_dot(
 ) -> Float[Array, "n m"]:
     """Return the tangents of log p_ij by those of the scores, v_j + logits_ij.
 
-    Taken relative to the likeliest target of an input. Where it is nearly the only one,
-    what the others take from it would be lost in the rounding of its own tangent.
+    Taken relative to the target that most of an input goes to, if there is one: what
+    the others take from it would be lost in the rounding of its own tangent.
     """
-    rows = _rows(log_rows, b)
-    likeliest = jnp.argmax(rows, axis=1, keepdims=True) == jnp.arange(b.shape[0])
-    own = jnp.sum(jnp.where(likeliest, scores_dot, 0.0), axis=1, keepdims=True)
-    relative = jnp.where(likeliest, 0.0, scores_dot - own)
-    return relative - jnp.sum(rows * relative, axis=1, keepdims=True)
+    rows, ones = _rows(log_rows, b), jnp.ones_like(b)
+    is_most = rows > 0.5
+    own = product(jnp.where(is_most, scores_dot, 0.0), ones)[:, None]
+    relative = jnp.where(is_most, 0.0, scores_dot - own)
+    return relative - product(rows * relative, ones)[:, None]
 
 
 def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
@@ -421,5 +407,5 @@ def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
     """
     a, b = plan.input_weights, plan.target_weights
     rows = _rows(plan.log_rows, b)
-    step = _newton_step(_newton_system(rows, a, b), b, b - product(a, rows))
+    step = _newton_step(rows, a, b, b - product(a, rows))
     return product(rows, values * step) - product(rows, values) * product(rows, step)
