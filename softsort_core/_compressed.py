@@ -270,32 +270,60 @@ class NodePlan:
             values[-1],
             jax.lax.stop_gradient((means, known)),
         )
-        left_out = jnp.zeros(())
-        if self.points is None:
-            means, left_out = self.inputs.series(means, self._edges())
-            left_out += _rounding(means)
-        return means, self._total(error, left_out)
+        return self._as_series(means, error)
 
     @jax.jit
-    def at_targets(self, weighted: Inputs) -> tuple[Array, Array]:
+    def of_levels(self, levels: Inputs) -> tuple[Array, Array]:
+        """Return the expectation of levels of many even targets, given an input.
+
+        See `at_inputs`; `levels` are the targets with levels times weights for weights.
+        """
+        order = self.resolution.order
+
+        def placed(found, levels):
+            edges = panels.divided(found.y_edges, self.resolution.finer)
+            edges = levels.rounded(jnp.clip(edges, 0.0, 1.0))
+            return edges, panels.panel_nodes(edges, order).reshape(-1)
+
+        def read(plans, epsilon, levels, edges, y):
+            weights = self._weights_of_orders(levels, edges)
+            columns, received = _columns(plans, epsilon, y)
+            means = jax.vmap(product)(columns, weights / received)
+            compared = jnp.where(plans.a[-1] != 0, means, 0.0)
+            return means[-1], panels.estimated_error(compared, epsilon)
+
+        edges, y = in_double(placed, self.found, levels)
+        plans = self._among_inputs()
+        means, error = self._single(
+            in_double(read, plans, self.epsilon, levels, edges, y)
+        )
+        known = jax.tree.map(lambda each: each[-1], plans)
+        means = panels.means_of_levels(
+            order,
+            self._measured(None),
+            self.epsilon,
+            levels.weights(self._single(edges), order, order),
+            jax.lax.stop_gradient((means, y, known)),
+        )
+        return self._as_series(means, error)
+
+    @functools.partial(jax.jit, static_argnames="places")
+    def at_targets(
+        self, weighted: Inputs, m: Any = None, places: int | None = None
+    ) -> tuple[Array, Array]:
         """Return the expectation of values, which differ by up to 1, given a target.
 
-        At the targets, or as series in cells if these are many; and its error.
+        And its error. At the targets, of which the first of m even ones, so many as
+        there are places, are read if these are given; else, as series in cells.
         `weighted` are the inputs with values times weights for weights.
         """
         order = self.resolution.order
         edges, further = in_double(self._further, self.found)
 
         def read(epsilon, found, y, weighted):
-            orders = jnp.asarray(self.resolution.orders())
-            # All have the same panels, so that most of the work is done once.
-            ax = jax.vmap(weighted.weights, (None, 0, None))(
-                found.s_edges, orders, order
-            )
-            at_further = jax.vmap(Potentials.log_columns, (0, None, None))
-            columns = jnp.exp(at_further(found.plan, epsilon, y)[0])
-            received = jax.vmap(product)(found.plan.a, columns)
-            means = jax.vmap(product)(ax, columns) / received
+            weights = self._weights_of_orders(weighted, found.s_edges)
+            columns, received = _columns(found.plan, epsilon, y)
+            means = jax.vmap(product)(weights, columns) / received
             return means[-1], panels.estimated_error(means, epsilon)
 
         means, error = self._single(
@@ -310,8 +338,28 @@ class NodePlan:
         )
         if not self.is_even:
             return means, self._total(error, jnp.zeros(()))
+        if places is not None:
+            at = in_double(lambda m: jnp.minimum(jnp.arange(places) / (m - 1), 1.0), m)
+            means, left_out = panels.between(means, edges, at)
+            return means, self._total(error, left_out)
         shape = (self.resolution.cells, self.resolution.cell_order)
-        series, left_out = panels.cell_series(means, edges, shape)
+        at = in_double(lambda: panels.cell_nodes(shape))
+        means, left_out = panels.between(means, edges, at)
+        analysis = jnp.asarray(chebyshev.analysis(shape[1]), means.dtype)
+        series = product(means, analysis.T)
+        return series, self._total(error, left_out + _rounding(series))
+
+    def _weights_of_orders(self, inputs: Inputs, edges: Array) -> Array:
+        """Return the weights of nodes, for all three orders."""
+        orders, order = jnp.asarray(self.resolution.orders()), self.resolution.order
+        # All have the same panels, so that most of the work is done once.
+        return jax.vmap(inputs.weights, (None, 0, None))(edges, orders, order)
+
+    def _as_series(self, means: Array, error: Array) -> tuple[Array, Array]:
+        """Return means at the nodes of cells as series in these, and their error."""
+        if self.points is not None:
+            return means, self._total(error, jnp.zeros(()))
+        series, left_out = self.inputs.series(means, self._edges())
         return series, self._total(error, left_out + _rounding(series))
 
     def _further(self, found: Found) -> tuple[Array, Array]:
@@ -374,6 +422,14 @@ class NodePlan:
         return jax.lax.stop_gradient(error + failure + left_out) + 2 * ulp
 
 
+def _columns(plans: Potentials, epsilon: Array, y: Array) -> tuple[Array, Array]:
+    """Return the columns of plans at further targets, and what these receive."""
+    at_further = jax.vmap(Potentials.log_columns, (0, None, None))
+    columns = jnp.exp(at_further(plans, epsilon, y)[0])
+    return columns, jax.vmap(product)(plans.a, columns)
+
+
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class CompressedPlan:
     """A plan between inputs and targets by nodes, to be read as a `Plan` is.
@@ -389,8 +445,8 @@ class CompressedPlan:
 
     nodes: NodePlan
     given: Given
-    num_targets: int
-    places: int
+    num_targets: Any
+    places: int = field(metadata={"static": True})
     tolerance: Any
 
     @property
@@ -403,9 +459,14 @@ class CompressedPlan:
     ) -> tuple[Float[Array, " n"], Bool[Array, ""]]:
         """Return the expectation of `values`, one per node, at each input.
 
-        And whether it is certain.
+        And whether it is certain. Of many even targets there may be one per target.
         """
-        scale, means, error = _at_inputs(self.nodes, values)
+        if self.nodes.is_even and values.ndim == 1:
+            scale = _scale(None, values)
+            shape = self.nodes.resolution.cells, self.nodes.resolution.cell_order
+            means, error = self.nodes.of_levels(_levels(values, scale, Cells(*shape)))
+        else:
+            scale, means, error = _at_inputs(self.nodes, values)
         return _evaluated(self.given, means, scale, error, self.tolerance)
 
     def given_target(
@@ -417,14 +478,19 @@ class CompressedPlan:
         """
         if values.ndim > 1:
             columns = values.reshape(values.shape[0], -1).T
-            means, certain = jax.lax.map(self.given_target, columns)
+            means, certain = _given_target(self, columns)
             d = values.shape[1:]
             return means.T.reshape(-1, *d), certain.reshape(d)
         scale = _scale(self.given.weights, values)
-        means, error = self.nodes.at_targets(self._weighted(values, scale))
-        if self.nodes.is_even:
+        weighted, m = self._weighted(values, scale), self.num_targets
+        if not self.nodes.is_even:
+            means, error = self.nodes.at_targets(weighted)
+        elif self.places <= MANY:
+            means, error = self.nodes.at_targets(weighted, m, self.places)
+        else:
+            series, error = self.nodes.at_targets(weighted)
             return _evaluated_at_targets(
-                means, scale, error, self.tolerance, self.num_targets, self.places
+                series, scale, error, self.tolerance, m, self.places
             )
         return _restored(means, scale, error, self.tolerance)
 
@@ -463,6 +529,21 @@ class Scale(NamedTuple):
         """Return the means as they are unscaled, and whether they are certain."""
         means = clipped(self.zero + self.range_ * means, self.low, self.high)
         return means, (error <= tolerance) & jnp.isfinite(self.low + error)
+
+
+@jax.jit
+def _given_target(plan: CompressedPlan, columns: Array) -> tuple[Array, Array]:
+    return jax.lax.map(plan.given_target, columns)
+
+
+@functools.partial(jax.jit, static_argnames="cells")
+def _levels(values: Array, scale: "Scale", cells: Cells) -> Inputs:
+    """Return the measure of even targets with the scaled values for weights."""
+    m = values.shape[0]
+    places, placing = jnp.arange(m, dtype=values.dtype), _evenly(m, values.dtype)
+    moments = chebyshev.moments(places, placing, scale.scaled(values), cells, False)
+    one = jnp.ones((), values.dtype)
+    return Inputs(moments / m, 0 * one, one)
 
 
 @jax.jit
@@ -526,8 +607,8 @@ def evaluate_even(series: Array, start: int, stop: int, m: Any) -> Array:
 
     Those beyond the last are like that.
     """
-    last = jnp.asarray(m - 1, series.dtype)
-    indices = jnp.minimum(jnp.arange(start, stop, dtype=series.dtype), last)
+    indices = jnp.arange(start, stop, dtype=series.dtype)
+    indices = jnp.minimum(indices, jnp.asarray(m - 1, series.dtype))
     return chebyshev.evaluate(indices, _evenly(m, series.dtype), series, False)
 
 

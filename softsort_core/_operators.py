@@ -41,6 +41,7 @@ from softsort_core._axis import (
 from softsort_core._compressed import (
     LEAST_EPSILON,
     MANY,
+    are_many_targets,
     check_reach,
     resolutions_for,
 )
@@ -52,10 +53,11 @@ from softsort_core._padding import (
     MOST_PADDED,
     level_share,
     rounded_up,
+    shares,
     with_last,
     with_zeros,
 )
-from softsort_core._plans import AnyPlan, AnyResolution, plan_of
+from softsort_core._plans import AnyPlan, AnyResolution, plan_of, points_of
 from softsort_core._rounding import increasing, marked
 
 # Fewer rows, or of fewer targets, do not share nodes.
@@ -377,13 +379,16 @@ def quantile_normalization(
         [19.985, 30.0, 10.015]
     """
     ladder, levels_dtype = as_ladder(targets)
-    b = np.ones(ladder.size) if weights is None else weights
-    b = as_distribution(b, "weights")
-    if b.shape != ladder.shape:
-        raise SoftSortError(
-            f"weights and targets should have the same shape: {b.shape} != "
-            f"{ladder.shape}"
-        )
+    m = ladder.size
+    if weights is None:
+        b = _equal(m, epsilon)
+    else:
+        b = as_distribution(weights, "weights")
+        if b.shape != ladder.shape:
+            raise SoftSortError(
+                f"weights and targets should have the same shape: {b.shape} != "
+                f"{ladder.shape}"
+            )
     return _over_plans(
         _read_levels,
         inputs,
@@ -435,12 +440,11 @@ def quantize(
         [1.5, 1.5, 8.5, 8.5]
     """
     levels = as_count(num_levels, "num_levels", 1)
-    _check_system(slice_size(inputs, axis), levels, levels)
     return _over_plans(
         _read_quantized,
         inputs,
         axis,
-        np.full(levels, 1 / levels),
+        _equal(levels, epsilon),
         epsilon,
         squashing_fun,
         input_weights,
@@ -604,15 +608,17 @@ def _over_plans(
     m = targets if are_even else jax.tree.leaves(targets)[0].size
     if n == 0:
         return x.astype(dtype)
-    resolutions = _resolutions(x, axes, m, as_epsilon(epsilon), are_even=are_even)
+    resolutions = _resolutions(
+        read, x, axes, m, as_epsilon(epsilon), are_even=are_even
+    )
     slices = x, a, squashed
     problem = (
         None
         if are_even
-        else jax.tree.map(lambda each: jnp.asarray(each, x.dtype), targets),
+        else jax.tree.map(lambda each: _converted(each, x.dtype), targets),
         _converted(as_epsilon(epsilon), x.dtype),
         as_tolerance(tolerance),
-        tuple(jnp.asarray(each) for each in given),
+        given,
         m if are_even else None,
     )
 
@@ -644,6 +650,9 @@ def _over_plans(
     is_short = x.ndim == 1 and max(n, m) <= MOST_PADDED and len(x.devices()) == 1
     if is_short and (a is None or a.shape == x.shape):
         places = rounded_up(m) if are_even else None
+        if are_even and resolutions[0] is None:
+            problem = points_of(m, places, x.dtype), *problem[1:-1], None
+            places = None
         values, certain = _read_in_turn(
             read, _padded(*slices), problem, resolutions, axes, places
         )
@@ -652,7 +661,7 @@ def _over_plans(
         results = np.where(np.asarray(certain), np.asarray(values), np.nan)[:size]
         if a is not None and read in _FOR_EACH:
             results = np.where(np.isfinite(np.asarray(x)), results, np.nan)
-        return _beside(x, results).astype(dtype)
+        return jnp.asarray(_beside(x, results), dtype)
     return finished(_marked(*_read_in_turn(read, slices, problem, resolutions, axes)))
 
 
@@ -671,13 +680,14 @@ def _padded(x: Array, a: Array | None, squashed: Array | None) -> _Slices:
     return _beside(x, padded)
 
 
-def _converted(value: Any, dtype: Any) -> Array:
+def _converted(value: Any, dtype: Any) -> Any:
     # JAX would compile the conversion of a number.
-    return jnp.asarray(np.asarray(value, dtype) if is_concrete(value) else value, dtype)
+    return (np if is_concrete(value) else jnp).asarray(value, dtype)
 
 
 def _beside(x: Array, arrays: Any) -> Any:
-    return jax.device_put(arrays, x.sharding if x.committed else None)
+    """Return arrays of NumPy's where x is, if it has to be there."""
+    return jax.device_put(arrays, x.sharding) if x.committed else arrays
 
 
 def _read_in_turn(
@@ -693,10 +703,11 @@ def _read_in_turn(
     What need not be traced, for what was before is certain, need not be compiled.
     """
     x, a, _ = slices
-    # What is to be compiled for one vector is mostly the same for other operators, and
-    # other lengths if they are large: each step of it is compiled on its own.
-    read_plans = _read_plans if x.ndim == 1 else _compiled_read_plans
     first, *others = resolutions
+    # What is to be compiled for one vector by nodes is mostly the same for other
+    # operators, and other lengths if they are large: each step of it is on its own.
+    in_steps = x.ndim == 1 and first is not None
+    read_plans = _read_plans if in_steps else _compiled_read_plans
     results = read_plans(read, *slices, *problem, first, axes, places)
     for each in others:
         lacking = np.ravel(_lacking(x, a, results[1], axes))
@@ -728,6 +739,7 @@ def _read_in_turn(
 
 
 def _resolutions(
+    read: Callable[..., _Read],
     x: Array, axes: tuple[int, ...], m: int, epsilon: Any, *, are_even: bool
 ) -> tuple[AnyResolution, ...]:
     """Return how the plans of slices are resolved, one after another.
@@ -736,7 +748,7 @@ def _resolutions(
     """
     n = slice_size(x, axes)
     usual = resolutions_for(n, m, epsilon, x.dtype, are_even=are_even)
-    are_rows = are_even and m >= _LEAST_SHARED and n <= MANY
+    are_rows = read in _HARD and are_even and m >= _LEAST_SHARED and n <= MANY
     are_rows = are_rows and x.size >= _FEWEST_SHARED * n
     if not are_rows or not is_concrete(epsilon) or epsilon < SMALL_EPSILON:
         return usual
@@ -835,6 +847,11 @@ def _sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarra
     if 0 < topk < n:
         return np.concatenate([[n - topk], np.ones(topk)]) / n
     return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
+
+
+def _equal(m: int, epsilon: Any) -> int | np.ndarray:
+    """Return how many equal targets there are, or the weights of few."""
+    return m if are_many_targets(m, as_epsilon(epsilon)) else shares(m)
 
 
 def _level_share(weight: float | Array | None, n: int) -> float | Array:

@@ -21,12 +21,12 @@ def with_last(values: np.ndarray, size: int) -> np.ndarray:
     """Return so many values, those that are more like the last."""
     if size == len(values):
         return values  # np.pad would copy them
-    return np.pad(values, (0, size - len(values)), "edge")
+    return np.concatenate([values, np.full(size - len(values), values[-1])])
 
 
 def with_zeros(values: np.ndarray, size: int) -> np.ndarray:
     """Return so many values, those that are more 0."""
-    return np.pad(values, (0, size - len(values)))
+    return np.concatenate([values, np.zeros(size - len(values), values.dtype)])
 
 
 def positions(m: int) -> np.ndarray:

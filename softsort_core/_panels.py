@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from softsort_core import _chebyshev as chebyshev
 from softsort_core._arguments import is_concrete
 from softsort_core._nodes import gauss_rule
-from softsort_core._rounding import largest, product, varying_like
+from softsort_core._rounding import largest, product, repeated, varying_like
 from softsort_core._squash import as_double, in_double
 from softsort_core._transport import SMOOTH, implicit, normalised_dot, solve
 
@@ -140,7 +140,7 @@ class Inputs(NamedTuple):
         size = self.moments.shape[1]
 
         def expanded(edges, *places):
-            at = places[0][:, None] if places else _cell_nodes(self.moments.shape)
+            at = places[0][:, None] if places else cell_nodes(self.moments.shape)
             panel = _panels_of(edges, at[:, 0])
             are_in = np.arange(edges.shape[0] - 1)[:, None] == panel
             terms = _terms(edges, panel[:, None], at, order)
@@ -200,7 +200,7 @@ class EvenTargets(NamedTuple):
         return jnp.round(edges * self.number)
 
 
-def _cell_nodes(shape: tuple[int, ...]) -> Array:
+def cell_nodes(shape: tuple[int, ...]) -> Array:
     """Return the nodes of even cells of [0, 1]."""
     cells, order = shape
     # As numbers they would be the largest part of the program.
@@ -208,34 +208,26 @@ def _cell_nodes(shape: tuple[int, ...]) -> Array:
     return (jnp.arange(cells)[:, None] + nodes) / cells
 
 
-def cell_series(
-    levels: Float[Array, " k"], edges: Array, shape: tuple[int, int]
-) -> tuple[Array, Array]:
-    """Return the series, in even cells of [0, 1], of panels.
+def between(
+    levels: Float[Array, " k"], edges: Array, places: Float[Array, "*shape"]
+) -> tuple[Float[Array, "*shape"], Array]:
+    """Return what has these values at the nodes of panels, at places in [0, 1].
 
-    Args:
-        levels: values at the nodes of panels.
-        edges: the edges of these, in double precision.
-        shape: the number of cells, and their order.
-
-    Returns:
-        The series, of that shape, and how large the last terms of panels are.
+    Edges and places are in double precision. And how large the last terms of the
+    series of panels are.
     """
 
-    def positioned(edges):
-        places = _cell_nodes(shape)
+    def positioned(edges, places):
         panel = _panels_of(edges, places)
         order = levels.shape[0] // (edges.shape[0] - 1)
         terms = _terms(edges, panel, places, order)
         return panel.astype(jnp.int32), terms, jnp.diff(edges) > 0
 
-    panel, terms, matters = in_double(positioned, edges)
+    panel, terms, matters = in_double(positioned, edges, places)
     series, last = _panel_series(levels, terms.shape[0])
     terms = jax.lax.convert_element_type(terms, levels.dtype)
     values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
-    analysis = jnp.asarray(chebyshev.analysis(shape[1]), levels.dtype)
-    last = jnp.where(matters[:, None], last, 0.0)
-    return product(values, analysis.T), 2 * largest(last)
+    return values, 2 * largest(jnp.where(matters[:, None], last, 0.0))
 
 
 def _panel_series(levels: Float[Array, " k"], order: int) -> tuple[Array, Array]:
@@ -561,8 +553,8 @@ def _log_columns_jvp(primals, tangents):
     *of_plan, further = primals
     rows = log_rows(*of_plan)
     (y,) = _in_precision_of(rows, further)
-    scores_dot = _scores_dot(rows, primals, tangents)
-    shift = jnp.sum(jnp.exp(rows) * scores_dot, axis=1, keepdims=True)
+    shift = jnp.exp(rows) * _scores_dot(rows, primals, tangents)
+    shift = repeated(product(shift, jnp.ones(shift.shape[1], shift.dtype)), y.size)
     return log_columns(*primals), _logits_dot(y, primals, tangents) - shift
 
 
@@ -572,7 +564,8 @@ def _scores_dot(rows: Array, primals: Any, tangents: Any) -> Array:
     y, b = _in_precision_of(rows, known.y, known.b)
     logits_dot = _logits_dot(y, primals, tangents)
     nothing = jnp.zeros_like(b)
-    return logits_dot + implicit(rows, a, b, logits_dot, tangents[1], nothing)
+    v_dot = implicit(rows, a, b, logits_dot, tangents[1], nothing)
+    return logits_dot + repeated(v_dot, a.size).T
 
 
 def _logits_dot(y: Array, primals: Any, tangents: Any) -> Array:
@@ -580,7 +573,7 @@ def _logits_dot(y: Array, primals: Any, tangents: Any) -> Array:
     s, _, epsilon, *_ = primals
     s_dot, _, epsilon_dot, *_ = tangents
     gap = (s[:, None] - y) / epsilon
-    return gap * (gap * epsilon_dot - 2 * s_dot[:, None])
+    return gap * (gap * epsilon_dot - 2 * repeated(s_dot, y.size))
 
 
 # Means are found without derivative. Theirs are those of the same by what is measured:
@@ -645,6 +638,29 @@ def _means_at_inputs_jvp(order, primals, tangents):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def means_of_levels(order, measured, epsilon, weights, fixed):
+    """Return means, the first of what is fixed, of levels of targets given an input.
+
+    `weights` are those times the levels of further targets that stand for all.
+    """
+    del order, measured, epsilon, weights
+    return fixed[0]
+
+
+@means_of_levels.defjvp
+def _means_of_levels_jvp(order, primals, tangents):
+    *given, (_, further, known) = primals
+
+    def means(measured, epsilon, weights):
+        s, a, _ = measured.nodes(order)
+        columns = jnp.exp(log_columns(s, a, epsilon, known, further))
+        return product(columns, weights / product(a, columns))
+
+    _, change = jax.jvp(means, tuple(given), tangents[:-1])
+    return means_of_levels(order, *primals), change
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def means_at_targets(order, measured, epsilon, fixed):
     """Return means, the first of what is fixed, of values of inputs given a target."""
     del order, measured, epsilon
@@ -659,8 +675,9 @@ def _means_at_targets_jvp(order, primals, tangents):
         s, a, weighted = measured.nodes(order)
         columns = jnp.exp(log_columns(s, a, epsilon, known, further))
         # Of values less their mean: what both have in common would swamp the rest.
-        gaps = weighted[:, None] - jax.lax.stop_gradient(found) * a[:, None]
-        return found + jnp.sum(gaps * columns, axis=0) / product(a, columns)
+        gaps = repeated(weighted, found.size) - found * repeated(a, found.size)
+        more = product(jnp.ones_like(a), gaps * columns)
+        return found + more / product(a, columns)
 
     _, change = jax.jvp(means, tuple(given), tangents[:-1])
     return means_at_targets(order, *primals), change

@@ -44,7 +44,7 @@ def plan_of(
     """
     given = values, weights, squashed
     if resolution is None:
-        return _dense_plan(*given, *_points(targets, places, values.dtype), epsilon)
+        return _dense_plan(*given, *points_of(targets, places, values.dtype), epsilon)
     if isinstance(resolution, SharedNodes):
         assert isinstance(targets, int)
         y = jnp.asarray(positions(targets), values.dtype)
@@ -53,7 +53,7 @@ def plan_of(
     if isinstance(targets, int):
         points = EvenTargets(targets)
     else:
-        y, b = _points(targets, None, values.dtype)
+        y, b = points_of(targets, None, values.dtype)
         points = FewPoints(y, without_lightest(b))
     return compressed_plan(*given, points, epsilon, tolerance, resolution, places)
 
@@ -74,14 +74,14 @@ def _dense_plan(
     return transport(logits.astype(values.dtype), a, b)._replace(targets=y)
 
 
-def _points(
+def points_of(
     targets: int | Array | tuple[Array, Array], places: int | None, dtype: Any
-) -> tuple[Float[Array, " places"], Float[Array, " places"]]:
+) -> tuple[Any, Any]:
     """Return the positions of targets and their weights; see `plan_of`."""
     if isinstance(targets, tuple):
         return targets
     if not isinstance(targets, int):
-        return jnp.asarray(positions(targets.size), dtype), targets
+        return positions(targets.size).astype(dtype), targets
     y = with_last(positions(targets), places or targets)
     b = with_zeros(shares(targets), places or targets)
-    return jnp.asarray(y, dtype), jnp.asarray(b, dtype)
+    return y.astype(dtype), b.astype(dtype)

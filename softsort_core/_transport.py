@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax.lax.linalg import cholesky, triangular_solve
 from jaxtyping import Array, Bool, Float, Int
 
-from softsort_core._rounding import clipped, product, used_range, varying_like
+from softsort_core._rounding import clipped, product, repeated, used_range, varying_like
 from softsort_core._squash import in_double
 
 # Far more than any solve needs: the worst seen took 95, of weights that float32 rounds.
@@ -349,7 +349,8 @@ def _solved_jvp(primals, tangents):
     log_rows, potentials, steps, failure = _solved(*primals)
     _, a, b = primals
     potentials_dot = implicit(log_rows, a, b, *tangents)
-    log_rows_dot = normalised_dot(log_rows, b, tangents[0] + potentials_dot)
+    scores_dot = tangents[0] + repeated(potentials_dot, a.size).T
+    log_rows_dot = normalised_dot(log_rows, b, scores_dot)
     changes = log_rows_dot, potentials_dot, jnp.zeros_like(steps)
     return (log_rows, potentials, steps, failure), (*changes, jnp.zeros_like(failure))
 
@@ -395,9 +396,9 @@ def normalised_dot(
     """
     rows, ones = _rows(log_rows, b), jnp.ones_like(b)
     is_most = rows > 0.5
-    own = product(jnp.where(is_most, scores_dot, 0.0), ones)[:, None]
-    relative = jnp.where(is_most, 0.0, scores_dot - own)
-    return relative - product(rows * relative, ones)[:, None]
+    own = product(jnp.where(is_most, scores_dot, 0.0), ones)
+    relative = jnp.where(is_most, 0.0, scores_dot - repeated(own, b.size))
+    return relative - repeated(product(rows * relative, ones), b.size)
 
 
 def first_order(plan: Plan, values: Float[Array, " m"]) -> Float[Array, " n"]:
