@@ -62,16 +62,14 @@ from softsort_core._rounding import increasing, marked
 
 # Fewer rows, or of fewer targets, do not share nodes.
 _FEWEST_SHARED, _LEAST_SHARED = 64, 13
+# Levels of quantize, unless there are more values.
+_MOST_LEVELS = 2**14
 # Entries of a plan, or of the system that is solved for it.
 _LARGEST_PLAN = 2**28
 
 Squashing: TypeAlias = Callable[[Array], Array] | None
-# Inputs, their weights and what they are squashed to.
-_Slices: TypeAlias = tuple[Array, Array | None, Array | None]
 # Targets that are not even and equal: their weights, or their positions and weights.
 _Targets: TypeAlias = Array | tuple[Array, Array]
-# These, epsilon, tolerance, what is given and the number of even targets.
-_Problem: TypeAlias = tuple[_Targets | None, Array, Any, tuple[Array, ...], int | None]
 # Values and whether they are certain.
 _Read: TypeAlias = tuple[Array, Array]
 
@@ -98,7 +96,8 @@ def sort(
     Args:
         inputs: real numbers of any shape.
         axis: the axis to sort along; several axes are sorted together as one.
-        topk: if in [1, n - 1], only the `topk` largest are returned.
+        topk: if in [1, n - 1], only the `topk` largest are returned. Time grows with
+            its third power: some hundred take seconds.
         num_targets: return this many sorted values instead of n, each standing for
             an equal share of the mass. Not used with `topk`.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
@@ -170,7 +169,8 @@ def ranks(
         inputs: real numbers of any shape.
         axis: the axis to rank along; several axes are ranked together as one.
         num_targets: number of rank levels in [0, n - 1]; n by default.
-        target_weights: masses of the rank levels, instead of `num_targets`.
+        target_weights: masses of the rank levels, instead of `num_targets`. Time grows
+            with the third power of their number.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `sort`. A value of weight 0 is ranked among the others
@@ -357,6 +357,7 @@ def quantile_normalization(
         inputs: real numbers of any shape.
         targets: m values in ascending order.
         weights: non-negative masses of the targets, shape (m,); uniform by default.
+            Time grows with m, but if masses are given with its third power.
         axis: the axis to normalise along; several axes are taken together as one.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
@@ -420,7 +421,7 @@ def quantize(
 
     Args:
         inputs: real numbers of any shape.
-        num_levels: number of levels.
+        num_levels: number of levels, up to 16,384 or the number of values.
         axis: the axis to quantize along; several axes are taken together as one.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
@@ -440,6 +441,12 @@ def quantize(
         [1.5, 1.5, 8.5, 8.5]
     """
     levels = as_count(num_levels, "num_levels", 1)
+    n = slice_size(inputs, axis)
+    if levels > max(n, _MOST_LEVELS):
+        raise SoftSortError(
+            f"num_levels is {levels}, which is too large for {n} values: give up to "
+            f"{max(n, _MOST_LEVELS)}"
+        )
     return _over_plans(
         _read_quantized,
         inputs,
@@ -565,7 +572,10 @@ def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> _Read:
     # Vectors of weightless keys; see `_padded`.
     if (more := keys.shape[0] - vectors.shape[0]) > 0:
         padding = (0, more), *[(0, 0)] * (vectors.ndim - 1)
-        vectors = _beside(vectors, np.pad(np.asarray(vectors), padding))
+        if is_concrete(vectors):
+            vectors = _beside(vectors, np.pad(np.asarray(vectors), padding))
+        else:
+            vectors = jnp.pad(vectors, padding)
     return plan.given_target(vectors.astype(keys.dtype))
 
 
@@ -608,19 +618,17 @@ def _over_plans(
     m = targets if are_even else jax.tree.leaves(targets)[0].size
     if n == 0:
         return x.astype(dtype)
-    resolutions = _resolutions(
-        read, x, axes, m, as_epsilon(epsilon), are_even=are_even
-    )
+    resolutions = _resolutions(read, x, axes, m, as_epsilon(epsilon), are_even=are_even)
     slices = x, a, squashed
-    problem = (
+    problem: Any = (
         None
         if are_even
         else jax.tree.map(lambda each: _converted(each, x.dtype), targets),
         _converted(as_epsilon(epsilon), x.dtype),
         as_tolerance(tolerance),
         given,
-        m if are_even else None,
     )
+    number = m if are_even else None
 
     def finished(results: Array) -> Array:
         results = in_place(results, x.shape, axes, same_shape=same_shape)
@@ -632,7 +640,9 @@ def _over_plans(
     if not is_concrete((slices, problem)) or is_staging():
         # All would be compiled; the last is enough for all.
         last = resolutions[-1]
-        values, certain = _compiled_read_plans(read, *slices, *problem, last, axes)
+        values, certain = _compiled_read_plans(
+            read, *slices, *problem, number, last, axes
+        )
         # What is wrong with those that are traced has made them NaN.
         numbers = [jnp.sum(each) for each in jax.tree.leaves(problem[:3])]
         results = marked(values, certain & jnp.isfinite(sum(numbers)))
@@ -649,35 +659,38 @@ def _over_plans(
     check_reach(n, m, float(epsilon))
     is_short = x.ndim == 1 and max(n, m) <= MOST_PADDED and len(x.devices()) == 1
     if is_short and (a is None or a.shape == x.shape):
+        slices = _padded(*slices)
         places = rounded_up(m) if are_even else None
         if are_even and resolutions[0] is None:
-            problem = points_of(m, places, x.dtype), *problem[1:-1], None
+            problem, number = (points_of(m, places, x.dtype), *problem[1:]), None
             places = None
+        if x.committed or resolutions[0] is not None:
+            slices, problem = _beside(x, (slices, problem))
         values, certain = _read_in_turn(
-            read, _padded(*slices), problem, resolutions, axes, places
+            read, slices, (*problem, number), resolutions, axes, places
         )
         size = n if same_shape else m if are_even else None
         # What was to be compiled for this would be so for each length.
         results = np.where(np.asarray(certain), np.asarray(values), np.nan)[:size]
         if a is not None and read in _FOR_EACH:
             results = np.where(np.isfinite(np.asarray(x)), results, np.nan)
-        return jnp.asarray(_beside(x, results), dtype)
+        return _beside(x, results.astype(dtype))
+    problem = *jax.device_put(problem), number
     return finished(_marked(*_read_in_turn(read, slices, problem, resolutions, axes)))
 
 
 _marked = jax.jit(marked)
 
 
-def _padded(x: Array, a: Array | None, squashed: Array | None) -> _Slices:
+def _padded(x: Array, a: Array | None, squashed: Array | None) -> Any:
     """Return a vector with more values, of no weight, to a length that others have."""
     size = rounded_up(x.size)
     weights = np.ones(x.shape) if a is None else np.asarray(a)
-    padded = (
+    return (
         with_last(np.asarray(x), size),
         with_zeros(weights.astype(x.dtype), size),
         None if squashed is None else with_last(np.asarray(squashed), size),
     )
-    return _beside(x, padded)
 
 
 def _converted(value: Any, dtype: Any) -> Any:
@@ -686,19 +699,23 @@ def _converted(value: Any, dtype: Any) -> Any:
 
 
 def _beside(x: Array, arrays: Any) -> Any:
-    """Return arrays of NumPy's where x is, if it has to be there."""
-    return jax.device_put(arrays, x.sharding) if x.committed else arrays
+    """Return arrays on the device of x, if it has to be there."""
+    (device,) = x.devices()
+    return jax.device_put(arrays, device if x.committed else None)
 
 
 def _read_in_turn(
     read: Callable[..., _Read],
-    slices: _Slices,
-    problem: _Problem,
+    slices: tuple[Any, Any, Any],
+    problem: tuple[Any, Any, Any, Any, Any],
     resolutions: tuple[AnyResolution, ...],
     axes: tuple[int, ...],
     places: int | None = None,
 ) -> _Read:
     """Read plans as `_read_plans` does, of slices and a problem that are at hand.
+
+    Slices are values, their weights and what they are squashed to. What is read in one
+    call may be in arrays of NumPy's.
 
     What need not be traced, for what was before is certain, need not be compiled.
     """
@@ -740,7 +757,12 @@ def _read_in_turn(
 
 def _resolutions(
     read: Callable[..., _Read],
-    x: Array, axes: tuple[int, ...], m: int, epsilon: Any, *, are_even: bool
+    x: Array,
+    axes: tuple[int, ...],
+    m: int,
+    epsilon: Any,
+    *,
+    are_even: bool,
 ) -> tuple[AnyResolution, ...]:
     """Return how the plans of slices are resolved, one after another.
 
@@ -809,7 +831,12 @@ def _read_plans(
         rows = max(n if n <= MANY else 0, resolution.nodes)
     # Newton's system is the larger one if there are more targets than inputs.
     rows = max(rows, columns)
-    _check_system(n, rows, columns)
+    if rows * columns > _LARGEST_PLAN:
+        raise SoftSortError(
+            f"between {n} values and {columns} targets the system to solve is too "
+            f"large (more than {_LARGEST_PLAN} entries): use fewer targets or "
+            "shorter slices"
+        )
     return over_slices(
         operator,
         (x,) if squashed is None else (x, squashed),
@@ -817,15 +844,6 @@ def _read_plans(
         axes,
         entries=max(n, rows * columns),
     )
-
-
-def _check_system(n: int, rows: int, columns: int) -> None:
-    if rows * columns > _LARGEST_PLAN:
-        raise SoftSortError(
-            f"between {n} values and {columns} targets the system to solve is too "
-            f"large (more than {_LARGEST_PLAN} entries): use fewer targets or "
-            "shorter slices"
-        )
 
 
 _compiled_read_plans = jax.jit(

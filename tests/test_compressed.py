@@ -158,6 +158,51 @@ def test_unusual_inputs():
     np.testing.assert_array_equal(soft.sort(constant), constant)
 
 
+@pytest.mark.parametrize("shape", [(N, 500), (1000, 300)])
+def test_many_levels_are_the_dense_ones(x64, shape, request):
+    n, m = shape
+    if n > N:
+        request.getfixturevalue("few_are_many")
+    levels = np.sort(np.random.default_rng(1).standard_cauchy(m)) + 1e3
+    a, b, y = np.full(n, 1 / n), np.full(m, 1 / m), np.linspace(0, 1, m)
+    for kind in HARDEST:
+        x = sample(kind, n)
+        squashed = squash(jnp.asarray(x), jnp.asarray(a))
+        plan = jax.jit(transport)(-((squashed[:, None] - y) ** 2) / 0.01, a, b)
+        expected, _ = plan.given_input(jnp.asarray(levels))
+        found = soft.quantile_normalization(x, levels)
+        atol = 1e-9 * np.ptp(levels)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+def test_many_levels_have_derivatives(x64):
+    x, levels = sample("normal", N), np.linspace(-1, 1, 500) ** 3
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, argnums=(0, 1))
+    def loss(x, levels):
+        return soft.quantile_normalization(x, levels) @ jnp.cos(jnp.arange(N))
+
+    steps = 1e-5 * np.sin(np.arange(N)), 1e-5 * np.sin(3 * levels)
+    ends = (loss(x + k * steps[0], levels + k * steps[1])[0] for k in (0.5, -0.5))
+    difference = functools.reduce(lambda one, other: one - other, ends)
+    slopes = sum(map(np.vdot, loss(x, levels)[1], steps))
+    np.testing.assert_allclose(slopes, difference, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [10, 700])
+def test_what_is_at_hand_compiles_once(n, caplog):
+    x = np.random.default_rng(0).normal(size=n).astype(np.float32)
+    operators = soft.ranks, lambda x: soft.sort_with(jnp.stack([x, x], 1), x)
+    with jax.log_compiles():
+        for operator in operators:
+            operator(x)
+            assert "Compiling" in caplog.text
+            caplog.clear()
+            operator(x[::-1])
+            assert "Compiling" not in caplog.text
+
+
 def test_memory_is_bounded():
     # Neither all pairs of one long sort, nor all the plans of a batch.
     assert "20000,20000]" not in str(jax.make_jaxpr(soft.sort)(jnp.zeros(20_000)))
