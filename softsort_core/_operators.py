@@ -101,6 +101,8 @@ def sort(
         num_targets: return this many sorted values instead of n, each standing for
             an equal share of the mass. Not used with `topk`.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
+            For one that JAX traces, programs for many values are made for 1e-3 and
+            more; below, results may be NaN.
         squashing_fun: maps the n values of a slice to about [0, 1], increasing. By
             default the sigmoid of the values less their mean over their standard
             deviation.

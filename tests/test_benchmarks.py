@@ -20,7 +20,8 @@ def run(*arguments) -> subprocess.CompletedProcess:
 
 
 def test_a_quick_run_writes_a_table_and_a_plot(tmp_path):
-    chosen = "--only", "10,000 / ott", "--only", "plot", "--only", "5 x 5"
+    names = "10,000 / ott", "plot", "5 x 5", "first call, topk_mask"
+    chosen = (word for name in names for word in ("--only", name))
     done = run("--quick", *chosen, "--output", tmp_path / "docs")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")
@@ -28,6 +29,8 @@ def test_a_quick_run_writes_a_table_and_a_plot(tmp_path):
     assert page.startswith("# Benchmarks: ")
     assert "\n| ranks, n = 64 | " in page
     assert "\n| soft_median, 5 x 5, 32 x 32 | " in page
+    assert "\n## First call\n" in page
+    assert "\n| first call, topk_mask, n = 20 | " in page
     assert "Not measured" not in page
     assert "](benchmarks.png)" in page
     picture = (tmp_path / "docs" / "benchmarks.png").read_bytes()

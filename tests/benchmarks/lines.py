@@ -20,6 +20,7 @@ from tests.benchmarks.contestants import (
     SkippedError,
     normal,
 )
+from tests.benchmarks.first import FIRST, First
 from tests.benchmarks.images import (
     IMAGES,
     Filter,
@@ -128,6 +129,7 @@ def _require(memory: int) -> None:
 Line: TypeAlias = (
     Race
     | Peak
+    | First
     | Commands
     | Images
     | Moved
@@ -162,6 +164,7 @@ LINES: tuple[Line, ...] = (
     # The network alone is more than a tenth of these.
     Race(STEP, OTT_STEP, _DIGITS, bar=0.1),
     Race(STEP, OTT_STEP, _MNIST, bar=0.1),
+    *FIRST,
     *COMMANDS,
     *CLUSTERS,
     *IMAGES,

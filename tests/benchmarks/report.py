@@ -22,6 +22,9 @@ call of more than {SLOW:.0f} s is timed once. ott-jax and the gradient run under
 are worked through by one that has compiled what it needs."""
 _ABOUT_BARS = """\
 The ratio is softsort's figure over the other's; the bar is the most it should be."""
+_ABOUT_FIRST = """\
+What a first call under `jax.jit` costs: seconds of a processor to trace, lower and
+compile it, each in a process of its own without a cache."""
 _ABOUT_QUICK = "**Quick run: few values, to see that everything runs; no bar applies.**"
 _ABOUT_MEMORY = {
     "cpu": """\
@@ -68,8 +71,11 @@ def report(results: list[Row | Skipped], plot: str | None, *, quick: bool) -> st
         parts += [_ABOUT_BARS]
     if quick:
         parts += [_ABOUT_QUICK]
-    if rows:
-        parts += [table(rows, has_bars=has_bars)]
+    first = [row for row in rows if row.what.startswith("first call")]
+    if others := [row for row in rows if row not in first]:
+        parts += [table(others, has_bars=has_bars)]
+    if first:
+        parts += ["## First call", _ABOUT_FIRST, table(first, has_bars=has_bars)]
     if skipped:
         parts += ["\n".join(_skipped_text(one) for one in skipped)]
     if any("memory" in row.what for row in rows):
