@@ -29,7 +29,13 @@ from softsort_core._arguments import is_concrete
 from softsort_core._nodes import gauss_rule
 from softsort_core._rounding import largest, product, repeated, varying_like
 from softsort_core._squash import as_double, in_double
-from softsort_core._transport import SMOOTH, implicit, normalised_dot, solve
+from softsort_core._transport import (
+    SMOOTH,
+    TOLERANCE,
+    implicit,
+    normalised_dot,
+    solve,
+)
 
 # Central moments of this order measure a spread. High ones see the far points that
 # hold little of a mass, whose share falls off exponentially.
@@ -37,6 +43,8 @@ _SPREAD_ORDER = 8
 # Share of the mean spread that every place counts for.
 _LEAST_SPREAD = 1e-3
 _STAGE_RATIO = 4.0
+# Relative error of the column sums of plans that panels are chosen by.
+_ROUGH = 1e-4
 # Orders of the rules, relative to that of the result, whose results are compared.
 _ORDERS = (0.5, 0.75, 1.0)
 _SAFETY = 3.0
@@ -413,7 +421,8 @@ def _search(
         guess = jnp.log(jnp.where(b > 0, b, 1.0)) + jnp.asarray(guess)
         level = jnp.where(is_first, jnp.minimum(1.0, SMOOTH * new_epsilon), 1.0)
         logits = -costs(s, y) / new_epsilon
-        u, v, more_steps, failure = solve(logits, a, b, guess, level)
+        tolerance = jnp.where(choosing, _ROUGH, TOLERANCE)
+        u, v, more_steps, failure = solve(logits, a, b, guess, level, tolerance)
         plan, steps = Potentials(s, a, y, b, u, v), steps + more_steps
         # In one array, for which all is written at once.
         found = jnp.concatenate([*plan, failure[None]])

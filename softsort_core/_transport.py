@@ -39,9 +39,9 @@ _LEVEL_RATIO = 4.0
 # Relative error of the column sums, and difference that the last step made between two
 # potentials, from which a step may end a level.
 _LEVEL_TOLERANCE, _LEVEL_SPREAD = 0.3, 10.0
-# Relative error of the column sums that the last step leaves, as predicted; and with
-# which a plan is a solution.
-_TOLERANCE, _ACCURACY = 1e-11, 1e-9
+# Relative error of the column sums that the last step leaves, as predicted; and how
+# many times as large it may prove to be.
+TOLERANCE, _MOST_LEFT = 1e-11, 100
 # The order of the norm that steps and errors are measured by.
 _NORM = 16
 # Systems of this many unknowns are solved by elimination, which in large batches is
@@ -227,6 +227,7 @@ def _solve_any(
     b: Float[Array, "m *batch"],
     guess: Float[Array, "m *batch"],
     level: Float[Array, "*batch"],
+    tolerance: Float[Array, "*batch"],
 ) -> tuple[
     Float[Array, "n *batch"],
     Float[Array, "m *batch"],
@@ -259,14 +260,15 @@ def _solve_any(
         # Sinkhorn's iteration is slow to converge but mends rough guesses at once, and
         # where rounding leaves no Newton step.
         received = jnp.where(active, jnp.maximum(received, tiny), 1.0)
-        is_rough = (state.steps == 0) | ~jnp.isfinite(spread)
+        is_rough = (state.steps == 0) & ~(error <= _LEVEL_TOLERANCE)
+        is_rough = is_rough | ~jnp.isfinite(spread)
         step = jnp.where(is_rough, jnp.log(masses / received), damping(spread) * step)
         # A wide step is on its way to shift whole groups of targets that exchange
         # little mass. Left for later, the shift would grow with every level.
         settled = (error <= _LEVEL_TOLERANCE) & (spread <= _LEVEL_SPREAD)
         ratio = jnp.where(settled, jnp.minimum(_LEVEL_RATIO, 1 / level), 1.0)
         # A Newton step leaves no more of the error; then that is measured.
-        is_solved = (state.left <= _TOLERANCE) & (error <= _ACCURACY)
+        is_solved = (state.left <= tolerance) & (error <= _MOST_LEFT * tolerance)
         left = error * jnp.minimum(spread, 1.0)
         left += jnp.where(is_rough | (level < 1), jnp.inf, 0.0)
         left = jax.lax.select(is_solved, jnp.zeros_like(left), left)
@@ -310,6 +312,7 @@ def solve(
     b: Float[Array, " m"],
     guess: Float[Array, " m"],
     level: Float[Array, ""],
+    tolerance: Float[Array, ""],
 ) -> tuple[Float[Array, " n"], Float[Array, " m"], Float[Array, ""], Float[Array, ""]]:
     """Return u and v, by damped Newton steps on the semi-dual, and their number.
 
@@ -319,7 +322,7 @@ def solve(
     next one. To begin at 1 takes a good guess; at `SMOOTH` over the largest logit
     Newton's iteration converges from anywhere.
     """
-    return cast("Any", _solve(logits, a, b, guess, level))
+    return cast("Any", _solve(logits, a, b, guess, level, tolerance))
 
 
 @jax.custom_jvp
@@ -334,7 +337,8 @@ def _solved(
         b = jnp.where(jnp.abs(total - 1) < 1e-3, b / total, jnp.nan)
         guess = jnp.log(jnp.where(b > 0, b, 1.0))
         level = jnp.minimum(1.0, SMOOTH / jnp.max(jnp.abs(logits)))
-        u, v, steps, failure = solve(logits, a, b, guess, level)
+        found = solve(logits, a, b, guess, level, jnp.asarray(TOLERANCE))
+        u, v, steps, failure = found
         log_rows = jnp.where(failure > 0, -math.log(b.size), u[:, None] + v + logits)
         return log_rows, v, steps, failure
 

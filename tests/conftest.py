@@ -14,6 +14,9 @@ hypothesis.settings.load_profile("fixed")
 
 # Most of the time would go into what XLA does for speed; XLA_FLAGS= to do as users do.
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
+if jax.__version_info__ < (0, 10):
+    # Later ones refuse to be told.
+    QUICKLY_COMPILED += " --xla_cpu_use_fusion_emitters=false"
 
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
 
