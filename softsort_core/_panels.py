@@ -31,7 +31,7 @@ from softsort_core._rounding import largest, product, repeated, varying_like
 from softsort_core._squash import as_double, in_double
 from softsort_core._transport import (
     SMOOTH,
-    TOLERANCE,
+    SOLVED,
     implicit,
     normalised_dot,
     solve,
@@ -421,7 +421,7 @@ def _search(
         guess = jnp.log(jnp.where(b > 0, b, 1.0)) + jnp.asarray(guess)
         level = jnp.where(is_first, jnp.minimum(1.0, SMOOTH * new_epsilon), 1.0)
         logits = -costs(s, y) / new_epsilon
-        tolerance = jnp.where(choosing, _ROUGH, TOLERANCE)
+        tolerance = jnp.where(choosing, _ROUGH, SOLVED)
         u, v, more_steps, failure = solve(logits, a, b, guess, level, tolerance)
         plan, steps = Potentials(s, a, y, b, u, v), steps + more_steps
         # In one array, for which all is written at once.

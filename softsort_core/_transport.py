@@ -41,7 +41,7 @@ _LEVEL_RATIO = 4.0
 _LEVEL_TOLERANCE, _LEVEL_SPREAD = 0.3, 10.0
 # Relative error of the column sums that the last step leaves, as predicted; and how
 # many times as large it may prove to be.
-TOLERANCE, _MOST_LEFT = 1e-11, 100
+SOLVED, _MOST_LEFT = 1e-11, 100
 # The order of the norm that steps and errors are measured by.
 _NORM = 16
 # Systems of this many unknowns are solved by elimination, which in large batches is
@@ -227,7 +227,7 @@ def _solve_any(
     b: Float[Array, "m *batch"],
     guess: Float[Array, "m *batch"],
     level: Float[Array, "*batch"],
-    tolerance: Float[Array, "*batch"],
+    tolerance: Any,
 ) -> tuple[
     Float[Array, "n *batch"],
     Float[Array, "m *batch"],
@@ -337,8 +337,8 @@ def _solved(
         b = jnp.where(jnp.abs(total - 1) < 1e-3, b / total, jnp.nan)
         guess = jnp.log(jnp.where(b > 0, b, 1.0))
         level = jnp.minimum(1.0, SMOOTH / jnp.max(jnp.abs(logits)))
-        found = solve(logits, a, b, guess, level, jnp.asarray(TOLERANCE))
-        u, v, steps, failure = found
+        given = logits, a, b, guess, level, jnp.asarray(SOLVED)
+        u, v, steps, failure = solve(*given)
         log_rows = jnp.where(failure > 0, -math.log(b.size), u[:, None] + v + logits)
         return log_rows, v, steps, failure
 
