@@ -295,6 +295,8 @@ _solve = jax.custom_batching.custom_vmap(_solve_any)
 @_solve.def_vmap
 def _solve_batch(size, in_batched, *arrays):
     axes = [0 if batched else None for batched in in_batched]
+    # Constants may be numbers.
+    arrays = [jnp.asarray(each) for each in arrays]
     if arrays[2].shape[-1] > _ELIMINATED:
         return jax.vmap(_solve_any, axes)(*arrays), (True,) * 4
     last = (
