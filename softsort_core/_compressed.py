@@ -463,8 +463,9 @@ class CompressedPlan:
         """
         if self.nodes.is_even and values.ndim == 1:
             scale = _scale(None, values)
-            shape = self.nodes.resolution.cells, self.nodes.resolution.cell_order
-            means, error = self.nodes.of_levels(_levels(values, scale, Cells(*shape)))
+            cells = Cells(self.nodes.resolution.cells, self.nodes.resolution.cell_order)
+            levels = _levels(values, scale, self.num_targets, cells)
+            means, error = self.nodes.of_levels(levels)
         else:
             scale, means, error = _at_inputs(self.nodes, values)
         return _evaluated(self.given, means, scale, error, self.tolerance)
@@ -537,13 +538,19 @@ def _given_target(plan: CompressedPlan, columns: Array) -> tuple[Array, Array]:
 
 
 @functools.partial(jax.jit, static_argnames="cells")
-def _levels(values: Array, scale: "Scale", cells: Cells) -> Inputs:
-    """Return the measure of even targets with the scaled values for weights."""
-    m = values.shape[0]
-    places, placing = jnp.arange(m, dtype=values.dtype), _evenly(m, values.dtype)
-    moments = chebyshev.moments(places, placing, scale.scaled(values), cells, False)
+def _levels(values: Array, scale: "Scale", m: Any, cells: Cells) -> Inputs:
+    """Return the measure of m even targets with the scaled values for weights.
+
+    Values beyond these only pad them.
+    """
+    places = jnp.arange(values.shape[0], dtype=values.dtype)
+    mass = (places < m) * scale.scaled(values) / m
+    places = jnp.minimum(places, jnp.asarray(m - 1, values.dtype))
+    moments = chebyshev.moments(
+        places, _evenly(m, values.dtype), mass, cells, squashes=False
+    )
     one = jnp.ones((), values.dtype)
-    return Inputs(moments / m, 0 * one, one)
+    return Inputs(moments, 0 * one, one)
 
 
 @jax.jit

@@ -175,6 +175,17 @@ def test_many_levels_are_the_dense_ones(x64, shape, request):
         np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
+def test_many_levels_of_equal_mass_are_the_dense_ones(x64):
+    n, m = N, 450  # no length that vectors are padded to
+    x, a, b = sample("normal", n), np.full(n, 1 / n), np.full(m, 1 / m)
+    squashed = squash(jnp.asarray(x), jnp.asarray(a))
+    logits = -((squashed[:, None] - np.linspace(0, 1, m)) ** 2) / 0.01
+    plan = jax.jit(transport)(logits, a, b)
+    expected, _ = plan.given_input(plan.given_target(jnp.asarray(x))[0])
+    for quantize in soft.quantize, jax.jit(soft.quantize, static_argnums=1):
+        np.testing.assert_allclose(quantize(x, m), expected, rtol=0, atol=1e-9)
+
+
 def test_many_levels_have_derivatives(x64):
     x, levels = sample("normal", N), np.linspace(-1, 1, 500) ** 3
 
