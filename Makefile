@@ -11,7 +11,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m compileall -q cli filters learning softsort_core
+	$(BIN)/python -m compileall -q cli filters softsort_core
 	touch $@
 
 # Ranks a real table and denoises a real photograph; both ship with matplotlib.

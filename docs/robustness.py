@@ -10,11 +10,11 @@ from functools import partial
 from statistics import mean, stdev
 
 import numpy as np
+from softsort_cli.training.data import Data, digits
+from softsort_cli.training.loop import Loss, beginning, cross_entropy_loss, train
+from softsort_cli.training.network import Classifier
 
-from learning import soft_error_loss
-from learning.data import Data, digits
-from learning.network import Classifier
-from learning.training import Loss, beginning, cross_entropy_loss, train
+from softsort_core.losses import soft_error_loss
 
 SHARES = (0.0, 0.2, 0.4)
 SEEDS = range(5)

@@ -1,9 +1,9 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
-from softsort_core._errors import SoftSortError
-from softsort_core._groups import group_ranks, group_sort
-from softsort_core._multivariate import TransportMaps, multivariate_cdf_quantile_maps
-from softsort_core._operators import (
+from softsort_core.errors import SoftSortError
+from softsort_core.multivariate import TransportMaps, multivariate_cdf_quantile_maps
+from softsort_core.operators.groups import group_ranks, group_sort
+from softsort_core.operators.soft import (
     quantile,
     quantile_normalization,
     quantize,
@@ -12,17 +12,8 @@ from softsort_core._operators import (
     sort_with,
     topk_mask,
 )
-from softsort_core._report import Report, solve_report
-from softsort_core._summaries import (
-    Solution,
-    Statistics,
-    Summary,
-    describe,
-    merge,
-    solve,
-    summarise,
-)
-from softsort_core._whole import (
+from softsort_core.report import Report, solve_report
+from softsort_core.streaming.curves import (
     Curve,
     solve_quantile,
     solve_quantile_normalization,
@@ -30,6 +21,15 @@ from softsort_core._whole import (
     solve_sort,
     solve_topk,
     solve_topk_mask,
+)
+from softsort_core.streaming.summaries import (
+    Solution,
+    Statistics,
+    Summary,
+    describe,
+    merge,
+    solve,
+    summarise,
 )
 
 __all__ = [

@@ -5,8 +5,7 @@ import hypothesis
 import jax
 import jaxtyping
 import pytest
-
-from cli import app, console
+from softsort_cli import app, console
 
 # The same examples in every run.
 hypothesis.settings.register_profile("fixed", derandomize=True)

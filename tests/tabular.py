@@ -5,8 +5,7 @@ import sys
 
 import jax
 import pytest
-
-from cli import app, console
+from softsort_cli import app, console
 
 CONFIGURED = ("jax_compilation_cache_dir", "jax_default_device", "jax_enable_x64")
 

@@ -26,8 +26,8 @@ import PIL.ImageFilter
 import scipy.ndimage
 import skimage.data
 from jax import Array
+from softsort_filters import soft_median
 
-from filters import soft_median
 from tests.benchmarks.commands import SOFTSORT
 from tests.benchmarks.contestants import EPSILON, SEED, SkippedError
 from tests.benchmarks.memory import measured_in_process, memory_in_use
@@ -218,8 +218,8 @@ class Folder:
 
 
 def _measure_folder(form: str, count: str, side: str) -> tuple[float, float]:
-    import cli.app
-    from cli import images
+    import softsort_cli.app
+    from softsort_cli.images import picture as images
 
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "given"), Path(folder, "made")
@@ -236,7 +236,9 @@ def _measure_folder(form: str, count: str, side: str) -> tuple[float, float]:
 
         def command() -> None:
             shutil.rmtree(made, ignore_errors=True)
-            code = cli.app.run(["denoise", "-r", str(given), "--out-dir", str(made)])
+            code = softsort_cli.app.run(
+                ["denoise", "-r", str(given), "--out-dir", str(made)]
+            )
             if code:
                 raise SkippedError(f"The command ended with code {code}.")
 

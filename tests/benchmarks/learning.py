@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from learning import soft_error_loss
+from softsort_core.losses import soft_error_loss
 from tests.benchmarks.contestants import EPSILON, SEED, Contestant, SkippedError
 from tests.benchmarks.timing import Call
 
@@ -44,7 +44,7 @@ def step(loss: str) -> Contestant:
     name = f"training step, {loss}"
 
     def prepare(images: np.ndarray) -> Call:
-        from learning.training import update
+        from softsort_cli.training.loop import update
 
         network, state, images = _begun(images)
         given = *state, jnp.asarray(images), labels_of(images), LEARNING_RATE
@@ -73,7 +73,7 @@ def _loss(name: str) -> Callable[[Array, Array], Array]:
             raise SkippedError("ott-jax is not installed.")
         return ott_error_loss
     if name == CROSS:
-        from learning.training import cross_entropy_loss
+        from softsort_cli.training.loop import cross_entropy_loss
 
         return cross_entropy_loss
     return partial(soft_error_loss, epsilon=EPSILON)
@@ -83,8 +83,8 @@ def _begun(images: np.ndarray) -> tuple[Any, tuple[Any, Any], np.ndarray]:
     """Return the network, its parameters and optimiser, and images (n, h, w, c)."""
     if not (find_spec("flax") and find_spec("optax")):
         raise SkippedError("flax and optax are not installed.")
-    from learning.network import Classifier
-    from learning.training import beginning
+    from softsort_cli.training.loop import beginning
+    from softsort_cli.training.network import Classifier
 
     network, images = Classifier(CLASSES), images[..., None]
     begun = beginning(network, images.shape[1:], LEARNING_RATE, SEED)

@@ -1,0 +1,231 @@
+"""The command line: its commands, and how any of them can end."""
+
+import gc
+import importlib
+import os
+import sys
+import traceback
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.main
+from typer.core import TyperGroup
+
+from softsort_cli import compile_cache, console, interrupts
+from softsort_cli.errors import ClosedPipeError, CommandError
+from softsort_cli.io import files
+from softsort_cli.options.fast_values import Command, Plainly
+
+HELP = """Soft sorting of tables, soft median filtering of images, learning by ranks.
+
+Epsilon trades exactness for smoothness: as it goes to 0, results tend to the exact
+ones, which --hard computes.
+
+Tables are CSV, TSV, PSV, NDJSON, Parquet or Arrow, from a file or a pipe; results go to
+standard output, messages to standard error. Every cell that was there stays as it is.
+
+Every option can be set by an environment variable: SOFTSORT_EPSILON=0.1 is
+--epsilon 0.1.
+
+\b
+Exit codes:
+  0    done
+  1    the data cannot be used, or a file cannot be read or written
+  2    the command line is wrong
+  3    some of several inputs failed, the others are done
+  130  interrupted; 128 and its number for another signal, such as 143 for SIGTERM
+
+\b
+Examples:
+  softsort rank prices.csv -c price
+  softsort denoise photo.png --size 5
+"""
+
+# What each command does, as the first line of its own help says. A command is imported
+# when it is asked for: --help and completion need not wait for all of them.
+COMMANDS = {
+    "rank": "Append the soft rank of each value as {column}_rank.",
+    "sort": "Append each column softly sorted as {column}_sorted.",
+    "topk": "Write the K largest soft values of each column.",
+    "quantile": "Write soft quantiles of each column.",
+    "normalize": "Give each column another distribution, in the same order.",
+    "quantize": "Draw the values of each column to a few levels.",
+    "sweep": "Sort and rank each column at many epsilons.",
+    "denoise": "Take noise out of images with a soft median filter.",
+    "noise": "Spoil an image with noise, to try denoise on.",
+    "compare": "Show what filters make of noise, in one picture and one table.",
+    "train": "Train a small network to classify images, by the soft 0/1 loss or "
+    "cross-entropy.",
+    "predict": "Classify images by a network that was trained by softsort train.",
+    "info": "Show versions, devices, folders and a numerical self-check.",
+}
+
+
+class Commands(Plainly, TyperGroup):
+    """The commands by name."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = dict.fromkeys(COMMANDS)  # pyright: ignore
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """The command of this name, imported now; None if there is no such."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"softsort_cli.commands.{cmd_name}")
+        # Without rich, --help takes half the time.
+        alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+        alone.command(cmd_name, cls=Command)(getattr(module, cmd_name))
+        found = typer.main.get_command(alone)
+        for each in found.params:
+            # By default a variable would be split at spaces, which names may have.
+            each.envvar_list_splitter = "\n"  # pyright: ignore
+        return found
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write what each command does."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(
+    cls=Commands,
+    help=HELP,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"softsort {version('softsort-cli')}")
+        raise typer.Exit
+
+
+def _show_manual(ctx: typer.Context, value: bool) -> None:
+    if value:
+        from softsort_cli import manual as man
+
+        typer.echo(man.page(ctx.command, ctx))
+        raise typer.Exit
+
+
+@app.callback()
+def _softsort(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version.",
+        ),
+    ] = False,
+    manual: Annotated[
+        bool,
+        typer.Option(
+            "--man",
+            callback=_show_manual,
+            is_eager=True,
+            expose_value=False,
+            help="Show the manual page, for `softsort --man | man -l -`.",
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line, and end with its exit code."""
+    interrupts.watch()
+    if sys.stderr is None:
+        # It is closed: what is said would be printed on standard output instead, and
+        # the next file that is opened would take its place for what libraries say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = open(2, "w", encoding="utf-8")  # noqa: SIM115
+    # Imports and tracing make many objects that stay: looking through them for
+    # garbage all the time would cost a tenth of a short command.
+    gc.set_threshold(100_000)
+    # Threads that read or write the next piece of a file work outside the interpreter
+    # for the most part: they need not wait long to get into it between.
+    sys.setswitchinterval(5e-4)
+    # Systems are many and small, and solved one after another: threads that wait for
+    # one another in each took five times as long. numpy reads this when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        code = _flushed(run())
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    # Taking the interpreter, jax and its threads down in order would cost a fifth of
+    # a short command, and wait for what threads still do that nobody needs any more;
+    # everything written is closed by now.
+    os._exit(128 + interrupts.ended if interrupts.ended else code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all that was written is gone where it goes."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        files.discard_stdout()
+        if not isinstance(error, BrokenPipeError):
+            code = _fail(f"cannot write standard output: {error.strerror}")
+    sys.stderr.flush()
+    compile_cache.seal()
+    return code
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and say in one line what went wrong, if anything."""
+    try:
+        return app(arguments, prog_name="softsort", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        return _refuse(error)
+    except CommandError as error:
+        return _fail(str(error), error.exit_code)
+    except (ClosedPipeError, BrokenPipeError):
+        files.discard_stdout()
+        return 0
+    except SystemExit as error:
+        # Typer's way out when --help meets a closed pipe.
+        if isinstance(error.__context__, BrokenPipeError):
+            files.discard_stdout()
+            return 0
+        raise
+    except KeyboardInterrupt:
+        return 130
+    except MemoryError:
+        return _fail("not enough memory")
+    except Exception as error:
+        known = isinstance(error, ValueError) and type(error).__module__ != "builtins"
+        what = "" if known else f"{type(error).__name__}: "
+        return _fail(what + str(error))
+
+
+def _fail(message: str, code: int = 1) -> int:
+    if interrupts.ended:
+        # A library that was interrupted may make another error of it.
+        return 128 + interrupts.ended
+    if console.verbose:
+        traceback.print_exc()
+    console.error(message)
+    return code
+
+
+def _refuse(error: typer.TyperException) -> int:
+    """Say in one line what is wrong with the command line."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message, file=sys.stderr)
+        return error.exit_code
+    where = context.command_path if context else "softsort"
+    return _fail(f"{message.rstrip('.')}; see `{where} --help`", error.exit_code)

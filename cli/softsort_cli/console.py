@@ -1,0 +1,88 @@
+"""What the command says to people: on stderr, so that stdout holds data only."""
+
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from softsort_cli import interrupts
+
+# Set by --quiet and --verbose before anything else happens: an error in the command
+# line itself must already obey them.
+quiet = False
+verbose = False
+
+
+_held = threading.local()  # the notes of a thread whose notes are held
+
+
+def note(message: str) -> None:
+    """Tell what a reader of the result should know, unless --quiet."""
+    notes: list[str] | None = getattr(_held, "notes", None)
+    if notes is not None:
+        notes.append(message)
+    elif not quiet:
+        _print(f"softsort: {message}")
+
+
+@contextmanager
+def held() -> Iterator[list[str]]:
+    """Keep the notes of this thread for who can tell them."""
+    _held.notes = []
+    try:
+        yield _held.notes
+    finally:
+        _held.notes = None
+
+
+def silence_libraries() -> None:
+    """Let no library warn, unless --verbose: what matters is said as an error."""
+    import logging
+
+    if verbose:
+        return
+    warnings.simplefilter("ignore")
+    if not logging.getLogger().hasHandlers():
+        # Else Python writes what nobody handles to stderr.
+        logging.getLogger().addHandler(logging.NullHandler())
+
+
+def error(message: str) -> None:
+    """Tell in one line why the command failed."""
+    _print("softsort: error: " + " ".join(message.split("\n")))
+
+
+def _print(line: str) -> None:
+    # A closed stderr must not turn a result into a failure.
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(
+    label: str, total: int, delay: float = 1.0
+) -> Iterator[Callable[..., None]]:
+    """Yield a function that counts one step; a bar appears if the work takes long.
+
+    The function takes what the bar should say from now on, if not the same.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    task = bar.add_task(label, total=total)
+    timer = threading.Timer(delay, bar.start)
+    timer.daemon = True
+    # A bar hides the cursor.
+    with interrupts.at_abort(bar.stop):
+        try:
+            timer.start()
+            yield lambda now=None: bar.update(task, advance=1, description=now)
+        finally:
+            timer.cancel()
+            timer.join()
+            bar.stop()

@@ -1,0 +1,52 @@
+"""Colours count by their opacity, so that what cannot be seen adds nothing.
+
+The filters weight colours by it, which asks for colours that are not multiplied by it.
+Opacity stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from softsort_cli.images import picture as images
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Seen:
+    """The rows of a frame as they are to be filtered, made when they are asked for."""
+
+    def __init__(self, frame: np.ndarray, picture: images.Picture, dtype: str) -> None:
+        self.frame, self.dtype = frame, dtype
+        self.shape, self.alpha = frame.shape, picture.alpha
+        self.premultiplied = picture.premultiplied
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        import numpy as np
+
+        values = images.to_unit(self.frame[rows], self.dtype)
+        if self.premultiplied:
+            opacity = values[..., -1:]
+            values[..., :-1] /= np.where(opacity == 0, 1, opacity)
+        return values
+
+    def stored(self, filtered: np.ndarray, rows: slice) -> np.ndarray:
+        """Filtered rows as they are in the frame."""
+        import numpy as np
+
+        if not self.premultiplied:
+            return filtered
+        values = images.to_unit(self.frame[rows], self.dtype)
+        opacity = values[..., -1:]
+        multiplied = filtered[..., :-1] * opacity
+        colours = np.where(opacity == 0, values[..., :-1], multiplied)
+        return np.concatenate([colours, opacity], axis=-1)
+
+
+def multiplied(values: np.ndarray) -> np.ndarray:
+    """Colours multiplied by their opacity."""
+    import numpy as np
+
+    opacity = values[..., -1:]
+    return np.concatenate([values[..., :-1] * opacity, opacity], axis=-1)

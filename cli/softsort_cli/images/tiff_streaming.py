@@ -1,0 +1,233 @@
+"""TIFF images that do not fit in memory: read, filtered and written strip by strip."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from softsort_cli.errors import CommandError
+from softsort_cli.images import jobs, picture, tiff, tiff_tags
+from softsort_cli.io import files
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BYTES_A_VALUE = 64  # of an image that is filtered as a whole
+OVERHEAD = 2**29  # what jax and other libraries take
+TILE = (256, 256)  # where the image has none
+BUFFER = 2**26  # of tiles that are being compressed
+
+CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIFF
+ONE_AT_A_TIME = threading.Lock()  # see Filtering.turn
+
+
+# From rows of an image to its filtered strips, numbers or pixels, and where they are.
+Filtered: TypeAlias = "Callable[[Rows], Iterator[tuple[slice, np.ndarray]]]"
+
+
+class Rows:
+    """The rows of a TIFF page as numbers from 0 to 1, read when they are asked for."""
+
+    alpha = False  # see _is_simple
+
+    def __init__(self, page: Any, source: str, dtype: str) -> None:
+        self.page, self.source, self.dtype = page, source, dtype
+        self.shape: tuple[int, ...] = page.shape
+        self._last: tuple[int, np.ndarray | None] = -1, None
+        # Decoded, and while it is that, coded.
+        pixel = page.dtype.itemsize * math.prod(self.shape[2:])
+        self.held = (
+            0 if _is_plain(page) else 2 * math.prod(tiff.stored_sides(page)) * pixel
+        )
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        import numpy as np
+
+        start, stop, _ = rows.indices(self.shape[0])
+        result = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        for top, left, part in self._parts(start, stop):
+            first, last = max(top, start), min(top + len(part), stop)
+            columns = slice(left, left + part.shape[1])
+            values = picture.to_unit(part[first - top : last - top], self.dtype)
+            result[first - start : last - start, columns] = values
+        if self.page.dtype.kind == "f":
+            where = f" in rows {start + 1} to {stop}"
+            picture.check_finite(result, self.source, where)
+        return result
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """What is stored of these rows: where it is, and its pixels."""
+        page = self.page
+        file = page.parent.filehandle
+        if _is_plain(page):
+            size = math.prod(self.shape[1:])
+            file.seek(page.dataoffsets[0] + start * size * page.dtype.itemsize)
+            dtype = page.parent.byteorder + page.dtype.char
+            flat = file.read_array(dtype, (stop - start) * size)
+            yield start, 0, flat.reshape(stop - start, *self.shape[1:])
+            return
+        down, across = tiff.stored_sides(page)
+        a_row = -(-page.imagewidth // across)
+        for index in range(start // down * a_row, -(-stop // down) * a_row):
+            top, left = index // a_row * down, index % a_row * across
+            # Tiles at the edges reach beyond the image.
+            height, width = self.shape[0] - top, self.shape[1] - left
+            part = self._decoded(index)[0, :height, :width]
+            yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
+
+    def _decoded(self, index: int) -> np.ndarray:
+        """A strip or tile. The last one stays in memory: it may be all there is."""
+        page, (last, part) = self.page, self._last
+        if last != index:
+            self._last = -1, None
+            file = page.parent.filehandle
+            file.seek(page.dataoffsets[index])
+            coded = file.read(page.databytecounts[index])
+            tiff.check_part(page, index, coded, self.source)
+            # Strips and tiles of JPEG share tables.
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+            try:
+                part, *_ = page.decode(coded, index, **tables)
+            except Exception as error:  # a broken file can break it anywhere
+                raise CommandError(f"{self.source} is damaged: {error}") from error
+            self._last = index, part
+        if part is None:
+            raise CommandError(f"{self.source} is damaged: it has a hole")
+        return part
+
+
+def _is_plain(page: Any) -> bool:
+    """Whether the rows of a page are stored one after the other."""
+    return page.is_contiguous and not page.is_tiled
+
+
+def fits(shape: Sequence[int], memory: int) -> bool:
+    """Whether an image can be filtered as a whole in so many bytes."""
+    return math.prod(shape) * BYTES_A_VALUE <= memory
+
+
+def is_large(job: jobs.Job, limit: int) -> bool:
+    """Whether a TIFF becomes another one that is to be filtered strip by strip."""
+    import tifffile
+
+    path, output = job.path, job.output
+    if not path.is_file() or output is None or files.is_device(output):
+        return False
+    if picture.FORMATS.get(output.suffix.lower()) != "TIFF":
+        return False
+    with path.open("rb") as stream:
+        if stream.read(4) not in picture.TIFF_STARTS:
+            return False
+    try:
+        with (
+            path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            tiff_tags.check_shared(data)
+        with tifffile.TiffFile(path) as file:
+            pages: list[Any] = list(file.pages)
+            tiff.check_claim(pages, path.stat().st_size, str(path))
+    except Exception:  # told by who reads the whole
+        return False
+    all_fit = all(fits(page.shape, limit - OVERHEAD) for page in pages)
+    return not all_fit and all(map(_is_simple, pages))
+
+
+def _is_simple(page: Any) -> bool:
+    """Whether a page can be copied by parts; EXIF is written behind a whole file."""
+    return (
+        page.axes in ("YX", "YXS")
+        and page.photometric in (tiff.BLACK_IS_ZERO, tiff.RGB, tiff.CMYK)
+        and page.dtype != bool
+        and not {tiff.PREMULTIPLIED, tiff.ALPHA} & set(page.extrasamples)
+        and not {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys())
+    )
+
+
+def copy(
+    path: Path,
+    stream: BinaryIO,
+    filtered: Filtered,
+    check: Callable[[np.ndarray], None],
+    precision: str,
+    *,
+    strip: bool,
+) -> None:
+    """Write a TIFF of the same pages, filtered, to a stream, in tiles."""
+    import tifffile
+
+    size = path.stat().st_size
+    with ONE_AT_A_TIME, _told(path), tifffile.TiffFile(path) as file:
+        pages: list[Any] = list(file.pages)
+        for number, page in enumerate(pages):
+            tiff.check_page(page, size, f"{path}, page {number + 1},")
+            picture.check_type(page.dtype, str(path), precision)
+        tags = [tiff_tags.Tags() if strip else tiff_tags.of(page) for page in pages]
+        tiff.note_copies(pages, str(path))
+        most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
+        with tifffile.TiffWriter(
+            stream, bigtiff=file.is_bigtiff or most > CLASSIC, byteorder=file.byteorder
+        ) as output:
+            for page, told in zip(pages, tags, strict=True):
+                tile = (page.tilelength, page.tilewidth) if page.is_tiled else TILE
+                layout = tiff.layout(page) | {"rowsperstrip": None, "tile": tile}
+                strips = filtered(Rows(page, str(path), f"float{precision}"))
+                output.write(
+                    _tiles(strips, page.dtype, tile, check),
+                    shape=page.shape,
+                    dtype=page.dtype,
+                    buffersize=BUFFER,
+                    **layout,
+                    **tiff.beside(told),
+                )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell which file breaks the reader, or by what it says the writer, anywhere."""
+    from softsort_core import SoftSortError
+
+    try:
+        yield
+    except (CommandError, SoftSortError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise CommandError(f"{path} is damaged: {error}") from error
+
+
+def _tiles(
+    strips: Iterator[tuple[slice, np.ndarray]],
+    dtype: np.dtype,
+    tile: tuple[int, int],
+    check: Callable[[np.ndarray], None],
+) -> Iterator[np.ndarray]:
+    """The tiles of an image, row by row, out of its strips."""
+    import numpy as np
+
+    down, across = tile
+    rest: np.ndarray | None = None
+    for _, values in strips:
+        check(values)
+        is_pixels = values.dtype == dtype
+        pixels = values if is_pixels else picture.to_pixels(values, dtype)
+        rest = pixels if rest is None else np.concatenate([rest, pixels])
+        ready = len(rest) // down * down
+        yield from _cut(rest[:ready], down, across)
+        rest = rest[ready:]
+    if rest is not None and len(rest):
+        yield from _cut(rest, down, across)
+
+
+def _cut(band: np.ndarray, down: int, across: int) -> Iterator[np.ndarray]:
+    import numpy as np
+
+    for top in range(0, len(band), down):
+        for left in range(0, band.shape[1], across):
+            part = band[top : top + down, left : left + across]
+            missing = [(0, down - part.shape[0]), (0, across - part.shape[1])]
+            yield np.pad(part, missing + [(0, 0)] * (part.ndim - 2), "edge")

@@ -1,0 +1,174 @@
+"""What a TIFF says beside its pixels: tags, and the EXIF that they point to."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Set
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from softsort_cli.errors import CommandError
+from softsort_cli.images import declared_size
+
+if TYPE_CHECKING:
+    import mmap
+
+    import PIL.Image
+
+ByteOrder: TypeAlias = Literal["<", ">"]
+
+SUB_IFDS, EXIF, GPS, INTEROP = 330, 34665, 34853, 40965
+# tifffile writes no pointers to EXIF, but these tags, which nobody uses, instead.
+STAND_INS = {EXIF: EXIF - 1, GPS: GPS + 1}
+XMP, ICC = 700, 34675
+X_RESOLUTION, Y_RESOLUTION, UNIT = 282, 283, 296
+UNITS = NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
+BYTE, UNDEFINED, LONG = 1, 7, 4
+# Tags about how pixels are stored, which are written anew, and those that point to
+# other places in the file.
+STORAGE = {
+    *range(254, 260),
+    *(262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289),
+    *(290, 291, 292, 293, 296, 301, 317, 318, 320, 322, 323, 324, 325, 330, 332, 338),
+    *(339, 340, 341, 347, 512, 513, 514, 529, 530, 531, 532, 32997, 32998),
+    *(EXIF, GPS, INTEROP),
+}
+# What EXIF has in common with a TIFF: description, camera, orientation, program, time,
+# artist, copyright.
+SHARED = (270, 271, 272, 274, 305, 306, 315, 33432)
+
+
+class Tags(NamedTuple):
+    """The tags of a page, as tifffile writes them."""
+
+    others: list[tuple[int, int, int, Any, bool]] = []  # noqa: RUF012
+    resolution: Any = None
+    unit: int | None = None
+
+
+def of(page: Any) -> Tags:
+    """The tags of a page that do not depend on its pixels, byte for byte."""
+    others, file = [], page.parent.filehandle
+    for tag in page.tags:
+        if tag.code not in STORAGE:
+            file.seek(tag.valueoffset)
+            value = file.read(tag.valuebytecount)
+            if len(value) < tag.valuebytecount:
+                raise ValueError(f"tag {tag.code} ends beyond the file")
+            others.append((tag.code, int(tag.dtype), tag.count, value, False))
+    if X_RESOLUTION not in page.tags or Y_RESOLUTION not in page.tags:
+        return Tags(others)
+    resolution = tuple(page.tags[code].value for code in (X_RESOLUTION, Y_RESOLUTION))
+    unit = int(page.tags[UNIT].value) if UNIT in page.tags else INCH
+    if not all(len(pair) == 2 for pair in resolution) or unit not in UNITS:
+        raise ValueError("its resolution is no ratio, or of no known unit")
+    return Tags(others, resolution, unit)
+
+
+def check_shared(data: bytes | mmap.mmap) -> None:
+    """Refuse a TIFF, or EXIF, whose tags would take far more memory than it has."""
+    if declared_size.has_shared_tags(data):
+        raise ValueError("its tags overlap")
+
+
+def _pointers(page: Any) -> list[tuple[int, int, int, Any, bool]]:
+    """Tags in the place of those that `with_exif` makes of them."""
+    codes = (STAND_INS[code] for code in (EXIF, GPS) if code in page.tags)
+    return [(code, LONG, 1, 0, False) for code in codes]
+
+
+def metadata(pages: list[Any], data: bytes) -> dict[str, Any]:
+    """What other formats have a place for too, and all tags of all pages."""
+    tags = [of(page) for page in pages]
+    tags[0].others.extend(_pointers(pages[0]))
+    values = {code: value for code, _, _, value, _ in tags[0].others}
+    found: dict[str, Any] = {"tags": tags}
+    found |= {
+        n: values[c] for n, c in (("icc_profile", ICC), ("xmp", XMP)) if c in values
+    }
+    if tags[0].resolution and tags[0].unit in (INCH, CENTIMETRE):
+        scale = 1 if tags[0].unit == INCH else 2.54
+        sides = tags[0].resolution
+        if all(low for _, low in sides):
+            found["dpi"] = tuple(scale * high / low for high, low in sides)
+    exif = _exif(pages[0], data)
+    return found | ({"exif": exif} if exif else {})
+
+
+def _exif(page: Any, data: bytes) -> bytes:
+    import PIL.Image
+
+    linked = {code for code in (EXIF, GPS) if code in page.tags}
+    if page.parent.is_bigtiff:
+        if linked:
+            raise CommandError(
+                "EXIF in a BigTIFF is not handled: take it out first, as in "
+                "`exiftool -EXIF= IN`"
+            )
+        return b""
+    whole, kept = PIL.Image.Exif(), PIL.Image.Exif()
+    whole.load(data)
+    for code in SHARED:
+        if code in page.tags and code in whole:
+            kept[code] = whole[code]
+    _copy_linked(whole, kept, linked)
+    kept.endian = whole.endian  # maker notes may count on it
+    return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else b""
+
+
+def _copy_linked(
+    source: PIL.Image.Exif, target: PIL.Image.Exif, codes: Set[int]
+) -> None:
+    for code in codes:
+        target[code] = dict(source.get_ifd(code))
+    if EXIF in codes and INTEROP in target[EXIF]:
+        target[EXIF][INTEROP] = dict(source.get_ifd(INTEROP))
+
+
+def from_metadata(metadata: dict[str, Any]) -> tuple[ByteOrder | None, Tags]:
+    """The byte order and the tags of a TIFF for the metadata of another format."""
+    import tifffile
+
+    others: list[tuple[int, int, int, Any, bool]] = []
+    order: ByteOrder | None = None
+    if "exif" in metadata:
+        check_shared(metadata["exif"])
+        with tifffile.TiffFile(BytesIO(metadata["exif"])) as file:
+            page, order = file.pages[0], file.byteorder
+            others = of(page).others
+            others += _pointers(page)
+    for name, code, dtype in (("icc_profile", ICC, UNDEFINED), ("xmp", XMP, BYTE)):
+        if name in metadata:
+            others.append((code, dtype, 0, metadata[name], False))
+    return order, Tags(others, metadata.get("dpi"), INCH if "dpi" in metadata else None)
+
+
+def with_exif(data: bytes, exif: bytes) -> bytes:
+    """A TIFF with EXIF and GPS tags behind it, and its first page pointing there."""
+    import PIL.Image
+
+    order = "<" if data[:1] == b"I" else ">"
+    (page,) = struct.unpack_from(order + "L", data, 4)
+    entries = _entries(data, page, order)
+    linked = {code for code, stand_in in STAND_INS.items() if stand_in in entries}
+    if not linked:
+        return data
+    whole, kept = PIL.Image.Exif(), PIL.Image.Exif()
+    whole.load(exif)
+    kept.endian = order
+    _copy_linked(whole, kept, linked)
+    start = len(data) + len(data) % 2
+    # Pillow writes two headers, of 6 and 8 bytes, before the tags.
+    behind = data.ljust(start, b"\0") + kept.tobytes(start)[14:]
+    result = bytearray(behind)
+    for code, entry in _entries(behind, start, order).items():
+        place = entries[STAND_INS[code]]
+        result[place : place + 12] = behind[entry : entry + 12]
+    return bytes(result)
+
+
+def _entries(data: bytes, start: int, order: str) -> dict[int, int]:
+    """Where the entry of each tag of a directory is."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    places = range(start + 2, start + 2 + 12 * count, 12)
+    return {struct.unpack_from(order + "H", data, at)[0]: at for at in places}

@@ -1,0 +1,130 @@
+"""The window around each pixel, as the options describe it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.options.groups import MOST, Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TEXT = (".txt", ".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the filter takes: its sides, and where given, which pixels and how much."""
+
+    size: tuple[int, int]  # rows, columns
+    footprint: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The window in the filter's words."""
+        given = {"footprint": self.footprint, "weights": self.weights}
+        return {"size": self.size} | {n: t for n, t in given.items() if t is not None}
+
+
+def read(shape: Shape) -> Window:
+    """The window that the options ask for; files are read."""
+    footprint = None if shape.footprint is None else _footprint(shape.footprint)
+    size = None if shape.size is None else size_of(shape.size)
+    if size is None and footprint is not None:
+        size = footprint.shape
+    weights = None if shape.weights is None else _weights(shape.weights, size)
+    if size is None:
+        size = (3, 3) if weights is None else weights.shape
+    for name, table in (("--footprint", footprint), ("--weights", weights)):
+        if table is not None and table.shape != size:
+            raise UsageError(
+                f"{name} is a window of {table.shape[1]}x{table.shape[0]} pixels, not "
+                f"{size[1]}x{size[0]}: leave out --size, or make them the same"
+            )
+    return Window(size, footprint, weights)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Height and width of a window N or WxH."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text, re.ASCII)
+    if match is None or not all(int(side or 1) % 2 for side in match.groups()):
+        raise UsageError(f"--size {text!r}: give odd numbers of pixels, as in 3 or 5x3")
+    size = int(match[2] or match[1]), int(match[1])
+    _check_sides(*size, f"--size {text!r}")
+    return size
+
+
+def _check_sides(rows: float, columns: float, name: str) -> None:
+    """Refuse a window of more pixels than memory could hold, before it is made."""
+    if rows * columns > MOST:
+        raise UsageError(
+            f"{name}: the window has more than {MOST:,} pixels: name a smaller one"
+        )
+
+
+def _footprint(text: str) -> np.ndarray:
+    import numpy as np
+
+    if not text.startswith("disk:"):
+        return _table(Path(text), "--footprint") > 0
+    radius = _positive(text, "disk:", "--footprint disk:2")
+    _check_sides(2 * radius, 2 * radius, f"--footprint {text!r}")
+    reach = np.arange(-math.floor(radius), math.floor(radius) + 1)
+    return reach[:, None] ** 2 + reach**2 <= radius**2
+
+
+def _weights(text: str, size: tuple[int, int] | None) -> np.ndarray:
+    import numpy as np
+
+    if not text.startswith("gaussian:"):
+        return _table(Path(text), "--weights")
+    sigma = _positive(text, "gaussian:", "--weights gaussian:1.0")
+    if size is None:
+        _check_sides(4 * sigma, 4 * sigma, f"--weights {text!r}")
+    # Beyond two sigma there is a seventh of the weight, and most of the work.
+    sides = size or 2 * (2 * math.ceil(2 * sigma) + 1,)
+    down, across = (np.arange(side) - side // 2 for side in sides)
+    return np.exp(-(down[:, None] ** 2 + across**2) / (2 * sigma**2))
+
+
+def _positive(text: str, start: str, example: str) -> float:
+    try:
+        value = float(text.removeprefix(start))
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"{text!r} has no positive number, as in {example}")
+    return value
+
+
+def _table(path: Path, name: str) -> np.ndarray:
+    """A table of numbers in a text file, or the brightness of an image."""
+    import numpy as np
+
+    from softsort_cli.images import picture
+    from softsort_cli.io import files
+
+    if path.suffix.lower() not in TEXT:
+        table = picture.read(path).frames[0]
+        if table.ndim == 3:
+            raise CommandError(f"{name} {path} is a colour image: give a grey one")
+        table = table.astype(float)
+    else:
+        lines = re.sub(r"[,;\t]", " ", files.read_bytes(path).decode(errors="replace"))
+        try:
+            table = np.loadtxt(lines.splitlines(), ndmin=2)
+        except ValueError as error:
+            raise CommandError(
+                f"{name} {path} is no table of numbers: {error}"
+            ) from None
+    if not all(side % 2 for side in table.shape):
+        shown = "x".join(map(str, table.shape[::-1]))
+        raise CommandError(f"{name} {path} has {shown} values: give odd sides")
+    if not (np.isfinite(table).all() and table.min() >= 0 and table.max() > 0):
+        raise CommandError(f"{name} {path} needs numbers from 0, and one above it")
+    return table

@@ -1,0 +1,198 @@
+"""Bytes in and bytes out: files, pipes, and outputs that are whole or absent."""
+
+import io
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from softsort_cli import interrupts
+from softsort_cli.errors import ClosedPipeError, CommandError, UsageError
+
+STDIN = "standard input"
+
+
+def is_stream(path: Path | None) -> bool:
+    """Whether `path` stands for standard input or output."""
+    return path is None or str(path) == "-"
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path is there and is no file: a device, or a named pipe."""
+    return path.exists() and not path.is_file()
+
+
+def label(path: Path | None) -> str:
+    """The name of an input in messages."""
+    return STDIN if path is None or is_stream(path) else str(path)
+
+
+def beside(path: Path, addition: str) -> Path | None:
+    """The default output of an input, `{stem}{addition}{ext}`.
+
+    None, for standard output, if the input is standard input.
+    """
+    if is_stream(path):
+        return None
+    # A folder such as . has no name that `with_name` could replace.
+    return path.parent / (path.stem + addition + path.suffix)
+
+
+def read_bytes(path: Path | None) -> bytes:
+    """All bytes of a file, or of standard input for None and `-`."""
+    if path is None or is_stream(path):
+        if sys.stdin is None or (path is None and sys.stdin.isatty()):
+            raise UsageError(
+                "no FILE, and standard input is a terminal: name a file or pipe data in"
+            )
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path has wildcards."""
+    return any(character in str(path) for character in "*?[")
+
+
+def matches(pattern: Path) -> list[tuple[Path, Path]]:
+    """The files that match a pattern, and where each is from its first wildcard on."""
+    root = next(folder for folder in pattern.parents if not is_pattern(folder))
+    found = sorted(root.glob(str(pattern.relative_to(root))))
+    return [(path, path.relative_to(root)) for path in found if path.is_file()]
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in, if they are not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot make {path}: {error.strerror}") from error
+
+
+def check_output(path: Path | None, *, force: bool) -> None:
+    """Refuse an output that cannot or must not be written, before any work is done."""
+    if path is None or is_stream(path):
+        return
+    if path.is_dir():
+        raise CommandError(f"cannot write {path}: it is a folder; name a file in it")
+    if path.is_file() and not force:
+        raise CommandError(
+            f"{path} exists: name another output, or --force to replace it"
+        )
+    if not path.parent.is_dir():
+        raise CommandError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+@contextmanager
+def open_output(path: Path | None, *, force: bool) -> Iterator[BinaryIO]:
+    """Yield a file that becomes `path` when all went well, and leaves nothing if not.
+
+    Standard output, and devices and named pipes given as `path`, are written to
+    directly, for nothing could be renamed onto them.
+    """
+    check_output(path, force=force)
+    try:
+        if path is None or is_stream(path):
+            with _stdout() as stream:
+                yield stream
+        elif is_device(path):
+            with path.open("wb") as stream:
+                yield stream
+        else:
+            with _replacing(path) as stream:
+                yield stream
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
+    except OSError as error:
+        where = "standard output" if is_stream(path) else str(path)
+        reason = error.strerror or str(error)
+        raise CommandError(f"cannot write {where}: {reason}") from error
+
+
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    if sys.stdout is None:
+        raise UsageError("standard output is closed: name a file with -o")
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    # The file behind a link is replaced, not the link; and the new file appears in
+    # the same folder, because a rename cannot cross file systems.
+    target = Path(os.path.realpath(path))
+    # Its own name, because processes on several machines may write one file.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    remove = partial(temporary.unlink, missing_ok=True)
+    with interrupts.at_abort(remove):
+        try:
+            stream = _Begun(temporary) if target.exists() else temporary.open("xb")
+            with stream:
+                yield stream
+            if target.exists():
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            remove()
+
+
+class _Begun(io.BufferedWriter):
+    """A new file that Linux writes to disk from the start, and nobody waits for that.
+
+    Left to itself it begins at the end, when this file takes the place of another, for
+    one of them has to survive whatever happens; who replaces it waits.
+    """
+
+    STEP = 1 << 24  # bytes
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "x"))
+        self._end = 0  # of what is begun
+
+    def write(self, data: Any) -> int:
+        """Write as ever."""
+        count = super().write(data)
+        end = self.tell()
+        if end - self._end >= self.STEP and sys.platform == "linux":
+            import ctypes
+
+            begin = ctypes.CDLL(None).sync_file_range
+            start, size = map(ctypes.c_int64, (self._end, end - self._end))
+            begin(self.fileno(), start, size, ctypes.c_uint(2))
+            self._end = end
+        return count
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what processes that were killed have left of these outputs."""
+    wanted = {path.parent / f".{path.name}" for path in paths}
+    for folder in {path.parent for path in wanted}:
+        for path in folder.glob(".*.tmp"):
+            owner = path
+            # A piece of an output that is written has itself a temporary file.
+            while owner not in wanted and owner.suffix == ".tmp":
+                owner = owner.with_suffix("").with_suffix("")
+                if owner.name.startswith(".."):
+                    owner = owner.with_name(owner.name[1:])
+            if owner in wanted:
+                path.unlink(missing_ok=True)
+
+
+def discard_stdout() -> None:
+    """Send what Python still holds for a closed standard output nowhere.
+
+    Otherwise the interpreter meets the closed pipe once more when it flushes at exit,
+    and reports it.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

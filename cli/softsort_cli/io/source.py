@@ -1,0 +1,161 @@
+"""Inputs that can be read several times, whatever they are: files, pipes, packed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.io import compression, files
+
+BLOCK = 3 << 20  # bytes read at a time
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file, or what was spooled from a pipe into a temporary one."""
+
+    source: str
+    file: BinaryIO
+    packing: str
+    codec: str
+    stamp: tuple[int, int] | None  # size and time of change, of a file
+    start: int = 0  # where it was when it was opened
+    first: Input | None = None  # closes the file when nobody holds it any more
+
+    def stream(self) -> BinaryIO:
+        """The content from its start: unpacked, and a text as UTF-8."""
+        self.file.seek(self.start)
+        stream = self.file
+        if self.packing:
+            stream = compression.unpacked(stream, self.packing, self.source)
+        if self.codec != "utf-8":
+            stream = compression.transcoded(stream, self.codec, self.source)
+        return stream
+
+    def size(self) -> int:
+        """Bytes as they are stored."""
+        return self.stamp[0] if self.stamp else 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the content is what is stored."""
+        return not self.packing and self.codec == "utf-8"
+
+    def read(self, place: int, size: int) -> bytes:
+        """So many bytes of plain content, if it is what was there before."""
+        try:
+            self.file.seek(self.start + place)
+            data = self.file.read(size)
+        except OSError as error:
+            raise CommandError(
+                f"cannot read {self.source}: {error.strerror}"
+            ) from error
+        self.check_unchanged()
+        return data
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that has changed since it was opened."""
+        if self.stamp is not None and _stamp(self.file) != self.stamp:
+            raise CommandError(
+                f"{self.source} has changed while it was read: run the command again"
+            )
+
+
+def open_input(path: Path | None, encoding: str | None = None) -> Input:
+    """Open a file, or standard input for None and `-`."""
+    source = files.label(path)
+    try:
+        file = _standard_input(path) if files.is_stream(path) else _opened(path)
+        stamp = _stamp(file)
+        if not file.seekable():
+            file, stamp = _spooled(file), None
+        place = file.tell()
+        start = file.read(4)
+    except OSError as error:
+        raise CommandError(f"cannot read {source}: {error.strerror}") from error
+    given = Input(source, file, compression.packing_of(start), "utf-8", stamp, place)
+    if not files.is_stream(path) or stamp is None:
+        weakref.finalize(given, file.close)
+    if encoding is None:
+        return given
+    codec = compression.codec_of(encoding, given.stream().read(4))
+    return replace(given, codec=codec, first=given)
+
+
+def _opened(path: Path | None) -> BinaryIO:
+    assert path is not None
+    return path.open("rb")
+
+
+def _standard_input(path: Path | None) -> BinaryIO:
+    if sys.stdin is None or (path is None and sys.stdin.isatty()):
+        raise UsageError(
+            "no FILE, and standard input is a terminal: name a file or pipe data in"
+        )
+    return sys.stdin.buffer
+
+
+def _spooled(pipe: BinaryIO) -> BinaryIO:
+    # It has no name: whatever ends the command, nothing of it stays.
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    shutil.copyfileobj(pipe, file, BLOCK)
+    file.flush()
+    file.seek(0)
+    return file  # pyright: ignore[reportReturnType]
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Keep memory that pieces of a file take turns in, where glibc allocates it.
+
+    It would give it back to the system in between, which clears it before each use.
+    """
+    # Not all systems have the function, and a module of it.
+    with suppress(ImportError, OSError, AttributeError, TypeError):
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD
+        mallopt(-1, 1 << 25)  # M_TRIM_THRESHOLD
+
+
+def read_blocks(
+    stream: BinaryIO, source: str, whole: Callable[[bytearray], int]
+) -> Iterator[bytes]:
+    """The content of a stream in pieces of whole records, by `whole(data)`."""
+    _keep_memory()
+    buffer, held = bytearray(BLOCK), 0
+    try:
+        while True:
+            with memoryview(buffer) as view:
+                held += stream.readinto(view[held:])  # pyright: ignore[reportAttributeAccessIssue]
+                is_last = held < len(buffer)
+                end = held if is_last else whole(buffer)
+                if end:
+                    yield bytes(view[:end])
+                if is_last:
+                    return
+                view[: held - end] = view[end:held]
+            held -= end
+            if not end:
+                buffer += bytes(len(buffer))
+    except OSError as error:
+        raise CommandError(f"cannot read {source}: {error.strerror}") from error

@@ -1,0 +1,222 @@
+"""Device, precision and compilation cache, set when jax is imported."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softsort_cli import compile_cache, console
+from softsort_cli.errors import CommandError
+from softsort_cli.io import prefetch
+from softsort_cli.options.groups import Device, Solver
+
+if TYPE_CHECKING:
+    import numpy as np
+
+shared = False  # whether this process works for any command that asks it to
+_begun: concurrent.futures.Future[None] | None = None  # on another thread
+
+
+def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
+    """The operator of this name: the exact one for --hard, else the soft one.
+
+    It takes arrays by position and everything else, hashable, by keyword. Soft
+    results have `bits` bits unless --precision says otherwise.
+    """
+    if solver.hard:
+        from softsort_cli.operate import exact
+
+        return getattr(exact, function)
+    begin(solver, bits)
+
+    def soft(*arrays: np.ndarray, **settings: Any) -> Any:
+        ready()
+        import softsort_core
+
+        return getattr(softsort_core, function)(*arrays, **settings)
+
+    return with_options(soft, solver)
+
+
+def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
+    """The filter of images, likewise."""
+    if solver.hard:
+        from softsort_cli.operate import exact
+
+        return exact.quantile_filter
+    start(solver, bits)
+    import softsort_filters
+
+    return with_options(softsort_filters.soft_quantile_filter, solver)
+
+
+def strips_operator(solver: Solver, bits: str) -> Callable[..., Any]:
+    """The soft filter of images that are too large for memory, strip by strip."""
+    start(solver, bits)
+    import softsort_filters
+
+    squashing = None if solver.squash == "sigmoid" else lambda values: values
+    return partial(
+        softsort_filters.soft_quantile_strips,
+        epsilon=solver.epsilon,
+        squashing_fun=squashing,
+    )
+
+
+def with_options(
+    function: Callable[..., Any], solver: Solver
+) -> Callable[..., np.ndarray]:
+    """A soft operator with the options of `solver`, from arrays to an array."""
+    import numpy as np
+
+    squashing = None if solver.squash == "sigmoid" else lambda values: values
+    options = {"epsilon": solver.epsilon, "squashing_fun": squashing}
+
+    def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
+        return np.asarray(function(*arrays, **(options | settings)))
+
+    return call
+
+
+def traced(function: str, solver: Solver) -> Callable[..., Any]:
+    """The soft operator of this name, to be traced by jax: epsilon is left open."""
+    ready()
+    import softsort_core
+
+    squashing = None if solver.squash == "sigmoid" else lambda values: values
+    return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
+
+
+def operators(
+    function: str, solver: Solver, bits: str
+) -> tuple[Callable[..., np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """The operator of this name, and the soft one on many groups."""
+    options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
+
+    def together(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        ready()
+        import softsort_core
+
+        return getattr(softsort_core, f"group_{function}")(values, sizes, **options)
+
+    return operator(function, solver, bits), together
+
+
+def begin(where: Device, bits: str) -> None:
+    """Start jax while this thread reads what is to be computed with; see `ready`."""
+    global _begun
+    if "jax" in sys.modules:
+        start(where, bits)
+        return
+
+    # Both threads need it. Where one imports a package and the other a module of it,
+    # Python 3.11 can give one of them a half of it.
+    import numpy as np  # noqa: F401
+
+    def load() -> None:
+        start(where, bits)
+        import softsort_core  # noqa: F401
+
+    console.silence_libraries()
+    _begun = concurrent.futures.ThreadPoolExecutor(1).submit(load)
+
+
+def ready() -> None:
+    """Wait until jax is started, and fail if that failed."""
+    if _begun is not None:
+        prefetch.awaited(_begun)
+
+
+def start(where: Device, bits: str) -> Any:
+    """Import jax with the device and the precision that the options ask for."""
+    console.silence_libraries()
+    if where.device == "cpu" and not shared:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    if not console.verbose:
+        # What jax and XLA say about devices that are not there is not for the user, nor
+        # that a processor lacks `prefer-no-scatter`, which is no ability of any.
+        jax.config.update("jax_logging_level", "CRITICAL")
+    jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
+    if not compile_cache.is_left_to_jax():
+        cache = compile_cache.folder()
+        where_kept = None if cache is None else str(cache.location)
+        jax.config.update("jax_compilation_cache_dir", where_kept)
+        # By default only slow compilations are kept: here every one counts, because
+        # each command is a new process.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        # Caches of XLA's own would make the path of the folder a part of what tells
+        # programs apart, and that is another for each command.
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    kind = None if where.device == "auto" else where.device
+    try:
+        devices = jax.devices(kind)
+        place = _claimed(len(devices)) if shared else 0
+        device = devices[place]
+    except RuntimeError as error:
+        raise CommandError(
+            f"--device {where.device}: jax finds no such device; use --device cpu, or "
+            f"install jax for it ({error})"
+        ) from error
+    jax.config.update("jax_default_device", device)
+    return device
+
+
+def share(threads: int) -> None:
+    """Make this process one of several that compute on this machine.
+
+    It takes so many threads, and of a GPU's memory only what it needs.
+    """
+    global shared
+    shared = True
+    # jax, scipy and polars read these when they are first used.
+    os.environ.setdefault("NPROC", str(threads))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+@contextmanager
+def alone(where: Device, bits: str) -> Iterator[None]:
+    """Start jax with a device and a precision that hold for this thread.
+
+    Other threads may work for commands with other options.
+    """
+    device = start(where, bits)
+    import jax
+
+    double = (where.precision or bits) == "64"
+    with jax.enable_x64(double), jax.default_device(device):
+        yield
+    compile_cache.seal()
+
+
+@functools.cache
+def _claimed(count: int) -> int:
+    """Which of so many devices is for this process: one that no other has, if any."""
+    if count == 1 or os.name != "posix":
+        return os.getpid() % count
+    import fcntl
+
+    for place in range(count):
+        # Locked until the process ends.
+        name = Path(tempfile.gettempdir(), f"softsort-device-{os.getuid()}-{place}")
+        with suppress(OSError):
+            lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+            else:
+                return place
+    return os.getpid() % count

@@ -1,0 +1,173 @@
+"""The exact operators, which the soft ones tend to as epsilon -> 0.
+
+Same names and arguments as in `softsort_core`; one vector at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from softsort_cli.images.size_buckets import PAD_MODES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+AT_ONCE = 2**22  # values of windows
+
+
+def ranks(inputs: np.ndarray) -> np.ndarray:
+    """Ascending ranks from 0; equal values share the average of theirs."""
+    import numpy as np
+
+    order = np.argsort(inputs)
+    ordered = inputs[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    ends = np.r_[starts[1:], len(ordered)]
+    result = np.empty(len(inputs))
+    result[order] = np.repeat((starts + ends - 1) / 2, ends - starts)
+    return result
+
+
+def sort(
+    inputs: np.ndarray, *, topk: int = -1, num_targets: int | None = None
+) -> np.ndarray:
+    """The values in ascending order, or the averages of as many equal shares."""
+    import numpy as np
+
+    ordered = np.sort(inputs)
+    if num_targets is None or num_targets == len(ordered):
+        return ordered[-topk:] if topk > 0 else ordered
+    edges = np.arange(num_targets + 1)
+    return _averages(ordered, edges[:-1], edges[1:], num_targets)
+
+
+def topk_mask(inputs: np.ndarray, *, k: int) -> np.ndarray:
+    """1 for the k largest values, 0 for the others; equal values share what is left."""
+    import numpy as np
+
+    if k == 0:
+        return np.zeros(len(inputs))
+    last = np.partition(inputs, -k)[-k]
+    above, level = inputs > last, inputs == last
+    return above + level * (k - above.sum()) / level.sum()
+
+
+def quantile(inputs: np.ndarray, *, q: tuple[float, ...]) -> np.ndarray:
+    """Quantiles, interpolated linearly."""
+    import numpy as np
+
+    return np.quantile(inputs, q)
+
+
+def quantile_normalization(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The targets at the quantiles of the values; equal values share an average."""
+    import numpy as np
+
+    ordered = np.sort(inputs)
+    starts = np.searchsorted(ordered, inputs, "left")
+    ends = np.searchsorted(ordered, inputs, "right")
+    return _averages(targets, starts, ends, len(inputs))
+
+
+def quantize(inputs: np.ndarray, *, num_levels: int) -> np.ndarray:
+    """The average of the values in the same of `num_levels` equal shares."""
+    return quantile_normalization(inputs, sort(inputs, num_targets=num_levels))
+
+
+def sort_with(inputs: np.ndarray, criterion: np.ndarray) -> np.ndarray:
+    """The rows of `inputs` by ascending criterion; equal ones stay in their order."""
+    import numpy as np
+
+    return inputs[np.argsort(criterion, kind="stable")]
+
+
+def quantile_filter(
+    image: np.ndarray,
+    *,
+    q: float,
+    size: tuple[int, int],
+    footprint: np.ndarray | None = None,
+    border: str,
+    alpha: bool = False,
+) -> np.ndarray:
+    """The quantile of the window around each pixel, channel by channel.
+
+    With `alpha`, the last channel is the weight of the others, and stays as it is.
+    """
+    import numpy as np
+    from scipy.ndimage import median_filter, percentile_filter
+
+    if alpha:
+        used = np.ones(size, bool) if footprint is None else footprint
+        colours = quantile_filter(
+            image[..., :-1], q=q, size=size, footprint=footprint, border=border
+        )
+        return _by_opacity(image, colours, q, used, border)
+    sides: Any = (*size, *(1 for _ in image.shape[2:]))
+    window = (sides, None) if footprint is None else (None, footprint.reshape(sides))
+    if q == 0.5:
+        return median_filter(image, *window, mode=border)
+    return percentile_filter(image, 100 * q, *window, mode=border)
+
+
+def _by_opacity(
+    image: np.ndarray, even: np.ndarray, q: float, footprint: np.ndarray, border: str
+) -> np.ndarray:
+    """Colours that were filtered with equal weights, by opacity where it differs."""
+    import numpy as np
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    opacity: Any = image[..., -1]
+    settings: Any = {"footprint": footprint, "mode": border}
+    most = maximum_filter(opacity, **settings)
+    uneven = minimum_filter(opacity, **settings) < most
+    result = np.concatenate([even, image[..., -1:]], axis=-1)
+    result[most == 0] = image[most == 0]
+    mode: Any = PAD_MODES[border]
+    margins = [(side // 2, side // 2) for side in footprint.shape]
+    padded = np.pad(image, [*margins, (0, 0)], mode)
+    down, across = np.nonzero(footprint)
+    rows, columns = np.nonzero(uneven)
+    step = max(AT_ONCE // (len(down) * image.shape[2]), 1)
+    for start in range(0, len(rows), step):
+        row, column = rows[start : start + step], columns[start : start + step]
+        windows = padded[row[:, None] + down, column[:, None] + across]
+        result[row, column, :-1] = _weighted(windows[..., :-1], windows[..., -1:], q)
+    return result
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
+    """The quantiles along axis 1 of weighted values."""
+    import numpy as np
+
+    order = np.argsort(values, axis=1)
+    sums = np.cumsum(np.take_along_axis(weights, order, 1), axis=1, dtype=float)
+    total = sums[:, -1:]
+    place = np.argmax((sums > q * total) | (sums == total), axis=1)[:, None]
+    return np.take_along_axis(np.take_along_axis(values, order, 1), place, 1)[:, 0]
+
+
+def mean_filter(image: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
+    """The mean of the window around each pixel, channel by channel."""
+    from scipy.ndimage import uniform_filter
+
+    sides: Any = (*size, *(1 for _ in image.shape[2:]))
+    return uniform_filter(image, sides)
+
+
+def _averages(
+    ordered: np.ndarray, starts: np.ndarray, ends: np.ndarray, whole: int
+) -> np.ndarray:
+    """Average the values between the shares starts / whole and ends / whole."""
+    import numpy as np
+
+    count = len(ordered)
+    first, last = starts * count // whole, (ends * count - 1) // whole
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    places = np.arange(count + 1)
+    area = np.interp(ends * (count / whole), places, sums)
+    area -= np.interp(starts * (count / whole), places, sums)
+    averages = area * whole / ((ends - starts) * count)
+    # Within a single value there is nothing to average, and nothing to round.
+    averages = np.where(first == last, ordered[first], averages)
+    return np.clip(averages, ordered[first], ordered[last])

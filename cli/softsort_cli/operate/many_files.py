@@ -1,0 +1,452 @@
+"""Tables in many parts that are one: each part is a task, wherever tasks run.
+
+Three passes, as in `streaming`: each part is surveyed, then summarised given the
+statistics of the whole; the merged summaries are solved once; and each part is
+evaluated and written, unless the results are few.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softsort_cli import console
+from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.io import files
+from softsort_cli.operate import apply, streaming
+from softsort_cli.options.groups import PartsWriting, Reading, Solver, TableWriting
+from softsort_cli.tables import column_data, formats, opening, select, write
+from softsort_cli.work import engine as cluster
+from softsort_cli.work import manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from softsort_core import Statistics, Summary
+
+# Options that do not change what is written.
+APART = {"cluster", "device", "max_memory", "output", "force", "dry_run", "out_dir"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that holds a part of a table, and the one that is made of it."""
+
+    path: Path
+    stamp: tuple[int, int]  # size and time of change
+    output: Path = Path()  # if one is written
+
+    @property
+    def name(self) -> str:
+        """Its name among the outputs."""
+        return self.output.name
+
+    def form(self, reading: Reading) -> formats.Form:
+        """The form of the output."""
+        came = formats.form_in(self.path, reading.form, reading.delimiter)
+        return formats.form_out(self.output, reading.form, came)
+
+    def open(self, reading: Reading) -> opening.Table:
+        """The part as a table, if it has not changed."""
+        table = opening.open_table(self.path, reading)
+        if table.input.stamp != self.stamp:
+            raise CommandError(f"{self.path} has changed: run the command again")
+        return table
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a part after the first pass."""
+
+    names: list[str]
+    height: int
+    kept: int  # rows that are in the output
+    tallies: dict[int, column_data.Tally]
+    statistics: dict[int, Statistics]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done to each part; its methods are tasks."""
+
+    parted: streaming.Parted
+    solver: Solver
+    reading: Reading
+
+    def survey(self, part: Part, wanted: Sequence[int]) -> Survey:
+        """Go over a part for the first time."""
+        table = part.open(self.reading)
+        tallies = {column: column_data.Tally() for column in wanted}
+        height = left_out = 0
+
+        def pieces() -> Iterator[dict[int, np.ndarray]]:
+            nonlocal height, left_out
+            for block in table.parts(wanted):
+                found = column_data.parse(block, wanted)
+                for column, numbers in found.items():
+                    tallies[column].add(block, column, numbers)
+                kept = column_data.skip(found, block.height, self.reading.on_invalid)
+                height += block.height
+                left_out += 0 if kept is None else block.height - int(kept.sum())
+                yield {column: each.values for column, each in found.items()}
+
+        statistics = streaming.described(pieces())
+        for tally in tallies.values():
+            tally.first = tally.first and f"{part.path.name}, {tally.first}"
+        return Survey(table.names, height, height - left_out, tallies, statistics)
+
+    def summarise(
+        self, part: Part, statistics: Mapping[int, Statistics]
+    ) -> dict[int, Summary]:
+        """Go over a part for the second time."""
+        data = self._chosen(part, list(statistics))
+        pieces = (found for _, found, _ in data.reread())
+        return streaming.summarised(pieces, statistics, self.solver.epsilon)
+
+    def solve(
+        self, summaries: Mapping[int, Summary], names: Mapping[int, str]
+    ) -> dict[Any, Any]:
+        """Solve for the whole: the few results, or what JSON can hold of the others."""
+        solutions = streaming.solved(summaries, names, self.parted, self.solver)
+        if self.parted.evaluate is None:
+            return solutions
+        return streaming.encoded(solutions)
+
+    def evaluate(
+        self,
+        part: Part,
+        wanted: Sequence[int],
+        names: Sequence[str],
+        before: int,
+        texts: Mapping[str, Any],
+        writing: PartsWriting,
+    ) -> str | None:
+        """Go over a part for the last time, and write it: its checksum."""
+        data = self._chosen(part, wanted)
+        solutions = streaming.decoded(texts)
+        rows = streaming.evaluated(data, names, self.parted, solutions, before)
+        form = part.form(self.reading)
+        # Whether it may be replaced was asked at the start: a task can run twice.
+        writing = replace(writing, output=part.output, force=True)
+        write.write_appended(data.table, rows, form, writing)
+        return manifest.checksum(part.output)
+
+    def _chosen(self, part: Part, wanted: Sequence[int]) -> column_data.Chosen:
+        import numpy as np
+
+        table, kept = part.open(self.reading), np.zeros(0, np.int64)
+        on_invalid = self.reading.on_invalid
+        return column_data.Chosen(table, list(wanted), {}, 0, on_invalid, {}, kept)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What is known of a table after the first pass over its parts."""
+
+    data: column_data.Chosen  # the first part, by the name of all; without numbers
+    kept: list[int]  # rows that are in the output, of each part
+    statistics: dict[int, Statistics]
+
+
+def wanted(
+    paths: Sequence[Path] | None, solver: Solver, out_dir: Path | None = None
+) -> bool:
+    """Whether a table is in parts, or its only part is for a cluster."""
+    several = len(paths or []) > 1 or any(map(_is_pattern, paths or []))
+    return several or solver.cluster is not None or out_dir is not None
+
+
+def only(paths: Sequence[Path] | None) -> Path | None:
+    """The path of a table that is not in parts."""
+    return paths[0] if paths else None
+
+
+def append(
+    paths: Sequence[Path] | None,
+    suffix: str,
+    parted: streaming.Parted,
+    solver: Solver,
+    reading: Reading,
+    writing: PartsWriting,
+) -> None:
+    """Append `{column}_{suffix}` to each part of a table."""
+    work = _work(parted, solver, reading)
+    parts = _outputs(_parts(paths, solver), work, writing)
+    run = manifest.Manifest(
+        parts[0].output.parent,
+        _settings(work, suffix, writing),
+        {part.name: list(part.stamp) for part in parts},
+        whole=True,
+    )
+    with manifest.alone(None if writing.dry_run else writing.out_dir):
+        _append(parts, suffix, work, run, writing)
+
+
+def _append(
+    parts: Sequence[Part],
+    suffix: str,
+    work: Work,
+    run: manifest.Manifest,
+    writing: PartsWriting,
+) -> None:
+    old = None
+    if writing.out_dir is not None and not writing.force:
+        old = manifest.read(run.folder)
+    fresh = writing.dry_run and not run.folder.is_dir()
+    for part in [] if fresh else parts:
+        if old is None or part.name not in old.inputs:
+            files.check_output(part.output, force=writing.force)
+    folder = None if writing.dry_run else run.folder
+    with _engine(work, folder, parts) as engine:
+        if old is not None and not writing.dry_run:
+            run.resume(old, engine)
+        if run.solved is None:
+            whole = _surveyed(engine, parts, work)
+            data = whole.data
+            names = apply.result_names(data, data.names(), suffix, writing)
+            if writing.dry_run:
+                apply.say_plan(data, names, writing)
+                return
+            run.solved = {
+                "columns": data.columns,
+                "names": names,
+                "kept": whole.kept,
+                "solutions": _solved(engine, parts, work, whole),
+            }
+        _evaluate(engine, parts, work, run, writing)
+
+
+def few(
+    paths: Sequence[Path] | None,
+    parted: streaming.Parted,
+    solver: Solver,
+    reading: Reading,
+    writing: TableWriting,
+    named: apply.Named,
+) -> apply.Few | None:
+    """The few results for each column, as `columnwise.few`."""
+    work = _work(parted, solver, reading)
+    parts = _parts(paths, solver)
+    form = apply.check(parts[0].path, reading, writing)
+    with _engine(work, None, parts) as engine:
+        whole = _surveyed(engine, parts, work)
+        data = whole.data
+        names = named(data)
+        if writing.dry_run:
+            apply.say_plan(data, names, writing)
+            return None
+        solved = _solved(engine, parts, work, whole)
+    return apply.Few(data, form, names, streaming.of_columns(data, solved))
+
+
+def _work(parted: streaming.Parted, solver: Solver, reading: Reading) -> Work:
+    streaming.check(solver)
+    if reading.by:
+        raise UsageError(
+            "--by needs all rows together: leave it out, or --out-dir and --cluster"
+        )
+    if reading.on_invalid == "skip" and not reading.columns:
+        raise UsageError("--on-invalid skip, of a table in parts: choose columns by -c")
+    return Work(parted, solver, reading)
+
+
+def _parts(paths: Sequence[Path] | None, solver: Solver) -> list[Part]:
+    """The parts of a table by their names, which is the order of its rows."""
+    parts = []
+    for path in sorted(_found(paths), key=lambda path: path.name):
+        size, modified = manifest.stamp(path)
+        # Workers are in other folders.
+        place = path if solver.cluster is None else path.absolute()
+        parts.append(Part(place, (size, modified)))
+    return parts
+
+
+def _outputs(parts: Sequence[Part], work: Work, writing: PartsWriting) -> list[Part]:
+    """The parts with the files that are made of them."""
+    names = [part.path.name for part in parts]
+    if writing.output is not None and (len(parts) > 1 or writing.out_dir is not None):
+        raise UsageError("-o names one file: use --out-dir for several, not both")
+    if writing.output is None and writing.out_dir is None:
+        raise UsageError("a table in parts, or from a cluster: give --out-dir FOLDER")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UsageError(f"several parts would be written under one name, {twice}")
+    if writing.out_dir is not None and not writing.dry_run:
+        files.make_folder(writing.out_dir)
+    found = []
+    for part in parts:
+        output = writing.output or Path(writing.out_dir or "", part.path.name)
+        if work.solver.cluster is not None:
+            output = output.absolute()
+        if output.resolve() == part.path.resolve():
+            raise UsageError(f"{output} is a part itself: name another --out-dir")
+        found.append(replace(part, output=output))
+        apply.check_spec(found[-1].form(work.reading), writing)
+    return found
+
+
+def _found(paths: Sequence[Path] | None) -> Iterator[Path]:
+    for path in paths or [None]:
+        if path is None or files.is_stream(path):
+            raise UsageError(
+                "standard input is no part of a table, and no worker sees it: name "
+                "files"
+            )
+        if _is_pattern(path):
+            matches = files.matches(path)
+            if not matches:
+                raise CommandError(f"no file matches {path}")
+            yield from (match for match, _ in matches)
+        else:
+            yield path
+
+
+def _is_pattern(path: Path) -> bool:
+    return files.is_pattern(path) and not path.exists()
+
+
+def _settings(work: Work, suffix: str, writing: PartsWriting) -> dict[str, Any]:
+    """What the results depend on besides the parts."""
+    given = asdict(work.solver) | asdict(work.reading) | asdict(writing)
+    options = {name: value for name, value in given.items() if name not in APART}
+    return {"results": suffix, **work.parted.options, **options}
+
+
+def _engine(
+    work: Work, folder: Path | None, parts: Sequence[Part]
+) -> AbstractContextManager[cluster.Engine]:
+    inputs = [part.path for part in parts]
+    outputs = [] if folder is None else [part.output for part in parts]
+    return cluster.engine(work.solver, apply.BITS, folder, inputs, outputs)
+
+
+def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whole:
+    """The first pass."""
+    import numpy as np
+
+    reading = work.reading
+    table = _table(parts, reading)
+    chosen_columns, excluded = select.choose(reading.columns or [], table.names)
+    candidates = chosen_columns or column_data.candidates_of(table, excluded)
+    with console.progress("surveying", len(parts)) as step:
+        tasks = [engine.submit(work.survey, part, candidates) for part in parts]
+        surveys = _results(engine, tasks, step)
+    for part, survey in zip(parts, surveys, strict=True):
+        if survey.names != table.names:
+            raise CommandError(
+                f"{part.path} has other columns than {parts[0].path}: the parts of a "
+                "table have the same, in the same order"
+            )
+    tallies = {
+        column: functools.reduce(
+            column_data.Tally.__add__, (s.tallies[column] for s in surveys)
+        )
+        for column in candidates
+    }
+    if chosen_columns is None:
+        candidates = column_data.numeric(table, candidates, tallies, reading.on_invalid)
+    wrong = column_data.judge(table, candidates, tallies, reading.on_invalid)
+    if wrong:
+        cells = sum(tallies[column].invalid for column in wrong)
+        console.note(
+            f"{table.source}: cells that are not a number: {cells}, "
+            f"{column_data.FATES[reading.on_invalid]}"
+        )
+    height = sum(survey.height for survey in surveys)
+    none = np.zeros(0, np.int64)
+    data = column_data.Chosen(
+        table, candidates, tallies, height, reading.on_invalid, {}, none
+    )
+    known = _merge(*(survey.statistics for survey in surveys))
+    statistics = {column: known[column] for column in candidates if column in known}
+    return Whole(data, [survey.kept for survey in surveys], statistics)
+
+
+def _solved(
+    engine: cluster.Engine, parts: Sequence[Part], work: Work, whole: Whole
+) -> dict[Any, Any]:
+    """The second pass, and what is solved after it."""
+    data = whole.data
+    names = dict(zip(data.columns, data.names(), strict=True))
+    tasks = [engine.submit(work.summarise, part, whole.statistics) for part in parts]
+    merged = cluster.merged(engine, _merge, tasks)
+    solutions = engine.submit(work.solve, merged, names)
+    with console.progress("summarising", len(parts)) as step:
+        for _ in engine.finished(tasks):
+            step()
+    return solutions.result()
+
+
+def _table(parts: Sequence[Part], reading: Reading) -> Any:
+    """The first part, which messages call by the name of all."""
+    table = parts[0].open(reading)
+    more = f" and {len(parts) - 1} more parts" if len(parts) > 1 else ""
+    given = replace(table.input, source=table.source + more, first=table.input)
+    return replace(table, input=given)
+
+
+def _results(
+    engine: cluster.Engine, tasks: Sequence[cluster.Future], step: Callable[[], None]
+) -> list[Any]:
+    """The results of tasks, in their order; the first that fails ends the command."""
+    found = {}
+    for task in engine.finished(tasks):
+        found[id(task)] = task.result()
+        step()
+    return [found[id(task)] for task in tasks]
+
+
+def _merge(*parts: Mapping[int, Any]) -> dict[int, Any]:
+    """Statistics or summaries of some parts together, column by column."""
+    import softsort_core as soft
+
+    found: dict[int, Any] = {}
+    for part in parts:
+        for column, known in part.items():
+            found[column] = (
+                soft.merge(found[column], known) if column in found else known
+            )
+    return found
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _evaluate(
+    engine: cluster.Engine,
+    parts: Sequence[Part],
+    work: Work,
+    run: manifest.Manifest,
+    writing: PartsWriting,
+) -> None:
+    """Write the parts that are not finished."""
+    keeps = writing.out_dir is not None
+    if keeps:
+        run.begin()
+    if run.entries:
+        console.note(
+            f"{run.folder}: {len(run.entries)} of {len(parts)} parts are finished "
+            "already"
+        )
+    # As a result it goes to each worker once, and from worker to worker.
+    solutions = engine.submit(_same, run.solved["solutions"])
+    befores = itertools.accumulate(run.solved["kept"], initial=0)
+    given, tasks = (run.solved["columns"], run.solved["names"]), {}
+    for part, before in zip(parts, befores, strict=False):
+        if part.name not in run.entries:
+            task = engine.submit(
+                work.evaluate, part, *given, before, solutions, writing
+            )
+            tasks[task] = part
+
+    def done(part: Part, checksum: str) -> None:
+        if keeps:
+            run.add(part.name, checksum)
+
+    cluster.finish(engine, tasks, "parts", done, len(parts))

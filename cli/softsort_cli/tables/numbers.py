@@ -1,0 +1,150 @@
+"""Cells <-> numbers: what counts as a number, and how a number is written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from softsort_cli.errors import UsageError
+from softsort_cli.tables.formats import quote
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+ABSENT = ("", "na", "nan")  # in any case of letters
+LONGEST = 1000  # characters, or digits, that --float-format can ask for
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Some cells of a column as numbers."""
+
+    values: np.ndarray  # float64, one a row, NaN where there is no number
+    absent: int  # how many cells say that there is none
+    invalid: np.ndarray  # the rows whose cell says something else
+    rounded: bool = False  # whether a cell is an integer that float64 does not hold
+
+
+class Together:
+    """Numbers that come in parts, in one array from the first of them on."""
+
+    ALIGNED = 8  # numbers, of 64 bits: XLA copies what begins anywhere else
+
+    def __init__(self, parts: int, most: float) -> None:
+        """Expect so many parts, more or less, and at most so many numbers."""
+        self._parts, self._most, self._count = parts, most, 0
+        self._places = self._empty(0)
+
+    def add(self, values: np.ndarray) -> None:
+        """Take some more."""
+        start, self._count = self._count, self._count + len(values)
+        if self._count > len(self._places):
+            # Memory that is not written to is not there yet, and costs nothing.
+            expected = int(min(len(values) * self._parts, self._most))
+            places = self._empty(max(expected, 2 * self._count))
+            places[:start] = self._places[:start]
+            self._places = places
+        self._places[start : self._count] = values
+
+    def all(self) -> np.ndarray:
+        """All of them."""
+        return self._places[: self._count]
+
+    def _empty(self, size: int) -> np.ndarray:
+        import numpy as np
+
+        places = np.empty(size + self.ALIGNED)
+        return places[-(places.ctypes.data // 8) % self.ALIGNED :][:size]
+
+
+def parse(cells: pl.Series) -> Numbers:
+    """Read cells as numbers; spaces and quotes around them are ignored.
+
+    A number beyond the range of float64 is not one, and neither is infinity.
+    """
+    import numpy as np
+    import polars as pl
+
+    cells = cells.alias("cells")  # what it is called may be a pattern to polars
+    if cells.dtype == pl.Null or not (
+        cells.dtype.is_numeric() or cells.dtype == pl.String
+    ):
+        values = np.full(len(cells), np.nan)
+        there = cells.is_not_null()
+        return Numbers(values, int((~there).sum()), there.arg_true().to_numpy())
+    numbers = cells.cast(pl.Float64, strict=False)
+    values = numbers.to_numpy(writable=True)  # NaN for null
+    if np.isfinite(values).all():
+        return Numbers(values, 0, np.zeros(0, int), _are_rounded(cells, values))
+    odd = (~numbers.is_finite()).fill_null(True).arg_true()
+    if cells.dtype != pl.String:
+        values[np.isinf(values)] = np.nan
+        infinite = numbers.is_infinite().fill_null(False).arg_true()
+        rounded = _are_rounded(cells, values)
+        return Numbers(values, len(odd) - len(infinite), infinite.to_numpy(), rounded)
+    blanks = " \t"
+    said = cells.gather(odd).fill_null("").str.strip_chars(blanks)
+    quoted = said.str.starts_with('"') & said.str.ends_with('"')
+    bare = said.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(blanks)
+    said = said.zip_with(~quoted, bare)
+    again = said.cast(pl.Float64, strict=False)
+    again = again.set(~again.is_finite(), None)
+    values[odd.to_numpy()] = again.fill_null(np.nan).to_numpy()
+    absent = said.str.to_lowercase().is_in(ABSENT)
+    invalid = odd.filter(again.is_null() & ~absent)
+    rounded = _are_rounded(cells, values)
+    return Numbers(values, int(absent.sum()), invalid.to_numpy(), rounded)
+
+
+def _are_rounded(cells: pl.Series, values: np.ndarray) -> bool:
+    """Whether cells are integers that the values they were read as are not."""
+    import numpy as np
+    import polars as pl
+
+    large = np.flatnonzero(np.abs(values) >= 2**53)
+    if not large.size or not (cells.dtype.is_integer() or cells.dtype == pl.String):
+        return False
+    some = cells.gather(large)
+    if some.dtype == pl.String:
+        some = some.str.strip_chars(' \t"')
+    # Null where it is no integer.
+    exact = some.cast(pl.Int128, strict=False)
+    return bool((exact != pl.Series(values[large]).cast(pl.Int128, strict=False)).any())
+
+
+def check_format(spec: str | None) -> None:
+    """Refuse a --float-format that Python cannot format a number with.
+
+    Or that gives texts of any length.
+    """
+    try:
+        if any(int(digits) > LONGEST for digits in re.findall(r"\d+", spec or "")):
+            raise ValueError(f"more than {LONGEST} characters")
+        format(0.5, spec or "")
+    except ValueError as error:
+        raise UsageError(
+            f"--float-format {spec!r}: {error}; write .4f, .3e or .6g"
+        ) from None
+
+
+def as_cells(
+    values: np.ndarray, spec: str | None, delimiter: str | None = None
+) -> pl.Series:
+    """Numbers as cells: by `spec`, or numbers still, which polars writes shortest.
+
+    A NaN gives an empty cell, a null. With a `delimiter`, texts are quoted where it
+    makes them need it.
+    """
+    import numpy as np
+    import polars as pl
+
+    if not spec:
+        return pl.Series(values).fill_nan(None)
+    texts = [
+        None if np.isnan(value) else format(value, spec) for value in values.tolist()
+    ]
+    if delimiter is not None:
+        texts = [text and quote(text, delimiter) for text in texts]
+    return pl.Series(texts, dtype=pl.String)

@@ -1,0 +1,96 @@
+"""Which columns of a table a command works on: the language of -c/--columns."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from softsort_cli.errors import UsageError
+
+# A regex may contain commas; every other choice ends at one.
+TOKEN = re.compile(r"(!?/(?:[^/\\]|\\.)*/|[^,]*)(?:,|$)")
+
+
+def choose(
+    choices: Sequence[str], names: Sequence[str]
+) -> tuple[list[int] | None, set[int]]:
+    """Positions that were chosen, in the order asked for, and those excluded.
+
+    The first is None if nothing was chosen but only excluded, or nothing said at all:
+    the caller then starts from every numeric column.
+
+    >>> choose(["b,1", "!c"], ["a", "b", "c"])
+    ([1, 0], {2})
+    """
+    chosen: list[int] = []
+    excluded: set[int] = set()
+    for choice in choices:
+        for token in [choice] if choice in names else _tokens(choice):
+            if token in names or not token.startswith("!"):
+                chosen += _positions(token, names)
+            else:
+                excluded |= set(_positions(token[1:], names))
+    if not any(choices) or (not chosen and excluded):
+        return None, excluded
+    kept = [column for column in dict.fromkeys(chosen) if column not in excluded]
+    if not kept:
+        raise UsageError("-c excludes every column that it chooses")
+    return kept, excluded
+
+
+def choose_one(choice: str, names: Sequence[str], option: str) -> int:
+    """The position of the one column that `choice` names."""
+    found = _positions(choice, names, option)
+    if len(found) != 1:
+        raise UsageError(
+            f"{option} {choice!r} stands for {len(found)} columns, not one"
+        )
+    return found[0]
+
+
+def _tokens(choice: str) -> list[str]:
+    found = [match[1].strip() for match in TOKEN.finditer(choice)]
+    return [token for token in found if token]
+
+
+def _positions(token: str, names: Sequence[str], option: str = "-c") -> list[int]:
+    if token in names:
+        found = [place for place, name in enumerate(names) if name == token]
+        if len(found) > 1:
+            numbers = " and ".join(str(place + 1) for place in found)
+            raise UsageError(
+                f"{option} {token!r} is the name of columns {numbers}: choose by number"
+            )
+        return found
+    if len(token) > 1 and token[0] == token[-1] == "/":
+        return _matching(token, names, option)
+    if match := re.fullmatch(r"(\d+)(?:(-)(\d*))?", token, re.ASCII):
+        first = int(match[1])
+        last = first if match[2] is None else int(match[3] or len(names))
+        if not 1 <= first <= last <= len(names):
+            raise UsageError(
+                f"{option} {token!r} is not among columns 1 to {len(names)}"
+            )
+        return list(range(first - 1, last))
+    raise UsageError(f"{option} {token!r}: no such column; {_nearest(token, names)}")
+
+
+def _matching(token: str, names: Sequence[str], option: str) -> list[int]:
+    try:
+        pattern = re.compile(token[1:-1])
+    except re.error as error:
+        raise UsageError(
+            f"{option} {token}: not a regular expression: {error}"
+        ) from None
+    found = [place for place, name in enumerate(names) if pattern.search(name)]
+    if not found:
+        raise UsageError(f"{option} {token}: matches no column; {_nearest('', names)}")
+    return found
+
+
+def _nearest(token: str, names: Sequence[str]) -> str:
+    lowered = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(token.lower(), lowered, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(repr(lowered[name]) for name in near) + "?"
+    listed = ", ".join(repr(name) for name in names[:8])
+    return f"the columns are {listed}" + (", ..." if len(names) > 8 else "")

@@ -1,0 +1,1 @@
+"""A classifier that learns by soft ranks; needs the extra `learn`."""

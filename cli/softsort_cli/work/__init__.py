@@ -1,0 +1,1 @@
+"""Where tasks run, and which of them are done."""

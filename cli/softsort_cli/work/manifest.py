@@ -1,0 +1,227 @@
+"""What a run over many files has done, so that a second run need not do it again.
+
+A manifest lies in the folder of the outputs. Its first line tells what was asked for,
+and each other line tells of an output that is finished.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softsort_cli import console
+from softsort_cli.errors import CommandError
+from softsort_cli.io import files
+from softsort_cli.work import engine as cluster
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAME = ".softsort.jsonl"
+LOCK = ".softsort.lock"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An output that is finished."""
+
+    part: str  # its name in the folder
+    size: int  # of the input
+    modified: int  # likewise, in nanoseconds
+    options: str  # a digest of them
+    checksum: str  # of the output
+
+
+@dataclass
+class Manifest:
+    """What was asked for, and what is finished."""
+
+    folder: Path
+    options: dict[str, Any]
+    # Size and time of change of the input of each output that this run may write over.
+    inputs: dict[str, list[int]]
+    whole: bool  # whether each output depends on all inputs
+    solved: Any = None  # what was made of all inputs
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def resume(self, old: Manifest, engine: cluster.Engine) -> None:
+        """Take over what is finished, if nothing has changed that it depends on."""
+        if change := self._change(old):
+            console.note(f"{self.folder}: {change} since it was begun: starting over")
+            return
+        self.solved = old.solved
+        stamps = {name: tuple(stamp) for name, stamp in self.inputs.items()}
+        kept = {
+            name: entry
+            for name, entry in old.entries.items()
+            if stamps.get(name) == (entry.size, entry.modified)
+        }
+        if changed := len(old.entries.keys() & stamps.keys() - kept.keys()):
+            console.note(
+                f"{self.folder}: {changed} inputs have changed since they were done: "
+                "they are done again"
+            )
+        # Another command may have noted its outputs here, where no lock kept it out.
+        alike = {n: entry for n, entry in kept.items() if entry.options == self.digest}
+        if other := len(kept) - len(alike):
+            console.note(
+                f"{self.folder}: {other} outputs were made with other options: they "
+                "are done again"
+            )
+        folder = self.folder.absolute()
+        checks = {name: engine.submit(checksum, folder / name) for name in alike}
+        intact = {
+            n: entry
+            for n, entry in alike.items()
+            if checks[n].result() == entry.checksum
+        }
+        others = old.inputs.keys() - stamps.keys()
+        self.inputs |= {name: old.inputs[name] for name in others}
+        self.entries = intact | {n: e for n, e in old.entries.items() if n in others}
+
+    def _change(self, old: Manifest) -> str | None:
+        for name in [*self.options, *old.options]:
+            before, now = old.options.get(name), self.options.get(name)
+            if before != now:
+                return f"{name} was {before} and is {now}"
+        for name in [*self.inputs, *old.inputs] if self.whole else []:
+            if old.inputs.get(name) != self.inputs.get(name):
+                return f"{name} has changed"
+        return None
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of the options, and of the inputs if each output depends on them."""
+        text = json.dumps([self.options, self.whole and self.inputs], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def begin(self) -> None:
+        """Write what is known, in place of an older manifest."""
+        head = {
+            "options": self.options,
+            "inputs": self.inputs,
+            "whole": self.whole,
+            "solved": self.solved,
+        }
+        lines = [head, *map(asdict, self.entries.values())]
+        with files.open_output(self.folder / NAME, force=True) as stream:
+            stream.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+
+    def add(self, part: str, checksum: str) -> None:
+        """Note that an output is finished."""
+        size, modified = self.inputs[part]
+        entry = Entry(part, size, modified, self.digest, checksum)
+        self.entries[part] = entry
+        try:
+            with (self.folder / NAME).open("ab") as stream:
+                stream.write(json.dumps(asdict(entry)).encode() + b"\n")
+        except OSError as error:
+            reason = error.strerror
+            raise CommandError(
+                f"cannot write {self.folder / NAME}: {reason}"
+            ) from error
+
+
+@contextmanager
+def alone(folder: Path | None) -> Iterator[None]:
+    """Keep other commands from writing to a folder, if one is given, for a while.
+
+    Raises:
+        CommandError: Another command writes to it.
+    """
+    if folder is None or os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    path = folder / LOCK
+    while True:
+        try:
+            lock = path.open("ab")
+        except OSError as error:
+            raise CommandError(f"cannot write {path}: {error.strerror}") from error
+        with lock:
+            # The system unlocks what a process had locked when that ends.
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CommandError(
+                    f"another command writes to {folder}: wait for it, or name another "
+                    "--out-dir"
+                ) from error
+            except OSError as error:
+                console.note(
+                    f"{folder}: its file system has no locks ({error.strerror}): let "
+                    "no other command write there meanwhile"
+                )
+            if not _is(path, lock.fileno()):
+                continue  # who had it locked has removed it since it was opened
+            try:
+                yield
+            finally:
+                # While it is locked, so that nobody else has it.
+                with suppress(OSError):
+                    path.unlink()
+            return
+
+
+def _is(path: Path, opened: int) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(opened))
+    except FileNotFoundError:
+        return False
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest in a folder, if there is one."""
+    try:
+        lines = (folder / NAME).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CommandError(f"cannot read {folder / NAME}: {error.strerror}") from error
+    try:
+        # A line that was not written to its end has no line end: it is left out.
+        head, *entries = map(json.loads, lines[:-1])
+        found = {entry["part"]: Entry(**entry) for entry in entries}
+        return Manifest(folder, **head, entries=found)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CommandError(
+            f"{folder / NAME} is damaged: --force to do everything again ({error})"
+        ) from error
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change of a file."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    return [status.st_size, status.st_mtime_ns]
+
+
+def digest_of(numbers: np.ndarray | None) -> str | None:
+    """What tells an array from others, or None for none."""
+    if numbers is None:
+        return None
+    form = f"{numbers.dtype} {numbers.shape} ".encode()
+    return hashlib.sha256(form + numbers.tobytes()).hexdigest()[:16]
+
+
+def checksum(path: Path) -> str | None:
+    """That of a file, or None where there is none."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,406 @@
+"""The soft median and soft quantile filters of images."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Num
+
+from softsort_core import SoftSortError
+from softsort_filters.arguments import (
+    Image,
+    Number,
+    as_count,
+    as_image,
+    as_level,
+    as_number,
+    as_positive,
+)
+from softsort_filters.small_windows import few_quantiles
+from softsort_filters.three_targets import (
+    Masses,
+    Weights,
+    middle_column,
+    quotient,
+    target_weights,
+)
+from softsort_filters.windows import (
+    Values,
+    Window,
+    are_few,
+    as_window,
+    check_border,
+    extend,
+    map_windows,
+    views,
+    window_sums,
+)
+
+Size: TypeAlias = int | tuple[int, int] | None
+Squashing: TypeAlias = Callable[[Array], Array] | None
+
+
+def soft_median(
+    image: Image,
+    size: Size = None,
+    *,
+    footprint: Bool[ArrayLike, "rows columns"] | None = None,
+    weights: Num[ArrayLike, "rows columns"] | None = None,
+    iterations: int = 1,
+    epsilon: Number = 1e-2,
+    squashing_fun: Squashing = None,
+    border: str = "reflect",
+    cval: Number = 0.0,
+    alpha: bool = False,
+) -> Float[Array, "h w *c"]:
+    """Replace every pixel by the soft median of the window around it.
+
+    As epsilon -> 0, tends to the median filter for windows of n <= 50 values; as
+    epsilon grows, to the mean filter. It is `soft_quantile_filter` at level 1/2, where
+    the limit, the arguments and the errors are described.
+
+    In windows of n <= 50 values, with median x_m and squashed values s, the result is
+    within
+
+        (n + 1) / (1 - n w) * sum_i |x_i - x_m| exp(-|s_i - s_m| / epsilon),
+
+    w = min(0.02, 1.5 / n), of x_m. In larger ones the limit is the mean of the n w
+    values in the middle, at most 1.5: x_m and a = (n w - 1) / 2 of either neighbour in
+    sorted order. It is off x_m by a / (n w) <= 1/6 of the difference of the gaps
+    between x_m and these neighbours.
+
+    Example:
+        >>> from filters import soft_median
+        >>> image = [[1, 2, 3], [4, 99, 6], [7, 8, 9]]
+        >>> print(soft_median(image, epsilon=1e-3).round(1))
+        [[2. 3. 3.]
+         [4. 6. 6.]
+         [7. 8. 9.]]
+    """
+    return soft_quantile_filter(
+        image,
+        0.5,
+        size,
+        footprint=footprint,
+        weights=weights,
+        iterations=iterations,
+        epsilon=epsilon,
+        squashing_fun=squashing_fun,
+        border=border,
+        cval=cval,
+        alpha=alpha,
+    )
+
+
+def soft_quantile_filter(
+    image: Image,
+    q: Number = 0.5,
+    size: Size = None,
+    *,
+    footprint: Bool[ArrayLike, "rows columns"] | None = None,
+    weights: Num[ArrayLike, "rows columns"] | None = None,
+    iterations: int = 1,
+    epsilon: Number = 1e-2,
+    squashing_fun: Squashing = None,
+    border: str = "reflect",
+    cval: Number = 0.0,
+    alpha: bool = False,
+) -> Float[Array, "h w *c"]:
+    """Replace every pixel by the soft quantile of level q of the window around it.
+
+    As epsilon -> 0, tends to the mean of the window's quantile function over levels
+    q - w/2 to q + w/2, w = min(0.02, q/2, (1 - q)/2, 1.5/n): for most q and small
+    windows, one of the n values. As epsilon grows, tends to the mean. For each window
+    this is `softsort_core.quantile` of its values: shifting or scaling the image by a
+    positive constant does the same to the result, which stays between the least and
+    the largest value of the window.
+
+    If both ends of the levels lie within value k in sorted order, that is
+    f = n (q - w/2) - (k - 1) > 0 and g = k - n (q + w/2) > 0, then the result is
+    within
+
+        max(k / g, (n - k + 1) / f) * sum_i |x_i - x_k| exp(-|s_i - s_k| / epsilon)
+
+    of x_k, s being the squashed values.
+
+    Args:
+        image: real numbers of shape (h, w), or (h, w, c) with channels that are
+            filtered apart. Half precisions are computed in float32, integers in JAX's
+            default float.
+        q: level in [0, 1]; 0 is a soft minimum, 1 a soft maximum.
+        size: odd sides of the window, one for both or (rows, columns). 3 by default.
+        footprint: the window as a table of booleans with odd sides: which of the
+            pixels around each are its values. All of them by default.
+        weights: non-negative weights of the pixels around each, a table with odd
+            sides: level q is that of the weighted values. Equal by default.
+        iterations: how many times to filter, each time the last result.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: an increasing function of numbers, applied to the whole image.
+            By default, the sigmoid of each window's values less their mean, over
+            their standard deviation. A new function is compiled anew: define it once.
+        border: how the image goes on outside, as in scipy.ndimage: "reflect",
+            "nearest", "mirror", "wrap" or "constant".
+        cval: the value outside if border is "constant".
+        alpha: the last channel is opacity, not negative: the values of the others are
+            weighted by it, and stay as they are where nothing around is visible. It
+            stays as it is, and derivatives take it for constant.
+
+    Returns:
+        The shape of `image`, and its dtype if that is floating. Windows that contain
+        NaN or infinity give NaN, and so would one whose column sums could not be
+        solved to 1e-5 (float64: 1e-10). A constant window gives its value, and its
+        derivative is that of the mean.
+
+    Raises:
+        SoftSortError: an argument out of its range. Values traced by JAX cannot be
+            checked and give NaN.
+
+    Example:
+        >>> from filters import soft_quantile_filter
+        >>> print(soft_quantile_filter([[1, 2, 3, 9, 5]], 0.8, size=(1, 3)).round(1))
+        [[2. 3. 9. 9. 9.]]
+    """
+    pixels, dtype = as_image(image)
+    window, weighing, n = as_window(size, footprint, weights)
+    check_border(border)
+    if not (squashing_fun is None or callable(squashing_fun)):
+        raise SoftSortError(f"squashing_fun is {squashing_fun!r}: give a function")
+    if alpha and (pixels.ndim < 3 or pixels.shape[2] < 2):
+        raise SoftSortError(
+            f"alpha: image has shape {pixels.shape}: give channels, the last of opacity"
+        )
+    numbers = (
+        as_level(q, pixels.dtype),
+        as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
+        as_number(cval, "cval", pixels.dtype),
+    )
+    weighing = None if weighing is None else weighing.astype(pixels.dtype)
+    settings = as_count(iterations), n, window, squashing_fun, border, alpha
+    given = pixels, weighing, *numbers
+    # Within what is compiled as a whole, that is not up to this.
+    is_traced = any(isinstance(each, Tracer) for each in (*given, jnp.zeros(())))
+    run = _traced_filter if is_traced else _compiled_filter
+    return run(*given, *settings).astype(dtype)
+
+
+def _filter(
+    image: Float[Array, "h w *c"],
+    weights: Float[Array, " n"] | None,
+    q: Float[Array, ""],
+    epsilon: Float[Array, ""],
+    cval: Float[Array, ""],
+    iterations: int,
+    n: int,
+    window: Window,
+    squashing_fun: Squashing,
+    border: str,
+    alpha: bool,
+) -> Float[Array, "h w *c"]:
+    pixels = image.reshape(*image.shape[:2], -1)
+    # Traced values have not been checked.
+    q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
+    epsilon = jnp.where(epsilon > 0, epsilon, jnp.nan)
+    b = target_weights(q, n)
+    if weights is None:
+        masses = jnp.full((len(window.places), 1, 1), 1 / n, pixels.dtype)
+    else:
+        weights = jnp.where(jnp.all(weights >= 0), weights, jnp.nan)
+        masses = quotient(weights, jnp.sum(weights))[:, None, None]
+
+    def quantile(values, squashed=None):
+        return _many(values, squashed, masses, b, epsilon)
+
+    def by_opacity(values, opacity, known, squashed=None):
+        return _mend_uneven(values, opacity, known, squashed, masses, b, epsilon)
+
+    def filtered(pixels):
+        images = [extend(pixels, window.shape, border, cval)]
+        if squashing_fun is not None:
+            images.append(_squash_all(squashing_fun, images[0]))
+        elif weights is None and are_few(window, pixels.dtype):
+            return images, _few(*images, window, masses, b, epsilon)
+        return images, map_windows(quantile, images, window)
+
+    def once(_, pixels):
+        if not alpha:
+            return filtered(pixels)[1]
+        colours, opacity = pixels[..., :-1], pixels[..., -1:]
+        (extended, *squashed), known = filtered(colours)
+        each = jnp.broadcast_to(jax.lax.stop_gradient(opacity), colours.shape)
+        images = [
+            extended,
+            extend(each, window.shape, border, jnp.zeros_like(cval)),
+            _surrounded(known, window),
+            *squashed,
+        ]
+        found = map_windows(by_opacity, images, window)
+        return jnp.concatenate([found, opacity], axis=-1)
+
+    if iterations == 1:
+        result = once(0, pixels)
+    else:
+        result = jax.lax.fori_loop(0, iterations, once, pixels)
+    return result.reshape(image.shape)
+
+
+_STATIC = "iterations", "n", "window", "squashing_fun", "border", "alpha"
+_traced_filter = jax.jit(_filter, static_argnames=_STATIC)
+# By these kernels, of later releases, sums of windows would depend in their last digits
+# on how large the image is.
+_compiled_filter = jax.jit(
+    _filter,
+    static_argnames=_STATIC,
+    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
+)
+
+
+def _many(
+    values: Values,
+    squashed: Values | None,
+    masses: Masses,
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "rows columns"]:
+    s = None if squashed is None else squashed.stacked()
+    return _weighted(values.stacked(), s, masses, b, epsilon)
+
+
+def _weighted(
+    x: Float[Array, "n *tile"],
+    s: Float[Array, "n *tile"] | None,
+    masses: Masses,
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "*tile"]:
+    s = _squash(x, masses) if s is None else s
+    column, certified = middle_column(s, masses, b, epsilon)
+    return jnp.where(certified, _combine(column, x), jnp.nan)
+
+
+def _mend_uneven(
+    values: Values,
+    opacity: Values,
+    known: Values,
+    squashed: Values | None,
+    masses: Masses,
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "rows columns"]:
+    """What is known of equal weights, or of weights by opacity where they differ."""
+    visible = opacity.stacked()
+    most = jnp.max(visible, 0)
+    uneven = jnp.min(visible, 0) < most
+
+    def mended():
+        x = values.stacked()
+        # Relative to the largest, so that no sum of weights underflows.
+        each = jnp.where(uneven, visible / jnp.where(uneven, most, 1), 1)
+        weights = masses * each
+        weights = quotient(weights, jnp.sum(weights, 0))
+        # What cannot be seen becomes like the rest: it must not even spread the scale.
+        mean = jnp.sum(jnp.where(weights > 0, weights * x, 0), 0)
+        x = jnp.where(weights > 0, x, mean)
+        s = None if squashed is None else squashed.stacked()
+        found = _weighted(x, s, weights, b, epsilon)
+        found = jnp.where(uneven, found, known.centre())
+        return jnp.where(most > 0, found, values.centre())
+
+    return jax.lax.cond(jnp.any(uneven | (most <= 0)), mended, known.centre)
+
+
+def _surrounded(
+    filtered: Float[Array, "h w c"], window: Window
+) -> Float[Array, "H W c"]:
+    """Results among extended images, to be found in the centres of windows."""
+    margins = [(side // 2, side // 2) for side in window.shape]
+    return jnp.pad(filtered, [*margins, (0, 0)])
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _few(
+    image: Float[Array, "H W c"],
+    window: Window,
+    masses: Float[Array, "n 1 1"],
+    b: Weights,
+    epsilon: Float[Array, ""],
+) -> Float[Array, "h w c"]:
+    """What `_many` gives in all windows, the fast way where that is certain."""
+    # Channels stay side by side: XLA is slow at counting along an axis of 3.
+    found = few_quantiles(views(image, window), b, epsilon)
+    shape = found.shape[0], -1, image.shape[2]
+
+    def mended(values, known):
+        unsolved = jnp.isnan(known.centre())
+        return jax.lax.cond(
+            jnp.any(unsolved),
+            lambda: jnp.where(
+                unsolved, _many(values, None, masses, b, epsilon), known.centre()
+            ),
+            known.centre,
+        )
+
+    def mend(found):
+        known = _surrounded(found.reshape(shape), window)
+        return map_windows(mended, [image, known], window).reshape(found.shape)
+
+    def check(state):
+        found, _ = state
+        return jax.lax.cond(
+            jnp.any(jnp.isnan(found)), mend, lambda found: found, found
+        ), False
+
+    # What enters a loop, even one that is run once, is stored: used twice otherwise,
+    # `found` would be computed twice.
+    found, _ = jax.lax.while_loop(lambda state: state[1], check, (found, epsilon > 0))
+    return jnp.where(jnp.isfinite(found), found, jnp.nan).reshape(shape)
+
+
+@_few.defjvp
+def _few_jvp(window, primals, tangents):
+    def slow(image, masses, b, epsilon):
+        def quantile(values):
+            return _many(values, None, masses, b, epsilon)
+
+        return map_windows(quantile, [image], window)
+
+    return jax.jvp(slow, primals, tangents)
+
+
+def _squash_all(squashing_fun: Callable[[Array], Array], image: Array) -> Array:
+    squashed = squashing_fun(image)
+    if jnp.shape(squashed) != image.shape:
+        raise SoftSortError(
+            f"squashing_fun gives shape {jnp.shape(squashed)} for an array of "
+            f"shape {image.shape}: give an elementwise function"
+        )
+    return jnp.asarray(squashed, image.dtype)
+
+
+def _squash(x: Float[Array, "n *tile"], weights: Masses) -> Float[Array, "n *tile"]:
+    # [min, max] is mapped to [-1, 1] first, which keeps squares in range and a common
+    # offset out of every rounding. It cancels, so no derivative need pass through it.
+    low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))
+    half_range = high / 2 - low / 2
+    scaled = (x - (low / 2 + high / 2)) / jnp.where(half_range > 0, half_range, 1)
+    centred = scaled - jnp.sum(weights * scaled, 0)
+    variance = jnp.sum(weights * centred**2, 0)
+    deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    return jax.nn.sigmoid(quotient(centred, deviation))
+
+
+def _combine(
+    weights: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
+) -> Float[Array, "*tile"]:
+    """The mean of the values x by weights that sum to 1, within their range."""
+    # Differences from a first estimate round less than the values do; values far
+    # from it have no weight, so an outlier costs no digits.
+    low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))
+    (estimate,) = window_sums(jax.lax.stop_gradient(weights * x))
+    estimate = jnp.clip(estimate, low, high)
+    mean = estimate + jnp.sum(weights * (x - estimate), 0)
+    within = jnp.clip(mean, low, high)
+    return mean + jax.lax.stop_gradient(within - mean)

@@ -1,0 +1,125 @@
+"""Which epsilon and which window take the most noise out of an image."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core import SoftSortError
+from softsort_filters.arguments import Image, Number, as_image
+from softsort_filters.median import Size, soft_quantile_filter
+from softsort_filters.windows import window_shape
+
+EPSILONS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
+# Enough values to tell what is best.
+_SIDE = 512
+# Without its centre a small window loses more than a large one: it need only be about
+# as good. Most of the loss is noise that nothing predicts, so little is much.
+_MARGIN = 1.003
+
+
+class Choice(NamedTuple):
+    """The epsilon and the window that predict best.
+
+    Attributes:
+        epsilon: one of those tried.
+        size: (rows, columns) of one of the windows tried.
+        loss: the mean absolute error of the prediction, in units of the image.
+    """
+
+    epsilon: float
+    size: tuple[int, int]
+    loss: float
+
+
+def choose(
+    image: Image,
+    epsilons: Sequence[float] = EPSILONS,
+    sizes: Sequence[Size] = (3,),
+    *,
+    q: Number = 0.5,
+    border: str = "reflect",
+    cval: Number = 0.0,
+) -> Choice:
+    """Choose the epsilon, and the window, that suit the noise of an image.
+
+    No clean image is needed: the noise of a pixel cannot be told from its neighbours,
+    so the filter that predicts pixels best from their windows without the pixel itself
+    is the one that finds most of what is not noise (Batson and Royer, "Noise2Self",
+    2019). The loss is the mean absolute error, under which single wild pixels, which
+    nothing can predict, do not count more than others. Of images larger than 512 x 512,
+    the middle is tried.
+
+    Args:
+        image: the noisy image, see `soft_quantile_filter`.
+        epsilons: those to try.
+        sizes: the windows to try, as in `soft_quantile_filter`; at least 3 values.
+        q: level in [0, 1].
+        border: how the image goes on outside.
+        cval: the value outside if border is "constant".
+
+    Returns:
+        The choice: the smallest window that is within 0.3 % of the best, and the best
+        epsilon for it. Pixels that no window predicts, salt and pepper above all, count
+        for all windows: what a larger one gains may not show beside them.
+
+    Raises:
+        SoftSortError: an argument out of its range, nothing to try, or an image that is
+            not finite anywhere.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from filters import choose, gaussian_noise, salt_and_pepper
+        >>> wave = 0.5 + 0.4 * np.sin(np.arange(64) / 9) * np.ones((64, 1))
+        >>> choose(gaussian_noise(wave, 0.1, jax.random.key(0))).epsilon
+        1.0
+        >>> choose(salt_and_pepper(wave, 0.1, jax.random.key(0))).epsilon
+        0.1
+    """
+    pixels, _ = as_image(image)
+    shapes = [window_shape(3 if size is None else size) for size in sizes]
+    if not shapes or not len(epsilons) or min(map(np.prod, shapes)) < 3:
+        raise SoftSortError(
+            f"epsilons is {epsilons!r} and sizes is {sizes!r}: give at least one of "
+            "each, and windows of at least 3 values"
+        )
+    pixels = _middle(pixels)
+    best = None
+    for shape in sorted(shapes, key=np.prod):
+        neighbours = np.ones(shape, bool)
+        neighbours[shape[0] // 2, shape[1] // 2] = False
+        predictions = (
+            soft_quantile_filter(
+                pixels,
+                q,
+                footprint=neighbours,
+                epsilon=epsilon,
+                border=border,
+                cval=cval,
+            )
+            for epsilon in epsilons
+        )
+        losses = [float(_loss(predicted, pixels)) for predicted in predictions]
+        loss = min(losses)
+        if best is None or loss * _MARGIN < best.loss:
+            best = Choice(float(epsilons[losses.index(loss)]), shape, loss)
+    if best is None or not np.isfinite(best.loss):
+        raise SoftSortError("image is not finite anywhere: there is nothing to predict")
+    return best
+
+
+def _middle(pixels: Float[Array, "h w *c"]) -> Float[Array, "h w *c"]:
+    starts = [max(side - _SIDE, 0) // 2 for side in pixels.shape[:2]]
+    return pixels[starts[0] : starts[0] + _SIDE, starts[1] : starts[1] + _SIDE]
+
+
+@jax.jit
+def _loss(predicted: Array, pixels: Array) -> Array:
+    """The mean absolute error over the windows that are finite."""
+    errors = jnp.abs(predicted - pixels).reshape(pixels.shape[0], -1)
+    known = jnp.isfinite(errors)
+    total = jnp.sum(jnp.sum(jnp.where(known, errors, 0), 1))
+    return jnp.where(jnp.any(known), total / jnp.sum(known), jnp.inf)

@@ -1,0 +1,181 @@
+"""Operators on slices of n values become operators on any axes of an array."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from softsort_core.arguments import normalised
+from softsort_core.errors import SoftSortError
+from softsort_core.numerics import used_range
+from softsort_core.squash import among_used
+
+# Entries of plans solved at a time: a bound on the memory in flight.
+_ENTRIES_AT_ONCE = 2**24
+
+
+def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
+    """Return the number of values in each slice of `inputs` along `axis`."""
+    shape = np.shape(inputs)
+    return math.prod(shape[i] for i in normalised_axes(axis, len(shape)))
+
+
+def over_slices(
+    operator: Callable[..., Any],
+    arrays: Sequence[Array],
+    weights: Array | None,
+    axes: tuple[int, ...],
+    *,
+    entries: int,
+) -> Any:
+    """Apply `operator(weights, *slices)` to the slices of some arrays along some axes.
+
+    Args:
+        operator: maps n weights, which sum to 1, or None, and a slice of n values from
+            each array to k results.
+        arrays: of one shape, whatever it is.
+        weights: None for uniform ones, else of shape (n,) or that of the arrays.
+        axes: the axes whose values form one slice together, in ascending order.
+        entries: size of the plan that an operator makes of a slice.
+
+    Returns:
+        The results of each slice, in the order of `as_slices`; of vectors those of
+        their only slice, for an axis more would take a copy.
+    """
+    inputs = arrays[0]
+    n = math.prod(inputs.shape[i] for i in axes)
+    if weights is not None and weights.shape not in ((n,), inputs.shape):
+        raise SoftSortError(
+            f"input_weights has shape {weights.shape}: give one weight for each of the "
+            f"{n} values of a slice, or the shape of the inputs, {inputs.shape}"
+        )
+    if inputs.ndim == 1:
+        weights = None if weights is None else weights.astype(inputs.dtype)
+        return _on_slice(operator, [weights, *arrays])
+    slices = [as_slices(array, axes) for array in arrays]
+    shape = slices[0].shape
+    slices = [weight_slices(weights, inputs, axes), *slices]
+    batch = max(1, _ENTRIES_AT_ONCE // max(1, entries))
+    if shape[0] == 0:
+        one = jax.eval_shape(
+            functools.partial(_on_slice, operator),
+            jax.tree.map(lambda s: jax.ShapeDtypeStruct((n,), s.dtype), slices),
+        )
+        return jax.tree.map(lambda s: jnp.zeros((0, *s.shape), s.dtype), one)
+    if shape[0] == 1:
+        # Not worth the cost of tracing and compiling a batch.
+        one = jax.tree.map(lambda array: array[0], slices)
+        return jax.tree.map(lambda s: s[None], _on_slice(operator, one))
+    on_slices = jax.vmap(functools.partial(_on_slice, operator))
+    if shape[0] <= batch:
+        return on_slices(slices)
+    whole = shape[0] - shape[0] % batch
+    parts = jax.tree.map(
+        lambda array: array[:whole].reshape(-1, batch, *array.shape[1:]), slices
+    )
+    results = jax.lax.map(on_slices, parts)
+    results = jax.tree.map(lambda s: s.reshape(whole, *s.shape[2:]), results)
+    if whole == shape[0]:
+        return results
+    rest = jax.tree.map(lambda array: array[whole:], slices)
+    rest = on_slices(rest)
+    return jax.tree.map(lambda *both: jnp.concatenate(both), results, rest)
+
+
+def weight_slices(
+    weights: Array | None, inputs: Array, axes: tuple[int, ...]
+) -> Array | None:
+    """Return the weights of the slices of some inputs, as `over_slices` is given them.
+
+    In the order of `as_slices`.
+    """
+    if weights is None:
+        return None
+    slices = as_slices(inputs, axes)
+    weights = as_slices(weights, axes) if weights.ndim == inputs.ndim else weights
+    return jnp.broadcast_to(weights, slices.shape).astype(inputs.dtype)
+
+
+def _on_slice(operator: Callable[..., Any], one: Sequence[Any]) -> Any:
+    weights, *slices = one
+    return operator(*(one if weights is None else _weighted(weights, *slices)))
+
+
+@jax.jit
+def _weighted(weights: Array, *slices: Array) -> tuple[Array, ...]:
+    """Return weights that sum to 1, and slices where weightless values do no harm.
+
+    NaN for weights if any is negative.
+    """
+    are_weights = jnp.all(weights >= 0)
+    shares = jnp.where(are_weights, normalised(weights), jnp.nan)
+    return shares, *among_used(shares, *slices)
+
+
+@jax.jit
+def completed(results: Any, others: Any) -> Any:
+    """Return results, and whether they are certain, or others where they are not."""
+    values, certain = results
+    return jnp.where(certain, values, others[0]), certain | others[1]
+
+
+def are_lacking(weights: Array | None, values: Array, certain: Array) -> Array:
+    """Return whether results of values that are numbers are not all certain."""
+
+    def are_numbers() -> Array:
+        return jnp.all(jnp.isfinite(jnp.stack(used_range(values, weights))))
+
+    is_certain = jnp.all(certain)
+    return jax.lax.cond(is_certain, lambda: ~is_certain, are_numbers)
+
+
+def as_slices(array: Array, axes: tuple[int, ...]) -> Array:
+    """Return the slices along some axes, one a row."""
+    others = [i for i in range(array.ndim) if i not in axes]
+    n = math.prod(array.shape[i] for i in axes)
+    return jnp.transpose(array, (*others, *axes)).reshape(-1, n)
+
+
+def in_place(
+    results: Array, shape: tuple[int, ...], axes: tuple[int, ...], *, same_shape: bool
+) -> Array:
+    """Return the results of the slices of an array of some shape where these were.
+
+    Args:
+        results: k for each slice, or k of some shape, as `over_slices` returns them.
+        shape: that of the array.
+        axes: those along which the slices are.
+        same_shape: whether the k = n results take the places of the values. If not,
+            an axis of the results stands where the first of the given axes was.
+    """
+    if len(shape) == 1:
+        return results
+    others = [i for i in range(len(shape)) if i not in axes]
+    results = results.reshape(*(shape[i] for i in others), *results.shape[1:])
+    if same_shape:
+        results = results.reshape(*results.shape[:-1], *(shape[i] for i in axes))
+        return jnp.moveaxis(results, range(len(others), len(shape)), axes)
+    return jnp.moveaxis(
+        results,
+        range(len(others), results.ndim),
+        range(min(axes), min(axes) + results.ndim - len(others)),
+    )
+
+
+def normalised_axes(axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Return one or several axes in ascending order, counted from 0."""
+    axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+    for one in axes:
+        if not isinstance(one, int | np.integer) or not -ndim <= one < ndim:
+            raise SoftSortError(
+                f"axis {one} does not exist: inputs has {ndim} axes, numbered from 0"
+            )
+    normalised = tuple(sorted({one % ndim for one in axes}))
+    if len(normalised) != len(axes) or not axes:
+        raise SoftSortError(f"axis is {axis}: name at least one axis, and each once")
+    return normalised

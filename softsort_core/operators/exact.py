@@ -1,0 +1,63 @@
+"""The limit epsilon -> 0: its results, and how near they are."""
+
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from softsort_core.squash import squash
+
+
+def hard_ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks from 0 to n - 1, ties sharing their average."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(sizes) - (sizes + 1) / 2)[group]
+
+
+def hard_error(squashed: np.ndarray, epsilon: float) -> float:
+    """Return how far the plan onto as many even targets may be from the hard one.
+
+    A bound, relative to the range of results. Potentials that give all targets of a
+    group of ties the same share of it, and that are even at the boundaries of groups,
+    let no more than exp(-gap step / epsilon) of a value stray over one: `gap` is how
+    far groups are apart and `step` how far targets are.
+    """
+    n = squashed.size
+    gaps = np.diff(np.unique(squashed))
+    if gaps.size == 0:
+        return 0.0
+    return 4 * n * math.exp(-float(gaps.min()) / (n - 1) / epsilon)
+
+
+def hard_if_certain(
+    read: Callable[[np.ndarray], np.ndarray],
+    inputs: Array,
+    squashed: Array | None,
+    axis: int,
+    epsilon: float,
+    tolerance: float,
+) -> Array | None:
+    """Return what the soft operator tends to, if all slices are that to tolerance.
+
+    Args:
+        read: the hard operator on a slice, of n values to n results.
+        inputs: what it is applied to.
+        squashed: the same, squashed; None for the default squashing.
+        axis: along this axis.
+        epsilon: regularisation.
+        tolerance: largest error that is returned, relative to the range of results.
+    """
+    moved = np.moveaxis(np.asarray(inputs), axis, -1)
+    rows = moved.reshape(-1, moved.shape[-1])
+    if not np.isfinite(rows).all():
+        return None
+    if squashed is None:
+        points = [np.asarray(squash(jnp.asarray(row), None)) for row in rows]
+    else:
+        points = np.moveaxis(np.asarray(squashed), axis, -1).reshape(rows.shape)
+    if any(hard_error(each, epsilon) > tolerance for each in points):
+        return None
+    found = np.stack([read(row) for row in rows]).reshape(moved.shape)
+    return jnp.asarray(np.moveaxis(found, -1, axis), inputs.dtype)

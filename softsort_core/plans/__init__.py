@@ -1,0 +1,1 @@
+"""Transport plans: dense, or by the nodes of a quadrature."""

@@ -1,0 +1,224 @@
+"""The default squashing of values into (0, 1)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jaxtyping import Array, Float
+
+from softsort_core.numerics import product, relative, used_range
+
+_PART = 2**10
+# A value so many half ranges from the middle is squashed to 0 or 1 in any precision.
+_FAR = 1e3
+
+
+class Standardisation(NamedTuple):
+    """What gives standard scores, ((x - middle) / half_range - offset) * scale.
+
+    Mapping [min, max] to [-1, 1] first keeps squares in range and a large common offset
+    out of every rounding. Middle and half range have no derivative: they cancel. Scale
+    is 0 if all values are equal.
+
+    Attributes:
+        offset_rest: what the rounding of `offset` left out; likewise `scale_rest`.
+    """
+
+    middle: Float[Array, ""]
+    half_range: Float[Array, ""]
+    offset: Float[Array, ""]
+    scale: Float[Array, ""]
+    offset_rest: Float[Array, ""]
+    scale_rest: Float[Array, ""]
+
+    def scores(self, values: Array) -> Array:
+        return (self.scaled(values) - self.offset) * self.scale
+
+    def scaled(self, values: Array) -> Array:
+        """Return where in [-1, 1] the values are."""
+        # Multiplying is faster than dividing. The unit keeps the factors in range.
+        unit = jnp.where(self.half_range > 1, 2.0**-30, 1.0).astype(values.dtype)
+        return (values - self.middle) * unit * (1 / (self.half_range * unit))
+
+    def fine_scores(self, values: Array) -> Array:
+        """Return the scores in double precision, without derivative."""
+        with jax.enable_x64(True):
+            fine, x = as_double((self, values))
+            offset, scale = fine.offset + fine.offset_rest, fine.scale + fine.scale_rest
+            return (fine.scaled(x) - offset) * scale
+
+
+def as_double(tree: Any) -> Any:
+    """Return all arrays in double precision, without derivative."""
+    with jax.enable_x64(True):
+        return jax.tree.map(
+            lambda each: jax.lax.convert_element_type(each, jnp.float64),
+            jax.lax.stop_gradient(tree),
+        )
+
+
+def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in double precision, without derivative.
+
+    All its arguments are arrays. What jax makes of the call later, a batch for one, is
+    made in double precision as well, which it would not be by `enable_x64` alone.
+    """
+    with jax.enable_x64(True):
+        arguments = as_double(arguments)
+        traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+
+        # Constants are arguments too: jax makes batches of those in branches.
+        def call(*given):
+            with jax.enable_x64(True):
+                closed = ClosedJaxpr(traced.jaxpr, given[:constants])
+                return jaxpr_as_fun(closed)(*given[constants:])
+
+        def batched(size, are_batched, *given):
+            axes = tuple(0 if each else None for each in are_batched)
+            results = jax.vmap(call, axes, axis_size=size)(*given)
+            return results, [True] * len(results)
+
+        constants = len(traced.consts)
+        evaluated = jax.custom_batching.custom_vmap(call)
+        evaluated.def_vmap(batched)
+        results = evaluated(*traced.consts, *jax.tree.leaves(arguments))
+    return jax.tree.unflatten(jax.tree.structure(shapes), results)
+
+
+def squash(values: Float[Array, " n"], weights: Float[Array, " n"] | None) -> Array:
+    """Return sigmoid((values - mean) / std), the same for shifted and scaled values.
+
+    Mean and standard deviation are those of the weighted values. Equal values all
+    become 1/2, with derivative zero.
+    """
+    return jax.nn.sigmoid(standardisation(values, weights).scores(values))
+
+
+def standardisation(
+    values: Float[Array, " n"],
+    weights: Float[Array, " n"] | None,
+    *,
+    is_fine: bool = False,
+) -> Standardisation:
+    """Return the standardisation of the values; no weights stand for equal ones.
+
+    If it is to be fine, with what the rounding of its numbers leaves out.
+    """
+    low, high = used_range(values, weights)
+    middle, half_range = low / 2 + high / 2, high / 2 - low / 2
+    half_range = jnp.where(half_range > 0, half_range, 1.0)
+    numbers = _statistics(is_fine, values, weights, middle, half_range)
+    return Standardisation(middle, half_range, *numbers)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _statistics(
+    is_fine: bool,
+    values: Array,
+    weights: Array | None,
+    middle: Array,
+    half_range: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Return offset and scale, and what their rounding leaves out."""
+    dtype = values.dtype
+
+    def found(x, middle, half_range, *a):
+        zero = jnp.zeros_like(middle)
+        linear = Standardisation(middle, half_range, zero, zero, zero, zero)
+        scaled = linear.scaled(x)
+        offset = _average(scaled, *a)
+        variance = _average((scaled - offset) ** 2, *a)
+        constant = variance <= float(jnp.finfo(dtype).tiny)
+        scale = 1 / jnp.sqrt(jnp.where(constant, 1.0, variance))
+        return offset, jnp.where(constant, 0.0, scale)
+
+    given = values, middle, half_range, *(() if weights is None else (weights,))
+    if not is_fine:
+        zero = jnp.zeros((), dtype)
+        return *found(*given), zero, zero
+
+    def parted(*given):
+        exact = found(*given)
+        rounded = tuple(
+            jax.lax.reduce_precision(
+                each, jnp.finfo(dtype).nexp, jnp.finfo(dtype).nmant
+            )
+            for each in exact
+        )
+        return *rounded, exact[0] - rounded[0], exact[1] - rounded[1]
+
+    offset, scale, *rests = in_double(parted, *given)
+    return jax.tree.map(
+        lambda each: jax.lax.convert_element_type(each, dtype),
+        (offset, scale, *rests),
+    )
+
+
+@_statistics.defjvp
+def _statistics_jvp(is_fine, primals, tangents):
+    values, weights, middle, half_range = primals
+    values_dot, weights_dot, *_ = tangents
+    numbers = _statistics(is_fine, *primals)
+    placing = Standardisation(middle, half_range, *numbers)
+    # Of their mean and of half their mean square, which are 0 and 1/2.
+    scores, scores_dot = placing.scores(values), values_dot / half_range * placing.scale
+    moved = _average(values_dot / half_range, weights)
+    widened = _average(scores * scores_dot, weights)
+    if weights is not None:
+        shares_dot = weights_dot / total(weights)
+        moved += total(shares_dot * (placing.scaled(values) - placing.offset))
+        widened += total(shares_dot * (scores**2 - 1)) / 2
+    zero = jnp.zeros_like(moved)
+    return numbers, (moved, -placing.scale * widened, zero, zero)
+
+
+def _average(values: Array, weights: Array | None = None) -> Array:
+    """Return the mean."""
+    if weights is None:
+        return total(values) / values.shape[0]
+    weights = relative(weights)
+    return total(weights * values) / total(weights)
+
+
+def among_used(
+    weights: Float[Array, " n"],
+    values: Float[Array, " n"],
+    squashed: Float[Array, " n"] | None = None,
+) -> tuple[Array, ...]:
+    """Return values, and what they are squashed to, where weightless ones do no harm.
+
+    These are brought so near to the others that no sum of weighted values overflows,
+    but no nearer than squashing can tell; if they are not numbers, among them.
+    """
+    low, high = used_range(values, weights)
+    middle, half_range = low / 2 + high / 2, high / 2 - low / 2
+    most = float(jnp.finfo(values.dtype).max) / 2
+    reach = jnp.where(half_range > 0, half_range, 1.0)
+    reach = jnp.maximum(reach, jnp.minimum(_FAR, most / reach) * reach)
+    near = jnp.clip(values, middle - reach, middle + reach)
+    near = jnp.where(jnp.isfinite(values), near, middle)
+    near = jnp.where(weights > 0, values, near)
+    if squashed is None:
+        return (near,)
+    low, high = used_range(squashed, weights)
+    # About [0, 1] is where a function of the caller's should squash to.
+    within = jnp.clip(squashed, jnp.minimum(low, 0.0) - 1, jnp.maximum(high, 1.0) + 1)
+    within = jnp.where(jnp.isfinite(squashed), within, low / 2 + high / 2)
+    return near, jnp.where(weights > 0, squashed, within)
+
+
+def total(values: Array) -> Array:
+    """Return the sum, in parts that are added in double precision."""
+    n = values.shape[0]
+    if values.dtype == jnp.float64:
+        return product(values, jnp.ones_like(values))
+    whole = n - n % _PART
+    ones = jnp.ones(_PART, values.dtype)
+    parts = product(values[:whole].reshape(-1, _PART), ones)
+    parts = jnp.append(parts, jnp.sum(values[whole:]))
+    with jax.enable_x64(True):
+        total = jnp.sum(jax.lax.convert_element_type(parts, jnp.float64))
+    return jax.lax.convert_element_type(total, values.dtype)

@@ -1,0 +1,1 @@
+"""Values that are never together: described, summarised, solved for."""

@@ -1,0 +1,369 @@
+"""Operators on all of some data that are in parts, from their summary.
+
+Each solves a transport problem of its own. Those with a few results return them. Those
+with one for each value return a `Curve`, to be evaluated part by part; see `merge` for
+the passes before.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core.arguments import (
+    Values,
+    as_count,
+    as_floating,
+    as_ladder,
+    as_levels,
+    as_tolerance,
+)
+from softsort_core.defaults import TOLERANCE
+from softsort_core.errors import SoftSortError
+from softsort_core.numerics import clipped, increasing
+from softsort_core.operators.soft import quantile_weights
+from softsort_core.padding import level_share
+from softsort_core.plans.adaptive_panels import EvenTargets, FewPoints
+from softsort_core.plans.dense import without_lightest
+from softsort_core.plans.gauss_rules import gauss_rule
+from softsort_core.plans.quadrature import NodePlan, are_many_targets, evaluate_even
+from softsort_core.streaming.summaries import (
+    Statistics,
+    Summary,
+    evaluated,
+    plan_of_whole,
+)
+
+# Targets that are taken as they are, at most.
+_MOST_TARGETS = 2**14
+_CHUNK = 2**18
+# Places of the smallest interval of a distribution; nodes of each.
+_INTERVAL = 32
+
+# Values of a distribution by the shares, from 0 to 1, that lie below them.
+Distribution: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
+
+class Curve(NamedTuple):
+    """What an operator makes of any of the values, for the third pass.
+
+    Attributes:
+        statistics: those of all values.
+        series: results from 0 to 1, in units of their range, as series in cells.
+        low: the lowest result.
+        high: the highest.
+        error: estimated largest error, relative to the range.
+        tolerance: larger errors are not returned.
+    """
+
+    statistics: Statistics
+    series: Float[Array, "cells order"]
+    low: float
+    high: float
+    error: float
+    tolerance: float
+
+    def __call__(self, values: Values) -> Float[Array, "..."]:
+        """Return the results for some of the values, of any shape.
+
+        NaN if they are not certain to the tolerance.
+        """
+        x, dtype = as_floating(values, "values")
+        if not self.error <= self.tolerance:
+            return jnp.full(x.shape, jnp.nan, dtype)
+        placing = self.statistics.standardisation(x.dtype)
+        series = self.series.astype(x.dtype)
+        shares = evaluated(x.reshape(-1), placing, series).reshape(x.shape)
+        results = self.low + (self.high - self.low) * shares
+        return clipped(results, self.low, self.high).astype(dtype)
+
+
+def solve_sort(
+    summary: Summary,
+    num_targets: int,
+    *,
+    epsilon: float = 1e-2,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, " num_targets"]:
+    """Return so many sorted values, as `sort` does with `num_targets`.
+
+    Args:
+        summary: that of all parts, merged.
+        num_targets: how many, each standing for an equal share of the mass.
+        epsilon: regularisation, not smaller than that of the summary.
+        tolerance: largest error that is returned, relative to the range of results.
+
+    Returns:
+        The values, ascending, or NaN if they are not certain.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+    """
+    m = as_count(num_targets, "num_targets", 1)
+    are_many = are_many_targets(m, epsilon)
+    targets = EvenTargets(m) if are_many else _few(np.broadcast_to(1 / m, m))
+    return _drawn(summary, targets, epsilon, tolerance)
+
+
+def solve_topk(
+    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
+) -> Float[Array, " k"]:
+    """Return the k largest soft values, as `sort` does with `topk`.
+
+    Args:
+        summary: see `solve_sort`.
+        k: how many, at most as many as there are values.
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Returns:
+        The values, ascending, or NaN if they are not certain.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+    """
+    n = summary.statistics.count
+    k = as_count(k, "k", 1, n)
+    weights = np.concatenate([[n - k], np.ones(k)]) / n
+    targets = _few(weights if k < n else weights[1:])
+    return _drawn(summary, targets, epsilon, tolerance)[-k:]
+
+
+def solve_quantile(
+    summary: Summary,
+    q: Values | None = None,
+    *,
+    epsilon: float = 1e-2,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, " k"]:
+    """Return soft quantiles, as `quantile` does.
+
+    Args:
+        summary: see `solve_sort`.
+        q: levels in [0, 1], in any order; 0.2, 0.5 and 0.8 by default.
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Returns:
+        The quantiles, in the order of `q`, or NaN if they are not certain.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> x = [1.0, 5.0, 4.0, 8.0, 12.0]
+        >>> soft.solve_quantile(soft.summarise(x, soft.describe(x)), 0.5).tolist()
+        [4.996]
+    """
+    levels = np.asarray(as_levels(q))
+    distinct, places = np.unique(levels, return_inverse=True)
+    weights = quantile_weights(distinct, level_share(summary.statistics.count))
+    return _drawn(summary, _few(weights), epsilon, tolerance)[1::2][places]
+
+
+def solve_topk_mask(
+    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
+) -> Curve:
+    """Return how far a value belongs to the k largest, as `topk_mask` does.
+
+    Args:
+        summary: see `solve_sort`.
+        k: how many values to select, in [0, n].
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+    """
+    n = summary.statistics.count
+    share = as_count(k, "k", 0, n) / n
+    targets = _few(np.array([1 - share, share]))
+    return _curve(summary, targets, [0.0, 1.0], epsilon, tolerance)
+
+
+def solve_quantize(
+    summary: Summary,
+    num_levels: int = 10,
+    *,
+    epsilon: float = 1e-2,
+    tolerance: float = TOLERANCE,
+) -> Curve:
+    """Return what a value is drawn to by levels of equal mass, as `quantize` does.
+
+    Args:
+        summary: see `solve_sort`.
+        num_levels: number of levels.
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+    """
+    m = as_count(num_levels, "num_levels", 1)
+    targets = _few(np.broadcast_to(1 / m, m))
+    levels = _drawn(summary, targets, epsilon, tolerance)
+    return _curve(summary, targets, levels, epsilon, tolerance)
+
+
+def solve_quantile_normalization(
+    summary: Summary,
+    targets: Values | Distribution,
+    *,
+    epsilon: float = 1e-2,
+    tolerance: float = TOLERANCE,
+) -> Curve:
+    """Return how values are given another distribution, as `quantile_normalization`.
+
+    Args:
+        summary: see `solve_sort`.
+        targets: m values in ascending order, of equal weight; or a smooth function that
+            gives the value of a distribution with a share, in (0, 1), below it: then
+            there are as many targets as values, at the middles of equal shares.
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Raises:
+        SoftSortError: an argument out of its range; targets that are not ascending.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> x = [3.0, 9.0, 1.0]
+        >>> summary = soft.summarise(x, soft.describe(x))
+        >>> soft.solve_quantile_normalization(summary, [10.0, 20.0, 30.0])(x).tolist()
+        [19.985, 30.0, 10.015]
+    """
+    n = summary.statistics.count
+    if not callable(targets):
+        levels = np.asarray(as_ladder(targets)[0])
+    elif are_many_targets(n, epsilon):
+        return _curve(summary, EvenTargets(n), targets, epsilon, tolerance)
+    else:
+        levels = targets((np.arange(n) + 0.5) / n)
+    m = levels.size
+    are_many = are_many_targets(m, epsilon)
+    points = EvenTargets(m) if are_many else _few(np.broadcast_to(1 / m, m))
+    return _curve(summary, points, levels, epsilon, tolerance)
+
+
+def _few(weights: Any) -> FewPoints:
+    """Return targets of these weights, evenly spaced."""
+    m = np.size(weights)
+    if m > _MOST_TARGETS:
+        raise SoftSortError(
+            f"{m} targets are too many (more than {_MOST_TARGETS}): use fewer"
+        )
+    dtype = jnp.result_type(float)
+    y = jnp.asarray(np.linspace(0.0, 1.0, m) if m > 1 else [0.5], dtype)
+    return FewPoints(y, without_lightest(jnp.asarray(weights, dtype)))
+
+
+def _drawn(
+    summary: Summary,
+    targets: FewPoints | EvenTargets,
+    epsilon: float,
+    tolerance: float,
+) -> Float[Array, " m"]:
+    """Return the expectation of the values at each target."""
+    plan, weighted = plan_of_whole(summary, targets, epsilon)
+    means, error = plan.at_targets(weighted)
+    if isinstance(targets, EvenTargets):
+        means = evaluate_even(means, 0, targets.number, targets.number)
+    low, high = summary.statistics.minimum, summary.statistics.maximum
+    values = (low / 2 + high / 2) + (high - low) * means
+    values = jnp.where(error <= as_tolerance(tolerance), values, jnp.nan)
+    return clipped(increasing(values), low, high)
+
+
+def _curve(
+    summary: Summary,
+    targets: FewPoints | EvenTargets,
+    levels: Any,
+    epsilon: float,
+    tolerance: float,
+) -> Curve:
+    """Return the expectation of levels, ascending and one a target, given a value."""
+    plan, _ = plan_of_whole(summary, targets, epsilon)
+    low, high = _ends(targets, levels)
+    if isinstance(targets, EvenTargets):
+        levels = _at_nodes(plan, targets.number, levels)
+    scaled = (np.asarray(levels) - low) / (high - low if high > low else 1.0)
+    series, error = plan.at_inputs(jnp.asarray(scaled, plan.epsilon.dtype))
+    return Curve(
+        summary.statistics, series, low, high, float(error), as_tolerance(tolerance)
+    )
+
+
+def _ends(targets: FewPoints | EvenTargets, levels: Any) -> tuple[float, float]:
+    """Return the lowest and the highest level."""
+    if callable(levels):
+        assert isinstance(targets, EvenTargets)
+        levels = levels(np.array([0.5, targets.number - 0.5]) / targets.number)
+    return float(levels[0]), float(levels[-1])
+
+
+def _at_nodes(plan: NodePlan, m: int, levels: Any) -> Float[np.ndarray, "3 N"]:
+    """Return levels at the nodes of m even targets that have the same moments.
+
+    In each panel that is their projection on the polynomials orthogonal on its targets,
+    for which the nodes are a Gauss rule. Their plan with the inputs is a polynomial
+    there, so that its expectation of the levels is the same.
+    """
+    order = plan.resolution.order
+    edges = np.round(np.asarray(plan.found.y_edges) * (m - 1) + 0.5)
+    counts = np.maximum(np.diff(edges), 1.0)
+    middles = edges[:-1] + (counts - 1) / 2
+
+    moments = np.zeros((order, counts.size))
+    for places, masses, values in _points(levels, m, edges):
+        panel = np.searchsorted(edges, places, side="right") - 1
+        panel = np.clip(panel, 0, counts.size - 1)
+        terms = _orthonormal(places - middles[panel], counts[panel], order)
+        for degree, term in enumerate(terms):
+            part = np.bincount(panel, masses * values * term, counts.size)
+            moments[degree] += part
+
+    nodes = np.asarray(plan.found.plan.y).reshape(3, counts.size, order) * (m - 1)
+    terms = _orthonormal(nodes - middles[:, None], counts[:, None], order)
+    used = np.arange(order)[:, None] < plan.resolution.orders()
+    found = np.einsum("ip,ij,ijpk->jpk", moments, used, terms)
+    return found.reshape(3, -1)
+
+
+def _points(
+    levels: Any, m: int, edges: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield places from 0 to m - 1 with masses that stand for m, and their levels."""
+    if not callable(levels):
+        for start in range(0, m, _CHUNK):
+            some = levels[start : start + _CHUNK]
+            yield np.arange(start, start + some.size), np.ones(some.size), some
+        return
+    # A distribution may be unbounded at 0 and 1: intervals shrink towards these.
+    ratios = 2.0 ** np.arange(math.log2(_INTERVAL), math.log2(m))
+    cuts = np.round(np.concatenate([ratios, m - ratios]))
+    edges = np.unique(np.concatenate([edges, cuts[(cuts > 0) & (cuts < m)]]))
+    nodes, masses = gauss_rule(np, np.diff(edges), _INTERVAL, _INTERVAL)
+    places = (edges[:-1, None] + nodes).reshape(-1)
+    yield places, masses.reshape(-1), np.asarray(levels((places + 0.5) / m))
+
+
+def _orthonormal(x: np.ndarray, counts: np.ndarray, order: int) -> np.ndarray:
+    """Return the polynomials orthonormal on so many places, at x from their middle.
+
+    By the recurrence of Gram's polynomials, the degrees along the first axis; there are
+    no more than places.
+    """
+    found = np.zeros((order, *x.shape))
+    found[0] = 1 / np.sqrt(counts)
+    before = np.zeros(x.shape)
+    for k in range(1, order):
+        squares = k**2 * (counts**2 - k**2) / (4.0 * (4 * k**2 - 1))
+        step = np.sqrt(np.where(counts > k, squares, 0.0))
+        rest = x * found[k - 1] - (before * found[k - 2] if k > 1 else 0.0)
+        found[k] = np.where(step > 0, rest / np.where(step > 0, step, 1.0), 0.0)
+        before = step
+    return found

@@ -1,0 +1,103 @@
+"""The exact operators: against scipy and numpy, and as limits of the soft ones."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+from softsort_cli.operate import exact as hard
+
+import softsort_core
+
+vectors = hnp.arrays(
+    np.float64, st.integers(1, 30), elements=st.integers(-5, 5).map(float)
+)
+
+
+@given(vectors)
+def test_ranks_are_those_of_scipy(values):
+    np.testing.assert_array_equal(hard.ranks(values), stats.rankdata(values) - 1)
+
+
+@given(vectors, st.integers(1, 30))
+def test_topk_mask_sums_to_k_and_takes_the_largest(values, k):
+    k = min(k, len(values))
+    mask = hard.topk_mask(values, k=k)
+    assert mask.sum() == pytest.approx(k)
+    assert mask @ values == pytest.approx(np.sort(values)[-k:].sum())
+
+
+@given(vectors)
+def test_as_many_targets_as_values_change_nothing(values):
+    ordered = np.sort(values)
+    np.testing.assert_array_equal(hard.sort(values, num_targets=len(values)), ordered)
+    np.testing.assert_allclose(
+        hard.quantile_normalization(values, ordered), values, atol=1e-12
+    )
+
+
+def test_shares_that_cut_through_values():
+    # Two targets of 3 values: each takes one and a half.
+    np.testing.assert_allclose(
+        hard.sort(np.array([3.0, 1.0, 2.0]), num_targets=2), [4 / 3, 8 / 3]
+    )
+
+
+SPREAD = np.array([3.0, -1.0, 0.2, 7.5, 3.9, -4.0])
+TIED = np.array([2.0, 5.0, 2.0, 9.0, 5.0, 5.0])
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("values", [SPREAD, TIED])
+@pytest.mark.parametrize(
+    ("name", "arrays", "settings"),
+    [
+        ("ranks", (), {}),
+        ("sort", (), {}),
+        ("sort", (), {"topk": 2}),
+        ("sort", (), {"num_targets": 3}),
+        ("topk_mask", (), {"k": 3}),
+        ("quantize", (), {"num_levels": 2}),
+        ("quantile_normalization", (np.array([0.0, 10.0, 40.0]),), {}),
+    ],
+)
+def test_soft_operators_tend_to_hard_ones(values, name, arrays, settings):
+    exact = getattr(hard, name)(values, *arrays, **settings)
+    soft = getattr(softsort_core, name)(values, *arrays, epsilon=1e-4, **settings)
+    np.testing.assert_allclose(soft, exact, atol=0.02 * np.ptp(values))
+
+
+@pytest.mark.usefixtures("x64")
+def test_soft_sort_with_tends_to_the_hard_one():
+    rows = np.column_stack([SPREAD, np.arange(6.0)])
+    soft = softsort_core.sort_with(rows, SPREAD, epsilon=1e-4)
+    np.testing.assert_allclose(soft, hard.sort_with(rows, SPREAD), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "footprint", [None, np.array([[1, 0, 1], [1, 1, 0], [0, 0, 1]])]
+)
+@pytest.mark.parametrize("q", [0, 0.3, 0.5, 1])
+@pytest.mark.parametrize("border", ["reflect", "constant"])
+def test_quantiles_by_opacity_are_those_of_repeated_values(q, footprint, border):
+    rng = np.random.default_rng(0)
+    image = rng.uniform(size=(12, 9, 3))
+    image[..., 2] = rng.integers(0, 4, (12, 9)) * (rng.uniform(size=(12, 9)) < 0.6)
+    image[:4, :4, 2] = 0
+    image[8:, :, 2] = 3
+    used = np.ones((3, 3), bool) if footprint is None else footprint.astype(bool)
+    settings = {"q": q, "size": (3, 3), "border": border, "alpha": True}
+    mask = None if footprint is None else used
+    found = hard.quantile_filter(image, footprint=mask, **settings)
+    mode = {"reflect": "symmetric"}.get(border, border)
+    padded = np.pad(image, [(1, 1), (1, 1), (0, 0)], mode)
+    for row, column in np.ndindex(12, 9):
+        window = padded[row : row + 3, column : column + 3][used]
+        counts = window[:, 2].astype(int)
+        for channel in range(2):
+            seen = np.sort(np.repeat(window[:, channel], counts))
+            own = image[row, column, channel]
+            place = min(int(q * len(seen)), len(seen) - 1)
+            assert found[row, column, channel] == (seen[place] if len(seen) else own)
+    np.testing.assert_array_equal(found[..., 2], image[..., 2])

@@ -1,0 +1,282 @@
+"""Many targets through few nodes, and many inputs through few points."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from samples import KINDS, sample
+
+import softsort_core as soft
+from softsort_core.operators import soft as operators
+from softsort_core.plans import moments as chebyshev
+from softsort_core.plans import quadrature as compressed
+from softsort_core.plans.adaptive_panels import Inputs, Resolution
+from softsort_core.plans.dense import transport
+from softsort_core.plans.gauss_rules import gauss_rule
+from softsort_core.plans.moments import Cells
+from softsort_core.squash import squash
+
+N = 200
+HARDEST = ("normal", "cauchy", "three clusters", "two values")
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    """Take more than a hundred inputs for many."""
+    monkeypatch.setattr(compressed, "MANY", 100)
+    monkeypatch.setattr(operators, "MANY", 100)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@jax.jit
+def dense(x, a, epsilon):
+    """Return ranks and sorted values by the plan between all values and targets."""
+    n = x.shape[0]
+    y = jnp.linspace(0, 1, n)
+    logits = -((squash(x, a)[:, None] - y) ** 2) / epsilon
+    plan = transport(logits, a, jnp.full(n, 1 / n))
+    return (n - 1) * plan.given_input(y)[0], plan.given_target(x)[0]
+
+
+def check(
+    x,
+    epsilon,
+    tolerance=1e-6,
+    weights=None,
+    operators=(soft.ranks, soft.sort),
+    options=None,
+):
+    if options is None:
+        options = {"epsilon": epsilon, "input_weights": weights}
+    a = np.ones(x.shape) if weights is None else weights
+    ranks, values = map(np.asarray, dense(x, a / a.sum(), epsilon))
+    found = np.asarray(operators[0](x, **options))
+    assert np.abs(found - ranks).max() <= tolerance * (x.size - 1)
+    found = np.asarray(operators[1](x, **options))
+    assert np.abs(found - values).max() <= tolerance * np.ptp(x) + 1e-15
+    assert (np.diff(found) >= 0).all()
+
+
+def test_gauss_rules_of_even_grids(x64):
+    counts = np.array([0.0, 1.0, 3.0, 8.0, 9.0, 1000.0])
+    for used in (4, 8):
+        nodes, weights = gauss_rule(np, counts, 8, used)
+        assert (weights >= 0).all()
+        for c, z, w in zip(counts, nodes, weights, strict=True):
+            for degree in range(2 * used if c > used else 16):
+                expected = ((np.arange(c) / 1000) ** degree).sum()
+                np.testing.assert_allclose(w @ (z / 1000) ** degree, expected, 1e-10)
+            assert (w > 0).sum() == min(c, used)
+
+
+def test_ranks_and_sorted_values_are_the_dense_ones(x64):
+    for kind in KINDS:
+        check(sample(kind, N), 0.01, 1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_single_precision_is_kept_beside_double(x64, dtype):
+    x = jnp.asarray(sample("normal", 3000), dtype)
+    exact = x.astype(float)
+    for n, epsilon in itertools.product((200, 3000), (0.01, 2e-3)):
+        given, options = (x[:n], exact[:n]), {"epsilon": epsilon}
+        for operator, scale in ((soft.ranks, n - 1), (soft.sort, np.ptp(exact))):
+            found, expected = (operator(each, **options) for each in given)
+            # Half precision could not tell ranks apart.
+            kept = jnp.float32 if operator is soft.ranks else x.dtype
+            assert found.dtype == kept
+            error = np.abs(found.astype(float) - expected.astype(kept).astype(float))
+            bound = 1e-6 + 2 * float(jnp.finfo(kept).eps)
+            assert error.max() <= bound * scale
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_so_are_those_of_many(x64):
+    # One is traced, so that what is quick and what is careful are compiled together.
+    operators = soft.ranks, jax.jit(soft.sort)
+    for kind in KINDS:
+        check(sample(kind, N), 0.01, operators=operators, options={})
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_so_they_are_where_plans_are_sharp(x64):
+    for kind in HARDEST:
+        check(sample(kind, N), 1e-3)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_weights_and_squashing(x64):
+    x = sample("exponential", N)
+    weights = np.random.default_rng(0).uniform(size=N)
+    check(x, 0.1, weights=np.where(x < 1, weights, 0))
+    squashed = squash(jnp.asarray(x), jnp.full(N, 1 / N))
+    np.testing.assert_allclose(
+        soft.ranks(x, squashing_fun=lambda _: squashed), soft.ranks(x), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("operator", "many"), [(soft.ranks, True), (soft.sort, False)])
+def test_gradients_are_differences(x64, operator, many, request):
+    if many:
+        request.getfixturevalue("few_are_many")
+    x, n = sample("normal", N), np.arange(1.0 * N)
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(x):
+        return operator(x, epsilon=0.1) @ jnp.cos(n)
+
+    step = 1e-4 * np.sin(n)
+    difference = (loss(x + step)[0] - loss(x - step)[0]) / 2
+    np.testing.assert_allclose(loss(x)[1] @ step, difference, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_single_precision_and_offsets():
+    x = sample("normal", N).astype(np.float32)
+    found = np.asarray(soft.ranks(x))
+    jax.config.update("jax_enable_x64", True)
+    expected, _ = dense(jnp.asarray(x, float), jnp.full(N, 1 / N), 0.01)
+    jax.config.update("jax_enable_x64", False)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * N)
+    far = np.round(x * 64) / 64
+    np.testing.assert_allclose(soft.ranks(far + 1e5), soft.ranks(far), atol=1e-2)
+    assert (np.diff(soft.sort(far + 1e5)) >= 0).all()
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_unusual_inputs():
+    x = sample("normal", N).astype(np.float32)
+    assert np.isnan(soft.ranks(np.where(np.arange(N) == 3, np.nan, x))).all()
+    constant = np.full_like(x, 5)
+    np.testing.assert_allclose(soft.ranks(constant), (N - 1) / 2, rtol=1e-5)
+    np.testing.assert_array_equal(soft.sort(constant), constant)
+
+
+@pytest.mark.parametrize("shape", [(N, 500), (1000, 300)])
+def test_many_levels_are_the_dense_ones(x64, shape, request):
+    n, m = shape
+    if n > N:
+        request.getfixturevalue("few_are_many")
+    levels = np.sort(np.random.default_rng(1).standard_cauchy(m)) + 1e3
+    a, b, y = np.full(n, 1 / n), np.full(m, 1 / m), np.linspace(0, 1, m)
+    for kind in HARDEST:
+        x = sample(kind, n)
+        squashed = squash(jnp.asarray(x), jnp.asarray(a))
+        plan = jax.jit(transport)(-((squashed[:, None] - y) ** 2) / 0.01, a, b)
+        expected, _ = plan.given_input(jnp.asarray(levels))
+        found = soft.quantile_normalization(x, levels)
+        atol = 1e-9 * np.ptp(levels)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+def test_many_levels_of_equal_mass_are_the_dense_ones(x64):
+    n, m = N, 450  # no length that vectors are padded to
+    x, a, b = sample("normal", n), np.full(n, 1 / n), np.full(m, 1 / m)
+    squashed = squash(jnp.asarray(x), jnp.asarray(a))
+    logits = -((squashed[:, None] - np.linspace(0, 1, m)) ** 2) / 0.01
+    plan = jax.jit(transport)(logits, a, b)
+    expected, _ = plan.given_input(plan.given_target(jnp.asarray(x))[0])
+    for quantize in soft.quantize, jax.jit(soft.quantize, static_argnums=1):
+        np.testing.assert_allclose(quantize(x, m), expected, rtol=0, atol=1e-9)
+
+
+def test_many_levels_have_derivatives(x64):
+    x, levels = sample("normal", N), np.linspace(-1, 1, 500) ** 3
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, argnums=(0, 1))
+    def loss(x, levels):
+        return soft.quantile_normalization(x, levels) @ jnp.cos(jnp.arange(N))
+
+    steps = 1e-5 * np.sin(np.arange(N)), 1e-5 * np.sin(3 * levels)
+    ends = (loss(x + k * steps[0], levels + k * steps[1])[0] for k in (0.5, -0.5))
+    difference = functools.reduce(lambda one, other: one - other, ends)
+    slopes = sum(map(np.vdot, loss(x, levels)[1], steps))
+    np.testing.assert_allclose(slopes, difference, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [10, 700])
+def test_what_is_at_hand_compiles_once(n):
+    x = np.random.default_rng(0).normal(size=n).astype(np.float32)
+    operators = soft.ranks, lambda x: soft.sort_with(jnp.stack([x, x], 1), x)
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: events.append(event)
+    )
+    for operator in operators:
+        jax.clear_caches()
+        operator(x)
+        assert any("compile" in event for event in events)
+        events.clear()
+        operator(x[::-1])
+        assert not any("compile" in event for event in events)
+    jax.monitoring.clear_event_listeners()
+
+
+def test_memory_is_bounded():
+    # Neither all pairs of one long sort, nor all the plans of a batch.
+    assert "20000,20000]" not in str(jax.make_jaxpr(soft.sort)(jnp.zeros(20_000)))
+    assert "[9000,1000,80]" not in str(
+        jax.make_jaxpr(soft.ranks)(jnp.zeros((9000, 1000)))
+    )
+    with pytest.raises(soft.SoftSortError, match="too large"):
+        soft.ranks(np.zeros(1000), target_weights=np.ones(1_000_000))
+
+
+def test_a_weightless_outlier_takes_no_part(x64):
+    x, weights = sample("normal", N), np.ones(N)
+    x[0], weights[0] = 1e6, 0
+    check(x, 1e-3, weights=weights)
+
+
+def test_steep_places_are_certain_in_single_precision(x64):
+    x = sample("two clusters", 3000).astype(np.float32)
+    found, expected = (soft.sort(each, epsilon=1e-3) for each in (x, x.astype(float)))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.ptp(x))
+
+
+@pytest.mark.parametrize("name", ["ranks", "sort", "quantile"])
+def test_no_large_array_is_a_part_of_the_program(name):
+    operator = functools.partial(getattr(soft, name), epsilon=1e-3)
+    program = jax.jit(operator).lower(jnp.zeros(5000)).as_text()
+    assert len(program) < 2**20
+
+
+def test_chords_of_sorted_values(monkeypatch):
+    monkeypatch.setattr(compressed, "_MOST_KNOTS", 2**8)
+    x = sample("normal", 4999).astype(np.float32)
+    # They are not enough for the usual tolerance.
+    rough, fine = (np.asarray(soft.sort(x, tolerance=t)) for t in (1e-3, 1e-6))
+    assert (np.diff(rough) >= 0).all()
+    assert 1e-6 < np.abs(rough - fine).max() / np.ptp(x) < 1e-3
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    "resolution", [compressed.SINGLE[1], Resolution(30, 1, 16, 0, 2**15, 4)]
+)
+def test_slopes_through_nodes_are_as_precise_as_numbers(resolution):
+    """They are those of the smooth function whose values at nodes are read."""
+    s = np.random.default_rng(0).uniform(size=500).astype("float32")
+    cells = Cells(resolution.cells, resolution.cell_order)
+    edges = jnp.round(jnp.linspace(0, resolution.cells, resolution.panels + 1))
+    edges /= resolution.cells
+
+    def total(s):
+        half = jnp.asarray(0.5, s.dtype)
+        placing = compressed._linear(half, half)
+        moments = chebyshev.moments(s, placing, None, cells, False)
+        inputs = Inputs(moments, half - half, half + half)
+        order = resolution.order
+        y, weights = inputs.nodes(edges.astype(s.dtype), order, order)
+        return weights @ jnp.sin(20 * jax.lax.stop_gradient(y))
+
+    expected = 20 * np.cos(20 * s.astype(float))
+    off = np.linalg.norm(jax.grad(total)(jnp.asarray(s)) - expected)
+    assert off <= 1e-4 * np.linalg.norm(expected)

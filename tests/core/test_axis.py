@@ -1,0 +1,86 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import softsort_core as soft
+from softsort_core.axis import over_slices
+
+
+def slices(x, axis):
+    """Return a table of (index of the other axes, values) by plain indexing."""
+    axes = tuple(a % x.ndim for a in np.atleast_1d(axis))
+    others = [i for i in range(x.ndim) if i not in axes]
+    for index in np.ndindex(*(x.shape[i] for i in others)):
+        key = [slice(None)] * x.ndim
+        for i, one in zip(others, index, strict=True):
+            key[i] = one
+        yield index, tuple(key)
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3)])
+def test_any_axis_is_a_loop_over_slices(shape):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    for axis in range(-x.ndim, x.ndim):
+        ranks, values = soft.ranks(x, axis), soft.sort(x, axis, num_targets=5)
+        assert ranks.shape == x.shape
+        assert np.moveaxis(values, axis, -1).shape[-1] == 5
+        for _, key in slices(x, axis):
+            np.testing.assert_allclose(ranks[key], soft.ranks(x[key]), atol=1e-5)
+            expected = soft.sort(x[key], num_targets=5)
+            np.testing.assert_allclose(values[key], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [(2, 0), (-1, -2), (0, 1, 2)])
+def test_several_axes_are_one_slice(axis):
+    x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
+    first = min(a % 3 for a in axis)
+    ranks = np.asarray(soft.ranks(x, axis))
+    quantiles = np.moveaxis(np.asarray(soft.quantile(x, [0.2, 0.7], axis)), first, -1)
+    assert ranks.shape == x.shape
+    for index, key in slices(x, axis):
+        flat = x[key].ravel()
+        np.testing.assert_allclose(ranks[key].ravel(), soft.ranks(flat), atol=1e-4)
+        expected = soft.quantile(flat, [0.2, 0.7])
+        np.testing.assert_allclose(quantiles[index], expected, atol=1e-5)
+
+
+def test_weights_may_differ_between_slices():
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 3, 4))
+    result = soft.sort(x, axis=1, input_weights=weights)
+    for _, key in slices(x, 1):
+        expected = soft.sort(x[key], input_weights=weights[key])
+        np.testing.assert_allclose(result[key], expected, atol=1e-5)
+
+
+MEDIAN = functools.partial(soft.quantile, q=0.5)
+
+
+@pytest.mark.parametrize(
+    ("operator", "n"), [*((soft.ranks, n) for n in (2, 5, 9)), (MEDIAN, 5)]
+)
+def test_many_short_rows(operator, n):
+    """Batches of tiny products must be right: more than 32,768 rows of 2 to 9."""
+    x = np.random.default_rng(n).normal(size=(33_000, n)).astype(np.float32)
+    result = np.asarray(operator(x))
+    # Whatever row it is, and as it is alone.
+    order = np.random.default_rng(0).permutation(len(x))
+    np.testing.assert_allclose(operator(x[order]), result[order], atol=1e-4)
+    np.testing.assert_allclose(operator(x[-1]), result[-1], atol=1e-4)
+
+
+def test_a_batch_larger_than_memory_in_flight_is_a_loop(monkeypatch):
+    monkeypatch.setattr("softsort_core.axis._ENTRIES_AT_ONCE", 3 * 4 * 4)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(10, 4)), jnp.float32)
+
+    def sort(_, values):
+        return jnp.sort(values)
+
+    def sorted_rows(x):
+        return over_slices(sort, [x], None, (1,), entries=16)
+
+    np.testing.assert_allclose(sorted_rows(x), jnp.sort(x))
+    assert "f32[3,4]" in str(jax.make_jaxpr(sorted_rows)(x))
