@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from softsort_cli.errors import UsageError
 from softsort_cli.options.groups import (
@@ -20,8 +19,6 @@ from softsort_cli.options.groups import (
 if TYPE_CHECKING:
     import numpy as np
 
-
-MANY = 2000  # targets that would take long
 
 
 @command
@@ -50,77 +47,14 @@ def normalize(
       softsort normalize today.csv -c price --to yesterday.csv:price
       softsort normalize 'part-*.parquet' -c price --out-dir normalized
     """
-    from softsort_cli import jax_setup
-    from softsort_cli.operate import apply, many_files, streaming
-    from softsort_cli.work import manifest
+    from softsort_cli.operate import apply, exact
+    from softsort_cli.operate.operator import Operator
 
-    reference = None if to in ("normal", "uniform") else _reference(to, reading)
-    whole = streaming.Parted(
-        "solve_quantile_normalization",
-        {"targets": _function(to) if reference is None else reference},
-        streaming.along,
-        {"to": to, "reference": manifest.digest_of(reference)},
+    targets = to if to in ("normal", "uniform") else _reference(to, reading)
+    operator = Operator(
+        "quantile_normalization", exact.quantile_normalization, {"targets": targets}
     )
-    if many_files.wanted(tables, solver, writing.out_dir):
-        many_files.append(tables, "normalized", whole, solver, reading, writing)
-        return
-    operator = jax_setup.operator("quantile_normalization", solver, apply.BITS)
-
-    def compute(values):
-        targets = _distribution(to, len(values)) if reference is None else reference
-        # The operator takes every target as it is.
-        if len(targets) > MANY and not solver.hard and solver.squash != "none":
-            return streaming.together(values, whole, solver)
-        return operator(values, targets)
-
-    def padded(row):
-        soft = jax_setup.traced("quantile_normalization", solver)
-        if reference is not None:
-            given = {"input_weights": row.weights, "epsilon": row.epsilon}
-            return soft(row.values, reference, **given)
-        targets = _shares(to, row.values.shape[0], row.size)
-        given = {"input_weights": row.weights, "epsilon": row.narrowed}
-        return soft(row.values, targets, row.weights, **given)
-
-    apply.append(
-        many_files.only(tables),
-        "normalized",
-        apply.Operator(compute, None if solver.hard else padded, parted=whole),
-        solver,
-        reading,
-        writing,
-    )
-
-
-def _distribution(name: str, size: int) -> np.ndarray:
-    """The middles of `size` equal shares of a distribution, ascending."""
-    import numpy as np
-
-    return _function(name)((np.arange(size) + 0.5) / size)
-
-
-def _function(name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The values of a distribution by the shares below them."""
-    return _normal if name == "normal" else _uniform
-
-
-def _normal(shares: np.ndarray) -> np.ndarray:
-    from scipy.special import ndtri
-
-    return ndtri(shares)
-
-
-def _uniform(shares: np.ndarray) -> np.ndarray:
-    return shares
-
-
-def _shares(name: str, width: int, size: Any) -> Any:
-    """The same for jax, and more to fill a padded row."""
-    import jax.numpy as jnp
-    from jax.scipy.special import ndtri
-
-    shares = (jnp.minimum(jnp.arange(width), size - 1) + 0.5) / size
-    return ndtri(shares) if name == "normal" else shares
+    apply.append(tables, "normalized", operator, solver, reading, writing)
 
 
 def _reference(to: str, reading: Reading) -> np.ndarray:

@@ -1,8 +1,7 @@
 """`softsort quantile`."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from softsort_cli.errors import UsageError
 from softsort_cli.options.groups import (
@@ -14,10 +13,6 @@ from softsort_cli.options.groups import (
     command,
     option,
 )
-
-if TYPE_CHECKING:
-    from softsort_cli.operate.apply import Few
-
 
 @partial(command, talk=TalkWithoutQ)
 def quantile(
@@ -44,64 +39,18 @@ def quantile(
       softsort quantile prices.csv -q 0.1,0.5,0.9 -c price
       softsort quantile 'part-*.parquet' -q 0.5 -c price --cluster local:4
     """
-    import numpy as np
-
-    from softsort_cli import jax_setup
-    from softsort_cli.operate import apply, many_files, streaming
+    from softsort_cli.operate import apply, exact
+    from softsort_cli.operate.operator import Operator
+    from softsort_cli.operate.result_table import write_levels
 
     levels = _levels(quantiles)
-    whole = streaming.Parted("solve_quantile", {"q": levels})
-    given = solver, reading, writing, _names
-    if many_files.wanted(tables, solver):
-        _write(many_files.few(tables, whole, *given), levels, writing)
-        return
-    quantile = jax_setup.operator("quantile", solver, apply.BITS)
-
-    def padded(row):
-        import jax.numpy as jnp
-
-        soft = jax_setup.traced("quantile", solver)
-        # The mass that the operator gives a level, by the size of the group.
-        mass = jnp.minimum(0.02, 1.5 / row.size)
-        given = {"input_weights": row.weights, "epsilon": row.epsilon}
-        return soft(row.values, np.array(levels), weight=mass, **given)
-
-    operator = apply.Operator(
-        lambda values: quantile(values, q=levels),
-        None if solver.hard else padded,
-        count=lambda _: len(levels),
-        parted=whole,
+    operator = Operator(
+        "quantile", exact.quantile, {"q": levels}, count=lambda _: len(levels)
     )
-    few = apply.few(many_files.only(tables), operator, *given)
-    _write(few, levels, writing)
-
-
-def _names(_: Any) -> list[str]:
-    return ["column", "q", "value"]
-
-
-def _write(few: "Few | None", levels: Sequence[float], writing: TableWriting) -> None:
-    import numpy as np
-    import polars as pl
-
-    from softsort_cli.operate import apply
-    from softsort_cli.tables import write
-
-    if few is None:
-        return
-    data, none = few.data, np.full(len(levels), np.nan)
-    found = [[each if len(each) else none for each in column] for column in few.values]
-    count = len(found[0])
-    keys = apply.key_columns(data, len(levels) * len(found))
-    # For each group every column, for each column every level.
-    names = [name for name in data.names() for _ in levels] * count
-    values = [column[group] for group in range(count) for column in found]
-    table = keys | {
-        "column": pl.Series(names),
-        "q": np.tile(levels, len(found) * count),
-        "value": np.concatenate(values),
-    }
-    write.write_table(data.table, table, few.form, writing)
+    table = apply.tabulate(
+        tables, operator, solver, reading, writing, lambda _: ["column", "q", "value"]
+    )
+    write_levels(table, levels, writing)
 
 
 def _levels(choices: list[str]) -> tuple[float, ...]:

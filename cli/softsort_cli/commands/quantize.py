@@ -34,24 +34,8 @@ def quantize(
     Example:
       softsort quantize prices.csv --levels 4 -c price
     """
-    from softsort_cli import jax_setup
-    from softsort_cli.operate import apply, many_files, streaming
+    from softsort_cli.operate import apply, exact
+    from softsort_cli.operate.operator import Operator
 
-    settings, options = {"num_levels": levels}, {"levels": levels}
-    whole = streaming.Parted("solve_quantize", settings, streaming.along, options)
-    if many_files.wanted(tables, solver, writing.out_dir):
-        many_files.append(tables, "quantized", whole, solver, reading, writing)
-        return
-    quantize = jax_setup.operator("quantize", solver, apply.BITS)
-
-    def padded(row):
-        soft = jax_setup.traced("quantize", solver)
-        return soft(row.values, levels, input_weights=row.weights, epsilon=row.epsilon)
-
-    operator = apply.Operator(
-        lambda values: quantize(values, num_levels=levels),
-        None if solver.hard else padded,
-        parted=whole,
-    )
-    file = many_files.only(tables)
-    apply.append(file, "quantized", operator, solver, reading, writing)
+    operator = Operator("quantize", exact.quantize, {"num_levels": levels})
+    apply.append(tables, "quantized", operator, solver, reading, writing)

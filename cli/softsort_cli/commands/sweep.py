@@ -1,10 +1,9 @@
 """`softsort sweep`."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.errors import UsageError
 from softsort_cli.options.groups import (
     MOST,
     Reading,
@@ -48,71 +47,9 @@ def sweep(
     Example:
       softsort sweep prices.csv -c price --plot sweep.png > sweep.csv
     """
-    import numpy as np
-    import polars as pl
+    from softsort_cli.operate import sweeping
 
-    from softsort_cli import console, jax_setup
-    from softsort_cli.operate import apply, plots
-    from softsort_cli.tables import column_data, write
-
-    if solver.hard or reading.by:
-        raise UsageError(
-            "sweep is about soft results of whole columns: leave out --hard and --by"
-        )
-    if solver.cluster is not None:
-        raise UsageError(
-            "--cluster: sweep needs all numbers together; leave it out, and "
-            "SOFTSORT_CLUSTER"
-        )
-    levels = _levels(epsilons)
-    form = apply.check(file, reading, writing)
-    plots.check(plot, force=writing.force)
-    data = column_data.read(file, reading)
-    if data.height * len(levels) * len(data.columns) > MOST:
-        raise CommandError(
-            f"{data.table.source}: {data.height:,} rows at {len(levels)} epsilons are "
-            f"more than {MOST:,} results; choose fewer --epsilons or columns"
-        )
-    shown = ["column", "epsilon", "place", "sorted", "value", "rank"]
-    if writing.dry_run:
-        apply.say_plan(data, shown, writing)
-        return
-    frames, lines = [], {}
-    with console.progress("epsilons", len(levels) * len(data.columns)) as step:
-        for name, column in zip(data.names(), data.columns, strict=True):
-            values = data.values[column]
-            values = values[~np.isnan(values)]
-            pairs = []
-            for epsilon in levels:
-                softer = replace(solver, epsilon=epsilon)
-                pair = [
-                    jax_setup.operator(operator, softer, apply.BITS)(values)
-                    for operator in ("sort", "ranks")
-                ]
-                apply.settle(np.array(pair), name, softer)
-                pairs.append(pair)
-                step()
-            ordered, ranks = (np.array(each) for each in zip(*pairs, strict=True))
-            lines[name] = ordered, ranks
-            frames.append(
-                {
-                    "column": [name] * ordered.size,
-                    "epsilon": np.repeat(levels, len(values)),
-                    "place": np.tile(np.arange(len(values)), len(levels)),
-                    "sorted": ordered.ravel(),
-                    "value": np.tile(values, len(levels)),
-                    "rank": ranks.ravel(),
-                }
-            )
-    table = pl.concat([pl.DataFrame(each) for each in frames])
-    numbers = {"epsilon", "sorted", "value", "rank"}
-    columns = {
-        name: table[name].to_numpy() if name in numbers else table[name]
-        for name in shown
-    }
-    if plot is not None:
-        plots.over_epsilon(plot, levels, lines, force=writing.force)
-    write.write_table(data.table, columns, form, writing)
+    sweeping.sweep(file, _levels(epsilons), plot, solver, reading, writing)
 
 
 def _levels(epsilons: str) -> list[float]:

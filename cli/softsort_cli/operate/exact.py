@@ -1,22 +1,19 @@
-"""The exact operators, which the soft ones tend to as epsilon -> 0.
+"""The exact operators, which the soft ones tend to as epsilon -> 0, for --hard.
 
-Same names and arguments as in `softsort_core`; one vector at a time.
+They take what the modules of `softsort_core.operators` are told, and need NumPy alone:
+jax takes longer to start than most exact results to compute.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from softsort_cli.images.size_buckets import PAD_MODES
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
-AT_ONCE = 2**22  # values of windows
 
-
-def ranks(inputs: np.ndarray) -> np.ndarray:
-    """Ascending ranks from 0; equal values share the average of theirs."""
+def ranks(inputs: np.ndarray, *, start: int = 0) -> np.ndarray:
+    """Ascending ranks from `start`; equal values share the average of theirs."""
     import numpy as np
 
     order = np.argsort(inputs)
@@ -25,28 +22,32 @@ def ranks(inputs: np.ndarray) -> np.ndarray:
     ends = np.r_[starts[1:], len(ordered)]
     result = np.empty(len(inputs))
     result[order] = np.repeat((starts + ends - 1) / 2, ends - starts)
-    return result
+    return result + start
 
 
-def sort(
-    inputs: np.ndarray, *, topk: int = -1, num_targets: int | None = None
-) -> np.ndarray:
+def sort(inputs: np.ndarray, *, num_targets: int | None = None) -> np.ndarray:
     """The values in ascending order, or the averages of as many equal shares."""
     import numpy as np
 
     ordered = np.sort(inputs)
     if num_targets is None or num_targets == len(ordered):
-        return ordered[-topk:] if topk > 0 else ordered
+        return ordered
     edges = np.arange(num_targets + 1)
     return _averages(ordered, edges[:-1], edges[1:], num_targets)
+
+
+def topk(inputs: np.ndarray, *, k: int) -> np.ndarray:
+    """The k largest values, ascending; all, if there are fewer."""
+    import numpy as np
+
+    return np.sort(inputs)[-k:]
 
 
 def topk_mask(inputs: np.ndarray, *, k: int) -> np.ndarray:
     """1 for the k largest values, 0 for the others; equal values share what is left."""
     import numpy as np
 
-    if k == 0:
-        return np.zeros(len(inputs))
+    k = min(k, len(inputs))
     last = np.partition(inputs, -k)[-k]
     above, level = inputs > last, inputs == last
     return above + level * (k - above.sum()) / level.sum()
@@ -59,10 +60,19 @@ def quantile(inputs: np.ndarray, *, q: tuple[float, ...]) -> np.ndarray:
     return np.quantile(inputs, q)
 
 
-def quantile_normalization(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The targets at the quantiles of the values; equal values share an average."""
-    import numpy as np
+def quantile_normalization(
+    inputs: np.ndarray, *, targets: str | np.ndarray
+) -> np.ndarray:
+    """The targets at the quantiles of the values; equal values share an average.
 
+    Targets are values in ascending order, or the distribution "normal" or "uniform".
+    """
+    import numpy as np
+    from scipy.special import ndtri
+
+    if isinstance(targets, str):
+        shares = (np.arange(len(inputs)) + 0.5) / len(inputs)
+        targets = ndtri(shares) if targets == "normal" else shares
     ordered = np.sort(inputs)
     starts = np.searchsorted(ordered, inputs, "left")
     ends = np.searchsorted(ordered, inputs, "right")
@@ -71,14 +81,15 @@ def quantile_normalization(inputs: np.ndarray, targets: np.ndarray) -> np.ndarra
 
 def quantize(inputs: np.ndarray, *, num_levels: int) -> np.ndarray:
     """The average of the values in the same of `num_levels` equal shares."""
-    return quantile_normalization(inputs, sort(inputs, num_targets=num_levels))
+    levels = sort(inputs, num_targets=num_levels)
+    return quantile_normalization(inputs, targets=levels)
 
 
-def sort_with(inputs: np.ndarray, criterion: np.ndarray) -> np.ndarray:
-    """The rows of `inputs` by ascending criterion; equal ones stay in their order."""
+def sort_with(rows: np.ndarray) -> np.ndarray:
+    """Rows by their first number, and without it; equal ones stay in their order."""
     import numpy as np
 
-    return inputs[np.argsort(criterion, kind="stable")]
+    return rows[np.argsort(rows[:, 0], kind="stable"), 1:]
 
 
 def quantile_filter(

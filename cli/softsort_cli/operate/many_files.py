@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
-from softsort_cli.operate import apply, streaming
+from softsort_cli.operate import streaming, target
+from softsort_cli.operate.operator import BITS, Operator
+from softsort_cli.operate.result_table import Naming, ResultTable
 from softsort_cli.options.groups import PartsWriting, Reading, Solver, TableWriting
 from softsort_cli.tables import column_data, formats, opening, select, write
 from softsort_cli.work import engine as cluster
@@ -74,7 +76,7 @@ class Survey:
 class Work:
     """What is done to each part; its methods are tasks."""
 
-    parted: streaming.Parted
+    operator: Operator
     solver: Solver
     reading: Reading
 
@@ -112,8 +114,8 @@ class Work:
         self, summaries: Mapping[int, Summary], names: Mapping[int, str]
     ) -> dict[Any, Any]:
         """Solve for the whole: the few results, or what JSON can hold of the others."""
-        solutions = streaming.solved(summaries, names, self.parted, self.solver)
-        if self.parted.evaluate is None:
+        solutions = streaming.solved(summaries, names, self.operator, self.solver)
+        if self.operator.forms().are_few:
             return solutions
         return streaming.encoded(solutions)
 
@@ -129,7 +131,7 @@ class Work:
         """Go over a part for the last time, and write it: its checksum."""
         data = self._chosen(part, wanted)
         solutions = streaming.decoded(texts)
-        rows = streaming.evaluated(data, names, self.parted, solutions, before)
+        rows = streaming.evaluated(data, names, self.operator, solutions, before)
         form = part.form(self.reading)
         # Whether it may be replaced was asked at the start: a task can run twice.
         writing = replace(writing, output=part.output, force=True)
@@ -153,7 +155,7 @@ class Whole:
     statistics: dict[int, Statistics]
 
 
-def wanted(
+def are_wanted(
     paths: Sequence[Path] | None, solver: Solver, out_dir: Path | None = None
 ) -> bool:
     """Whether a table is in parts, or its only part is for a cluster."""
@@ -161,21 +163,16 @@ def wanted(
     return several or solver.cluster is not None or out_dir is not None
 
 
-def only(paths: Sequence[Path] | None) -> Path | None:
-    """The path of a table that is not in parts."""
-    return paths[0] if paths else None
-
-
 def append(
     paths: Sequence[Path] | None,
     suffix: str,
-    parted: streaming.Parted,
+    operator: Operator,
     solver: Solver,
     reading: Reading,
     writing: PartsWriting,
 ) -> None:
     """Append `{column}_{suffix}` to each part of a table."""
-    work = _work(parted, solver, reading)
+    work = _work(operator, solver, reading)
     parts = _outputs(_parts(paths, solver), work, writing)
     run = manifest.Manifest(
         parts[0].output.parent,
@@ -208,9 +205,9 @@ def _append(
         if run.solved is None:
             whole = _surveyed(engine, parts, work)
             data = whole.data
-            names = apply.result_names(data, data.names(), suffix, writing)
+            names = target.result_names(data, suffix, writing)
             if writing.dry_run:
-                apply.say_plan(data, names, writing)
+                target.tell(data, names, writing)
                 return
             run.solved = {
                 "columns": data.columns,
@@ -221,30 +218,31 @@ def _append(
         _evaluate(engine, parts, work, run, writing)
 
 
-def few(
+def tabulate(
     paths: Sequence[Path] | None,
-    parted: streaming.Parted,
+    operator: Operator,
     solver: Solver,
     reading: Reading,
     writing: TableWriting,
-    named: apply.Named,
-) -> apply.Few | None:
-    """The few results for each column, as `columnwise.few`."""
-    work = _work(parted, solver, reading)
+    naming: Naming,
+) -> ResultTable | None:
+    """The few results for each column; None for a dry run, which tells their names."""
+    work = _work(operator, solver, reading)
     parts = _parts(paths, solver)
-    form = apply.check(parts[0].path, reading, writing)
+    form = target.check(parts[0].path, reading, writing)
     with _engine(work, None, parts) as engine:
         whole = _surveyed(engine, parts, work)
         data = whole.data
-        names = named(data)
+        names = naming(data)
         if writing.dry_run:
-            apply.say_plan(data, names, writing)
+            target.tell(data, names, writing)
             return None
         solved = _solved(engine, parts, work, whole)
-    return apply.Few(data, form, names, streaming.of_columns(data, solved))
+    return ResultTable(data, form, names, streaming.of_columns(data, solved))
 
 
-def _work(parted: streaming.Parted, solver: Solver, reading: Reading) -> Work:
+def _work(
+    operator: Operator, solver: Solver, reading: Reading) -> Work:
     streaming.check(solver)
     if reading.by:
         raise UsageError(
@@ -252,7 +250,7 @@ def _work(parted: streaming.Parted, solver: Solver, reading: Reading) -> Work:
         )
     if reading.on_invalid == "skip" and not reading.columns:
         raise UsageError("--on-invalid skip, of a table in parts: choose columns by -c")
-    return Work(parted, solver, reading)
+    return Work(operator, solver, reading)
 
 
 def _parts(paths: Sequence[Path] | None, solver: Solver) -> list[Part]:
@@ -286,7 +284,7 @@ def _outputs(parts: Sequence[Part], work: Work, writing: PartsWriting) -> list[P
         if output.resolve() == part.path.resolve():
             raise UsageError(f"{output} is a part itself: name another --out-dir")
         found.append(replace(part, output=output))
-        apply.check_spec(found[-1].form(work.reading), writing)
+        target.check_float_format(found[-1].form(work.reading), writing)
     return found
 
 
@@ -312,9 +310,13 @@ def _is_pattern(path: Path) -> bool:
 
 def _settings(work: Work, suffix: str, writing: PartsWriting) -> dict[str, Any]:
     """What the results depend on besides the parts."""
-    given = asdict(work.solver) | asdict(work.reading) | asdict(writing)
-    options = {name: value for name, value in given.items() if name not in APART}
-    return {"results": suffix, **work.parted.options, **options}
+    options = asdict(work.solver) | asdict(work.reading) | asdict(writing)
+    settings = {
+        name: manifest.digest_of(value) if hasattr(value, "shape") else value
+        for name, value in work.operator.settings.items()
+    }
+    options = {name: value for name, value in options.items() if name not in APART}
+    return {"results": suffix, **settings, **options}
 
 
 def _engine(
@@ -322,7 +324,7 @@ def _engine(
 ) -> AbstractContextManager[cluster.Engine]:
     inputs = [part.path for part in parts]
     outputs = [] if folder is None else [part.output for part in parts]
-    return cluster.engine(work.solver, apply.BITS, folder, inputs, outputs)
+    return cluster.engine(work.solver, BITS, folder, inputs, outputs)
 
 
 def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whole:

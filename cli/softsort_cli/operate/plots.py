@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli.errors import UsageError
 from softsort_cli.io import files
+from softsort_cli.operate import exact
+from softsort_cli.operate.groups import Result
+from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
+
+Lines: TypeAlias = "Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]"
 
 POINTS = 2000  # of a line; more would not be seen
 SIZE = 6.0, 4.0  # inches of a column
@@ -26,22 +31,58 @@ def check(plot: Path | None, *, force: bool) -> None:
     files.check_output(plot, force=force)
 
 
-def hard_against_soft(
-    plot: Path,
-    columns: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
-    labels: tuple[str, str],
-    *,
-    force: bool,
-) -> None:
-    """Draw places, hard and soft results of each column over one another."""
-    figure, axes = _figure(len(columns), 1)
-    for axis, (name, lines) in zip(axes[:, 0], columns.items(), strict=True):
-        places, hard, soft = (each[_sample(len(each))] for each in lines)
-        axis.plot(places, hard, color="0.6", label="hard")
-        axis.plot(places, soft, color="C0", label="soft")
-        axis.set(xlabel=labels[0].format(name), ylabel=labels[1].format(name))
-        axis.legend()
-    _write(figure, plot, force=force)
+def ranks(plot: Path, start: int, *, force: bool) -> HardAgainstSoft:
+    """A picture of ranks over values."""
+
+    def lines(values: np.ndarray, soft: np.ndarray) -> Sequence[np.ndarray]:
+        order = values.argsort()
+        return values[order], exact.ranks(values, start=start)[order], soft[order]
+
+    return HardAgainstSoft(plot, lines, ("{}", "rank of {}"), force=force)
+
+
+def sorted_values(plot: Path, *, force: bool) -> HardAgainstSoft:
+    """A picture of sorted values over their places."""
+
+    def lines(values: np.ndarray, soft: np.ndarray) -> Sequence[np.ndarray]:
+        import numpy as np
+
+        return np.arange(len(values)), np.sort(values), soft
+
+    return HardAgainstSoft(plot, lines, ("place", "{}, sorted"), force=force)
+
+
+class HardAgainstSoft:
+    """Draws exact and soft results of each column over one another, when all are known.
+
+    `lines` makes of the values of a column and their soft results what is drawn: places,
+    exact and soft results. Labels are for places and results, `{}` being the column.
+    """
+
+    def __init__(
+        self, plot: Path, lines: Lines, labels: tuple[str, str], *, force: bool
+    ) -> None:
+        check(plot, force=force)
+        self.plot, self.force = plot, force
+        self.lines, self.labels = lines, labels
+        self.columns: dict[str, Sequence[np.ndarray]] = {}
+
+    def __call__(self, data: Chosen, name: str, result: Result) -> None:
+        (values,), (soft,) = result.inputs, result.outputs
+        self.columns[name] = self.lines(values, soft)
+        if len(self.columns) == len(data.columns):
+            self._draw()
+
+    def _draw(self) -> None:
+        figure, axes = _figure(len(self.columns), 1)
+        for axis, (name, lines) in zip(axes[:, 0], self.columns.items(), strict=True):
+            places, hard, soft = (each[_sample(len(each))] for each in lines)
+            axis.plot(places, hard, color="0.6", label="hard")
+            axis.plot(places, soft, color="C0", label="soft")
+            across, up = (label.format(name) for label in self.labels)
+            axis.set(xlabel=across, ylabel=up)
+            axis.legend()
+        _write(figure, self.plot, force=self.force)
 
 
 def over_epsilon(

@@ -1,39 +1,30 @@
-"""Operators on values that are never together: three passes, whatever their number."""
+"""Operators on values that are never together: three passes, whatever their number.
+
+The first describes the values, the second summarises them, by the statistics of all,
+and the third evaluates what was solved for between.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.operate.operator import Operator
 from softsort_cli.options.groups import Solver
-from softsort_cli.tables import column_data, write
+from softsort_cli.tables import write
+from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from softsort_core import Curve, Solution, Statistics, Summary
+    from softsort_core import Curve, Forms, Solution, Statistics, Summary
 
 SIZE = 1 << 18  # values at a time
 FEW = 100  # values that may be too few to be summarised
-
-
-@dataclass(frozen=True)
-class Parted:
-    """An operator on numbers that are never together."""
-
-    # The function of softsort_core that solves it, from a summary and epsilon, and what
-    # else this is given.
-    solve: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    # From what was solved, the numbers of a part and how many rows were written before
-    # to the results for the part; None where what was solved are the results.
-    evaluate: Callable[[Any, np.ndarray, range], np.ndarray] | None = None
-    # What of these the command was asked for, as JSON can hold it.
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check(solver: Solver) -> None:
@@ -46,97 +37,92 @@ def check(solver: Solver) -> None:
 
 
 def rows(
-    data: column_data.Chosen, names: Sequence[str], parted: Parted, solver: Solver
+    data: Chosen, names: Sequence[str], operator: Operator, solver: Solver
 ) -> Iterator[write.Rows]:
     """The table part by part, with its part of the results."""
-    check(solver)
-    return evaluated(data, names, parted, _solved(data, parted, solver), 0)
+    return evaluated(data, names, operator, _solutions(data, operator, solver), 0)
 
 
-def few(
-    data: column_data.Chosen, parted: Parted, solver: Solver
-) -> list[list[np.ndarray]]:
+def few(data: Chosen, operator: Operator, solver: Solver) -> list[list[np.ndarray]]:
     """The few results for each column, as one group."""
-    check(solver)
-    return of_columns(data, _solved(data, parted, solver))
+    return of_columns(data, _solutions(data, operator, solver))
 
 
 def of_columns(
-    data: column_data.Chosen, solved: Mapping[int, np.ndarray]
+    data: Chosen, solutions: Mapping[int, np.ndarray]
 ) -> list[list[np.ndarray]]:
     """The few results for each column, as one group: none for one without numbers."""
     import numpy as np
 
-    return [[solved.get(column, np.zeros(0))] for column in data.columns]
+    return [[solutions.get(column, np.zeros(0))] for column in data.columns]
 
 
-def _solved(data: column_data.Chosen, parted: Parted, solver: Solver) -> dict[int, Any]:
+def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, Any]:
+    check(solver)
     console.note(
         f"note: {data.height:,} rows are more than --max-memory allows to keep: the "
         "file is read in several passes"
     )
-    statistics = described(found for _, found, _ in data.reread())
-    pieces = (found for _, found, _ in data.reread())
-    summaries = summarised(pieces, statistics, solver.epsilon)
+    statistics = described(numbers for _, numbers, _ in data.reread())
+    blocks = (numbers for _, numbers, _ in data.reread())
+    summaries = summarised(blocks, statistics, solver.epsilon)
     names = dict(zip(data.columns, data.names(), strict=True))
-    return solved(summaries, names, parted, solver)
+    return solved(summaries, names, operator, solver)
 
 
-def described(pieces: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
+def described(blocks: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
     """The statistics of each column that has numbers."""
     jax_setup.ready()
     import softsort_core as soft
 
-    found = {}
-    for column, values, there in _chunks(pieces):
-        known = found.get(column)
-        some = replace(soft.describe(values, _weights(values, there)), count=there)
-        found[column] = soft.merge(known, some) if known else some
-    return found
+    statistics = {}
+    for column, values, count in _chunks(blocks):
+        some = replace(soft.describe(values, _weights(values, count)), count=count)
+        known = statistics.get(column)
+        statistics[column] = soft.merge(known, some) if known else some
+    return statistics
 
 
 def summarised(
-    pieces: Iterable[Mapping[int, np.ndarray]],
+    blocks: Iterable[Mapping[int, np.ndarray]],
     statistics: Mapping[int, Statistics],
     epsilon: float,
 ) -> dict[int, Summary]:
-    """The summary of each column that has numbers, by statistics of the whole."""
+    """The summary of each column that has numbers, by statistics of all."""
     import softsort_core as soft
 
-    found: dict[int, Summary] = {}
-    for column, values, there in _chunks(pieces):
-        weights = _weights(values, there)
+    summaries: dict[int, Summary] = {}
+    for column, values, count in _chunks(blocks):
+        weights = _weights(values, count)
         some = soft.summarise(values, statistics[column], weights, epsilon=epsilon)
-        known = found.get(column)
-        found[column] = soft.merge(known, some) if known else some
-    return found
+        known = summaries.get(column)
+        summaries[column] = soft.merge(known, some) if known else some
+    return summaries
 
 
 def solved(
     summaries: Mapping[int, Summary],
     names: Mapping[int, str],
-    parted: Parted,
+    operator: Operator,
     solver: Solver,
 ) -> dict[int, Any]:
     """What is solved for each column that has numbers."""
-    found = {}
+    solutions = {}
     for column, summary in summaries.items():
         try:
-            found[column] = _solution(summary, parted, solver)
+            solutions[column] = _solution(summary, operator.forms(), solver)
         except (CommandError, ValueError) as error:
             raise CommandError(f"column {names[column]!r}: {error}") from error
-    return found
+    return solutions
 
 
-def _solution(summary: Summary, parted: Parted, solver: Solver) -> Any:
+def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
     """What is solved, if it is certain."""
     import numpy as np
 
-    import softsort_core as soft
-
-    solve = getattr(soft, parted.solve)
-    solution = solve(summary, epsilon=solver.epsilon, **parted.settings)
-    if parted.evaluate is None:
+    assert forms.solve is not None
+    solution = forms.solve(summary, epsilon=solver.epsilon)
+    if forms.are_few:
         solution = np.asarray(solution)
         certain = not np.isnan(solution).any()
     else:
@@ -153,16 +139,6 @@ def _solution(summary: Summary, parted: Parted, solver: Solver) -> Any:
             f"the solver did not converge at epsilon {solver.epsilon:g}; {remedy}"
         )
     return solution
-
-
-def together(values: np.ndarray, parted: Parted, solver: Solver) -> np.ndarray:
-    """The results for values that are together after all."""
-    assert parted.evaluate is not None
-    pieces = [{0: values}]
-    statistics = described(pieces)
-    (summary,) = summarised(pieces, statistics, solver.epsilon).values()
-    solution = _solution(summary, parted, solver)
-    return parted.evaluate(solution, values, range(len(values)))
 
 
 def encoded(solutions: Mapping[int, Solution | Curve]) -> dict[str, Any]:
@@ -210,9 +186,9 @@ def _array(text: Sequence[Any]) -> Any:
 
 
 def evaluated(
-    data: column_data.Chosen,
+    data: Chosen,
     names: Sequence[str],
-    parted: Parted,
+    operator: Operator,
     solutions: Mapping[int, Any],
     before: int,
 ) -> Iterator[write.Rows]:
@@ -222,28 +198,29 @@ def evaluated(
     """
     import numpy as np
 
-    assert parted.evaluate is not None
+    forms = operator.forms()
     for part, values, kept in data.reread():
         count = part.height if kept is None else int(kept.sum())
-        places = range(before, before + count)
-        before += count
-        found = {}
+        first, before = before, before + count
+        columns = {}
         for name, column in zip(names, data.columns, strict=True):
+            results = np.full(part.height, np.nan)
+            columns[name] = results
             if column not in solutions:
-                found[name] = np.full(part.height, np.nan)
                 continue
-            result = parted.evaluate(solutions[column], values[column], places)
-            if len(result) < part.height:  # results for the first rows that are kept
-                filled = np.full(part.height, np.nan)
-                room = np.arange(part.height) if kept is None else np.flatnonzero(kept)
-                filled[room[: len(result)]] = result
-                result = filled
-            found[name] = result
-        yield part, found, kept
+            solution = solutions[column]
+            if forms.at_places is None:
+                results[:] = at_values(forms, solution, values[column])
+                continue
+            # Results for the first rows that are kept.
+            some = at_places(forms, solution, first, before)
+            room = np.arange(part.height) if kept is None else np.flatnonzero(kept)
+            results[room[: len(some)]] = some
+        yield part, columns, kept
 
 
 def _chunks(
-    pieces: Iterable[Mapping[int, np.ndarray]],
+    blocks: Iterable[Mapping[int, np.ndarray]],
 ) -> Iterator[tuple[int, np.ndarray, int]]:
     """The numbers of each column, by as many at a time, for what jax has compiled.
 
@@ -252,8 +229,8 @@ def _chunks(
     import numpy as np
 
     rest: dict[int, np.ndarray] = {}
-    for found in pieces:
-        for column, values in found.items():
+    for block in blocks:
+        for column, values in block.items():
             held = np.concatenate(
                 [rest.get(column, values[:0]), values[~np.isnan(values)]]
             )
@@ -266,55 +243,42 @@ def _chunks(
             yield column, np.resize(values, SIZE), len(values)
 
 
-def _weights(values: np.ndarray, there: int) -> np.ndarray | None:
-    """One for each of the values that are there, zero for those repeated."""
+def _weights(values: np.ndarray, count: int) -> np.ndarray | None:
+    """One for so many of the values, zero for those repeated."""
     import numpy as np
 
-    if there == len(values):
+    if count == len(values):
         return None
-    return (np.arange(len(values)) < there).astype(values.dtype)
+    return (np.arange(len(values)) < count).astype(values.dtype)
 
 
-def ranks(
-    solution: Solution, values: np.ndarray, places: range, *, start: int = 0
-) -> np.ndarray:
-    """The ranks of some of the values, from `start`, whatever their places."""
-    del places
-    return elementwise(solution.ranks, values) + start
-
-
-def along(curve: Curve, values: np.ndarray, places: range) -> np.ndarray:
-    """What a curve makes of some of the values, whatever their places."""
-    del places
-    return elementwise(curve, values)
-
-
-def sorted_values(solution: Solution, values: np.ndarray, places: range) -> np.ndarray:
-    """The sorted values at these places, as far as there are any."""
+def at_places(forms: Forms, solution: Any, start: int, stop: int) -> np.ndarray:
+    """The results at these places, as far as there are any."""
     import numpy as np
 
-    del values
+    assert forms.at_places is not None
     count = solution.statistics.count
     # Always as many at a time, for what jax has compiled, from the last place back.
-    parts = [np.zeros(0)]
-    for start in range(places.start, min(places.stop, count), SIZE):
-        stop = min(start + SIZE, places.stop, count)
-        first = max(0, stop - SIZE)
-        found = np.asarray(solution.sorted_values(first, stop))
-        parts.append(found[start - first :])
-    return np.concatenate(parts)
+    chunks = [np.zeros(0)]
+    for low in range(start, min(stop, count), SIZE):
+        high = min(low + SIZE, stop, count)
+        first = max(0, high - SIZE)
+        results = np.asarray(forms.at_places(solution, first, high))
+        chunks.append(results[low - first :])
+    return np.concatenate(chunks)
 
 
-def elementwise(function: Callable[[Any], Any], values: np.ndarray) -> np.ndarray:
-    """A function of each number, by as many at a time; NaN stays NaN."""
+def at_values(forms: Forms, solution: Any, values: np.ndarray) -> np.ndarray:
+    """The results of each number, by as many at a time; NaN stays NaN."""
     import numpy as np
 
+    assert forms.at_values is not None
     there = ~np.isnan(values)
-    result = np.full(len(values), np.nan)
+    results = np.full(len(values), np.nan)
     numbers = values[there]
-    padded = np.resize(numbers, -(-len(numbers) // SIZE) * SIZE)
-    parts: Iterable[Any] = np.split(padded, len(padded) // SIZE) if len(numbers) else []
-    done = [np.asarray(function(part)) for part in parts]
-    if done:
-        result[there] = np.concatenate(done)[: len(numbers)]
-    return result
+    if len(numbers):
+        padded = np.resize(numbers, -(-len(numbers) // SIZE) * SIZE)
+        chunks = np.split(padded, len(padded) // SIZE)
+        done = [np.asarray(forms.at_values(solution, each)) for each in chunks]
+        results[there] = np.concatenate(done)[: len(numbers)]
+    return results

@@ -1,0 +1,41 @@
+"""Rows sorted by a column: the chosen columns move together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from softsort_cli.operate import apply, exact, groups, target
+from softsort_cli.operate.operator import Operator
+from softsort_cli.options.groups import Appending, Reading, Solver
+from softsort_cli.tables import column_data
+
+
+def append(
+    paths: Sequence[Path] | None,
+    criterion: str,
+    solver: Solver,
+    reading: Reading,
+    writing: Appending,
+) -> None:
+    """Append the chosen columns as `{column}_sorted`, by the column `criterion`."""
+    import numpy as np
+
+    path = apply.only(paths)
+    form = target.check(path, reading, writing)
+    apply.start(solver)
+    data = column_data.read(path, reading, criterion, again=True)
+    names = target.result_names(data, "sorted", writing)
+    if writing.dry_run:
+        target.tell(data, names, writing)
+        return
+    assert data.criterion is not None
+    # The criterion goes first in the rows that belong together.
+    rows = np.column_stack([data.criterion, *data.values.values()])
+    operator = Operator("sort_with", exact.sort_with)
+    result = groups.result(data, rows, operator, solver, criterion)
+    columns = {
+        name: groups.spread(data, result.column(place), from_top=True)
+        for place, name in enumerate(names)
+    }
+    target.write_columns(data, columns, form, writing)

@@ -1,0 +1,61 @@
+"""An operator that a command asks for, by its name, exact or soft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from softsort_cli import jax_setup
+from softsort_cli.options.groups import Solver
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from softsort_core import Forms
+
+BITS = "64"  # the numbers of a table are decimals that float32 cannot hold
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What a command does to the values of a column, or of a group of one."""
+
+    name: str  # of its module in softsort_core.operators
+    exact: Callable[..., np.ndarray]  # what it tends to, for --hard
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    # How many results so many values have: as many, if not said.
+    count: Callable[[int], int] = int
+    # Refuses a column of so many values.
+    check: Callable[[int], None] | None = None
+
+    def forms(self) -> Forms:
+        """The soft operator, for values that come in any way."""
+        jax_setup.ready()
+        import softsort_core
+
+        return softsort_core.forms(self.name, **self.settings)
+
+    def alone(self, solver: Solver) -> Callable[[np.ndarray], np.ndarray]:
+        """The operator on the values of a column."""
+        if solver.hard:
+            return partial(self.exact, **self.settings)
+        import numpy as np
+
+        soft, options = self.forms().alone, softness(solver)
+        return lambda values: np.asarray(soft(values, **options))
+
+
+def softness(solver: Solver) -> dict[str, Any]:
+    """What soft operators are told by the options."""
+    return {"epsilon": solver.epsilon, "squashing_fun": squashing(solver)}
+
+
+def squashing(solver: Solver) -> Callable[[Any], Any] | None:
+    """What values are squashed by; None for the default."""
+    return None if solver.squash == "sigmoid" else _as_they_are
+
+
+def _as_they_are(values: Any) -> Any:
+    return values

@@ -1,0 +1,94 @@
+"""Results that are a table of their own: few for each column, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from softsort_cli.options.groups import TableWriting
+from softsort_cli.tables import formats, write
+from softsort_cli.tables.column_data import Chosen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# The names of the columns of the table.
+Naming: TypeAlias = "Callable[[Chosen], Sequence[str]]"
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Results for each column, group by group, and the form to write them in."""
+
+    data: Chosen
+    form: formats.Form
+    names: Sequence[str]  # of the columns of the table
+    outputs: Sequence[Iterable[np.ndarray]]
+
+
+def suffixed(suffix: str) -> Naming:
+    """A column of results for each column."""
+    return lambda data: [f"{name}_{suffix}" for name in data.names()]
+
+
+def write_results(
+    table: ResultTable | None, writing: TableWriting, *, from_last: bool = False
+) -> None:
+    """Write a column of results for each column, group keys first.
+
+    Nothing after a dry run, of which there is no table.
+    """
+    import numpy as np
+
+    if table is None:
+        return
+    step = -1 if from_last else 1
+    outputs = [[group[::step] for group in column] for column in table.outputs]
+    counts = np.max([[len(group) for group in column] for column in outputs], axis=0)
+    columns = key_columns(table.data, counts)
+    for name, column in zip(table.names, outputs, strict=True):
+        # Groups that have fewer results than others are filled with NaN.
+        filled = [
+            np.concatenate([group, np.full(count - len(group), np.nan)])
+            for group, count in zip(column, counts, strict=True)
+        ]
+        columns[name] = np.concatenate(filled)
+    write.write_table(table.data.table, columns, table.form, writing)
+
+
+def write_levels(
+    table: ResultTable | None, levels: Sequence[float], writing: TableWriting
+) -> None:
+    """Write a row for each level of each column, group keys first."""
+    import numpy as np
+    import polars as pl
+
+    if table is None:
+        return
+    data, none = table.data, np.full(len(levels), np.nan)
+    outputs = [
+        [group if len(group) else none for group in column] for column in table.outputs
+    ]
+    count = len(outputs[0])
+    # For each group every column, for each column every level.
+    names = [name for name in data.names() for _ in levels] * count
+    values = [column[group] for group in range(count) for column in outputs]
+    columns = key_columns(data, len(levels) * len(outputs)) | {
+        "column": pl.Series(names),
+        "q": np.tile(levels, len(outputs) * count),
+        "value": np.concatenate(values),
+    }
+    write.write_table(data.table, columns, table.form, writing)
+
+
+def key_columns(data: Chosen, counts: Any) -> dict[str, Any]:
+    """The keys of the groups as columns, each so many times."""
+    import numpy as np
+
+    if data.groups is None:
+        return {}
+    places = np.repeat(np.arange(data.groups.count), counts)
+    columns = data.groups.keys[places]
+    names = [data.table.names[column] for column in data.groups.columns]
+    return dict(zip(names, columns.get_columns(), strict=True))

@@ -1,0 +1,109 @@
+"""Sorted values and ranks of columns at many epsilons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softsort_cli import console
+from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.operate import apply, exact, plots, target
+from softsort_cli.operate.groups import require_converged
+from softsort_cli.operate.operator import Operator
+from softsort_cli.options.groups import MOST, Reading, Solver, TableWriting
+from softsort_cli.tables import column_data, write
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+COLUMNS = ["column", "epsilon", "place", "sorted", "value", "rank"]
+TEXTS = {"column", "place"}  # and whole numbers, which --float-format is not for
+
+
+def sweep(
+    path: Path | None,
+    levels: Sequence[float],
+    plot: Path | None,
+    solver: Solver,
+    reading: Reading,
+    writing: TableWriting,
+) -> None:
+    """Write the results at some epsilons, and draw them if there is to be a picture."""
+    if solver.hard or reading.by:
+        raise UsageError(
+            "sweep is about soft results of whole columns: leave out --hard and --by"
+        )
+    if solver.cluster is not None:
+        raise UsageError(
+            "--cluster: sweep needs all numbers together; leave it out, and "
+            "SOFTSORT_CLUSTER"
+        )
+    form = target.check(path, reading, writing)
+    plots.check(plot, force=writing.force)
+    data = column_data.read(path, reading)
+    if data.height * len(levels) * len(data.columns) > MOST:
+        raise CommandError(
+            f"{data.table.source}: {data.height:,} rows at {len(levels)} epsilons are "
+            f"more than {MOST:,} results; choose fewer --epsilons or columns"
+        )
+    if writing.dry_run:
+        target.tell(data, COLUMNS, writing)
+        return
+    columns = _at_levels(data, levels, solver)
+    if plot is not None:
+        lines = {name: pair for name, (_, *pair) in columns.items()}
+        plots.over_epsilon(plot, levels, lines, force=writing.force)
+    table = _table(columns, levels)
+    shown = {
+        name: table[name] if name in TEXTS else table[name].to_numpy()
+        for name in COLUMNS
+    }
+    write.write_table(data.table, shown, form, writing)
+
+
+def _at_levels(
+    data: column_data.Chosen, levels: Sequence[float], solver: Solver
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each column its values, and sorted values and ranks, a row an epsilon."""
+    import numpy as np
+
+    apply.start(solver)
+    operators = Operator("sort", exact.sort), Operator("ranks", exact.ranks)
+    columns = {}
+    with console.progress("epsilons", len(levels) * len(data.columns)) as step:
+        for name, column in zip(data.names(), data.columns, strict=True):
+            values = data.values[column]
+            values = values[~np.isnan(values)]
+            pairs = []
+            for epsilon in levels:
+                softer = replace(solver, epsilon=epsilon)
+                pair = np.array([each.alone(softer)(values) for each in operators])
+                require_converged(pair, name, softer)
+                pairs.append(pair)
+                step()
+            columns[name] = values, *np.stack(pairs, axis=1)
+    return columns
+
+
+def _table(
+    columns: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    levels: Sequence[float],
+) -> pl.DataFrame:
+    import numpy as np
+    import polars as pl
+
+    frames = []
+    for name, (values, ordered, ranks) in columns.items():
+        content = (
+            [name] * ordered.size,
+            np.repeat(levels, len(values)),
+            np.tile(np.arange(len(values)), len(levels)),
+            ordered.ravel(),
+            np.tile(values, len(levels)),
+            ranks.ravel(),
+        )
+        frames.append(pl.DataFrame(dict(zip(COLUMNS, content, strict=True))))
+    return pl.concat(frames)

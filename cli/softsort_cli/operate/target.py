@@ -1,0 +1,85 @@
+"""Where results go: refused before any work, told by a dry run, written at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softsort_cli import console
+from softsort_cli.errors import UsageError
+from softsort_cli.io import files
+from softsort_cli.options.groups import (
+    Appending,
+    PartsWriting,
+    Reading,
+    TableWriting,
+)
+from softsort_cli.tables import columnar, formats, numbers, write
+from softsort_cli.tables.column_data import Chosen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats.Form:
+    """The form of the output, if it can be written, before anything is read."""
+    if path is not None and files.is_pattern(path) and not path.exists():
+        raise UsageError(f"{path}: this command takes no table in many parts")
+    files.check_output(writing.output, force=writing.force)
+    formats.check_kind(reading.form, path, writing.output)
+    came = formats.form_in(path, reading.form, reading.delimiter)
+    form = formats.form_out(writing.output, reading.form, came)
+    check_float_format(form, writing)
+    return form
+
+
+def check_float_format(form: formats.Form, writing: TableWriting) -> None:
+    """Refuse a --float-format that is wrong, or that the form has no use for."""
+    numbers.check_format(writing.float_format)
+    if form.is_binary and writing.float_format:
+        raise UsageError(f"--float-format is for text, not for {form.kind}")
+
+
+def result_names(data: Chosen, suffix: str, writing: Appending) -> list[str]:
+    """The names of the appended columns, if they are free."""
+    names = [f"{name}_{suffix}" for name in data.names()]
+    write.check_names(data.table, data.names(), names, writing.replace)
+    return names
+
+
+def tell(data: Chosen, names: Sequence[str], writing: TableWriting) -> None:
+    """Tell what would be done, for a dry run."""
+    place = writing.output
+    if isinstance(writing, PartsWriting):
+        place = place or writing.out_dir
+    grouped = f" in {data.groups.count:,} groups" if data.groups else ""
+    console.note(
+        f"dry run: {data.table.source}: {data.height:,} rows{grouped}; would write "
+        f"{', '.join(names)} to {place or 'standard output'}"
+    )
+
+
+def write_columns(
+    data: Chosen,
+    columns: Mapping[str, np.ndarray],
+    form: formats.Form,
+    writing: TableWriting,
+) -> None:
+    """Write the table with whole columns of results."""
+    if form.is_binary and isinstance(data.table, columnar.Frames):
+        write.write_beside(data.table, columns, data.kept(), form, writing)
+    else:
+        write.write_appended(data.table, _rows(data, columns), form, writing)
+
+
+def _rows(data: Chosen, columns: Mapping[str, np.ndarray]) -> Iterator[write.Rows]:
+    """The table part by part, with its part of the results."""
+    start, kept = 0, data.kept()
+    for part in data.table.parts():
+        rows = slice(start, start + part.height)
+        start = rows.stop
+        if start > data.height:
+            data.table.input.check_unchanged()
+        some = {name: values[rows] for name, values in columns.items()}
+        yield part, some, None if kept is None else kept[rows]

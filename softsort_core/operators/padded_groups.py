@@ -1,0 +1,67 @@
+"""Groups of values of like size, solved together as padded rows of an array."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from softsort_core.operators.forms import Group, Squashing
+
+# Widths of the rows. Up to 12 targets are solved for in another, quicker way.
+_WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
+WIDEST = _WIDTHS[-1]  # larger groups are not worth it
+_AT_ONCE = 1 << 22  # entries of the plans that are solved together
+_FEWEST = 16  # rows of an array
+
+
+def over_groups(
+    operator: Callable[[Group], Array],
+    values: np.ndarray,
+    sizes: np.ndarray,
+    places: np.ndarray,
+    *,
+    epsilon: float = 1e-2,
+    squashing_fun: Squashing = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the results of some of many groups: their places, and results as padded.
+
+    Args:
+        operator: a `Forms.group`; it is traced.
+        values: of the groups, one after another; a value may be a row.
+        sizes: how many values each group has.
+        places: which groups, each of 1 to 512 values.
+        epsilon: regularisation.
+        squashing_fun: see `softsort_core.sort`.
+    """
+
+    def on_row(row: Array, size: Array, epsilon: Array) -> Array:
+        return operator(Group(row, size, epsilon, squashing_fun))
+
+    on_rows = jax.jit(jax.vmap(on_row, (0, 0, None)))
+    starts = np.cumsum(sizes) - sizes
+    widths = np.array(_WIDTHS)[np.searchsorted(_WIDTHS, sizes[places])]
+    for width in np.unique(widths).tolist():
+        same = places[widths == width]
+        # One height for all, for another would have to be compiled.
+        height = _height(width, len(same))
+        for some in np.split(same, range(height, len(same), height)):
+            filled = np.resize(some, height)
+            within = np.arange(width)
+            # What pads a group is its first value again: a number like the others,
+            # wherever they are.
+            within = np.where(within < sizes[filled, None], within, 0)
+            rows = values[starts[filled, None] + within]
+            results = np.asarray(on_rows(rows, jnp.asarray(sizes[filled]), epsilon))
+            yield from zip(some.tolist(), results, strict=False)
+
+
+def _height(width: int, count: int) -> int:
+    """Return how many rows an array has: a power of 4, for few shapes are compiled."""
+    most = max(1, _AT_ONCE // width**2)
+    height = _FEWEST
+    # The last array is filled up: little, if there are some.
+    while 4 * height < min(count, most):
+        height *= 4
+    return min(height, most)
