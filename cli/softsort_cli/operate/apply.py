@@ -20,6 +20,7 @@ from softsort_cli.options.groups import (
 )
 from softsort_cli.tables import column_data, columnar, formats, numbers
 from softsort_cli.tables import write as results
+from softsort_cli.tables.group_keys import Grouped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,12 +143,12 @@ class Result:
     """The results for a column, group by group."""
 
     present: Places  # the rows that have a number, group by group
-    given: groups.Grouped  # these numbers
-    values: groups.Grouped
+    given: Grouped  # these numbers
+    values: Grouped
 
     def column(self, place: int) -> Result:
         """One column of results that are rows."""
-        found = groups.Grouped(self.values.together[:, place], self.values.sizes)
+        found = Grouped(self.values.together[:, place], self.values.sizes)
         return Result(self.present, self.given, found)
 
 
@@ -181,7 +182,7 @@ def rowwise(
     # For so many places np.take is faster than an index.
     is_slice = isinstance(present, slice)
     grouped = values[present] if is_slice else np.take(values, present, axis=0)
-    given = groups.Grouped(grouped, sizes)
+    given = Grouped(grouped, sizes)
     try:
         found = apply(operator, given, solver, data)
     except (CommandError, ValueError) as error:
@@ -191,8 +192,8 @@ def rowwise(
 
 
 def apply(
-    operator: Operator, given: groups.Grouped, solver: Solver, data: column_data.Chosen
-) -> groups.Grouped:
+    operator: Operator, given: Grouped, solver: Solver, data: column_data.Chosen
+) -> Grouped:
     """The results for each group, or for all values if there are no groups."""
     import numpy as np
 
@@ -200,7 +201,7 @@ def apply(
     left = sizes > 0
     if data.groups is None and left.all():
         result = operator.one(given.together)
-        return groups.Grouped(result, np.array([len(result)]))
+        return Grouped(result, np.array([len(result)]))
     together = None
     is_worth = left.sum() >= groups.MANY or 0 < sizes.max(initial=0) <= groups.FEW
     if operator.padded and operator.together and is_worth:
@@ -218,9 +219,9 @@ def apply(
     if together is not None:
         for place, result in found.items():
             together[starts[place] :][: len(result)] = result
-        return groups.Grouped(together, sizes)
+        return Grouped(together, sizes)
     none = next(iter(found.values()), given.together)[:0]
-    return groups.Grouped.of([found.get(i, none) for i in range(len(sizes))])
+    return Grouped.of([found.get(i, none) for i in range(len(sizes))])
 
 
 def _present(data: column_data.Chosen, there: Any) -> tuple[Places, np.ndarray]:
