@@ -33,7 +33,7 @@ class Result:
 
     def column(self, place: int) -> Result:
         """One column of results that are rows."""
-        outputs = Grouped(self.outputs.values[:, place], self.outputs.sizes)
+        outputs = Grouped(self.outputs.together[:, place], self.outputs.sizes)
         return Result(self.places, self.inputs, outputs)
 
 
@@ -62,7 +62,7 @@ def result(
         outputs = apply(operator, inputs, solver, are_grouped=data.groups is not None)
     except (CommandError, ValueError) as error:
         raise CommandError(f"column {name!r}: {error}") from error
-    require_converged(outputs.values, name, solver)
+    require_converged(outputs.together, name, solver)
     return Result(places, inputs, outputs)
 
 
@@ -76,8 +76,8 @@ def apply(
     alone, left = operator.alone(solver), sizes > 0
     if not are_grouped and left.all():
         if operator.check is not None:
-            operator.check(len(inputs.values))
-        outputs = alone(inputs.values)
+            operator.check(len(inputs.together))
+        outputs = alone(inputs.together)
         return Grouped(outputs, np.array([len(outputs)]))
     outputs: dict[int, np.ndarray] = {}
     every = None
@@ -87,17 +87,17 @@ def apply(
         if forms.groups and is_worth:
             squashes = solver.squash == "sigmoid"
             options = {"epsilon": solver.epsilon, "squashes": squashes}
-            every = forms.groups(inputs.values, sizes, **options)
+            every = forms.groups(inputs.together, sizes, **options)
             left[left] = np.isnan(every[starts[left]])
         outputs = _padded(operator, inputs, left, solver)
     for place in np.flatnonzero(left).tolist():
         start = starts[place]
-        outputs[place] = alone(inputs.values[start : start + sizes[place]])
+        outputs[place] = alone(inputs.together[start : start + sizes[place]])
     if every is not None:
         for place, output in outputs.items():
             every[starts[place] :][: len(output)] = output
         return Grouped(every, sizes)
-    none = next(iter(outputs.values()), inputs.values)[:0]
+    none = next(iter(outputs.together()), inputs.together)[:0]
     return Grouped.of([outputs.get(i, none) for i in range(len(sizes))])
 
 
@@ -118,7 +118,7 @@ def _padded(
     outputs = {}
     with console.progress("groups", len(small)) as step:
         for place, output in over_groups(
-            forms.group, inputs.values, sizes, small, **softness(solver)
+            forms.group, inputs.together, sizes, small, **softness(solver)
         ):
             outputs[place] = output[: operator.count(int(sizes[place]))]
             step()
@@ -142,7 +142,7 @@ def spread(data: Chosen, result: Result, *, from_top: bool) -> np.ndarray:
     """The results at the rows of their values, or in the first rows of each group."""
     import numpy as np
 
-    outputs = result.outputs.values
+    outputs = result.outputs.together
     if isinstance(result.places, slice) and not from_top:
         return outputs
     column = np.full(data.height, np.nan, outputs.dtype)

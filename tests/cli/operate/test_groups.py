@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from softsort_cli.operate import groups as grouping
+from softsort_cli.tables import group_keys
 
 import softsort_core as soft
 
@@ -160,8 +160,8 @@ def test_keys_that_come_in_parts_are_found(parts):
     rows = [key for part in parts for key in part]
     assume(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grouping, "ROWS_AT_ONCE", 3)
-        keys = grouping.Keys([0])
+        patch.setattr(group_keys, "ROWS_AT_ONCE", 3)
+        keys = group_keys.Keys([0])
         for part in parts:
             keys.add(keys.said(Part(part)))
         found = keys.groups()

@@ -1,0 +1,124 @@
+"""Groups of rows: those whose cells in the columns of --by say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from softsort_cli.tables import opening
+
+ROWS_AT_ONCE = 1 << 18  # whose keys are found together, at least
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Values, or rows of them, of groups, one after another."""
+
+    together: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[np.ndarray]) -> Grouped:
+        """The groups of these values."""
+        import numpy as np
+
+        sizes = np.array([len(each) for each in parts])
+        return cls(np.concatenate(parts), sizes)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (
+            self.together[start : start + size]
+            for start, size in zip(
+                self.starts().tolist(), self.sizes.tolist(), strict=True
+            )
+        )
+
+    def starts(self) -> np.ndarray:
+        """Where each group begins."""
+        import numpy as np
+
+        return np.cumsum(self.sizes) - self.sizes
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which group each row belongs to."""
+
+    columns: list[int]  # those of the keys
+    codes: np.ndarray  # one a row
+    keys: pl.DataFrame  # one row a group, in the order of their first rows
+
+    @property
+    def count(self) -> int:
+        """The number of groups."""
+        return self.keys.height
+
+    def order(self) -> np.ndarray:
+        """The rows, group by group."""
+        import numpy as np
+
+        # numpy sorts numbers several times as fast as it finds their order.
+        order = self.codes.astype(np.int64) << 32
+        order |= np.arange(len(order))
+        order.sort()
+        order &= (1 << 32) - 1
+        return order
+
+
+class Keys:
+    """The keys of groups, collected part by part."""
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        self.columns = list(columns)
+        self._codes: list[np.ndarray] = []
+        self._known: pl.DataFrame | None = None
+        self._added: list[pl.DataFrame] = []
+
+    def said(self, part: opening.Part) -> pl.DataFrame | None:
+        """The keys of the rows of a part, for `add`; None if it has none."""
+        import polars as pl
+
+        if not self.columns or not part.height:
+            return None
+        cells = part.said(self.columns)
+        names = [str(place) for place in range(len(cells))]
+        return pl.DataFrame(dict(zip(names, cells, strict=True)))
+
+    def add(self, said: pl.DataFrame | None) -> None:
+        """Find the groups of more rows."""
+        if said is None:
+            return
+        self._added.append(said)
+        # All keys that are known are looked at each time: it is worth it for as many.
+        known = 0 if self._known is None else self._known.height
+        if sum(frame.height for frame in self._added) >= max(ROWS_AT_ONCE, known):
+            self._find()
+
+    def _find(self) -> None:
+        import numpy as np
+        import polars as pl
+
+        known = [] if self._known is None else [self._known]
+        frame = pl.concat([*known, *self._added])
+        self._added.clear()
+        # For each row the first one that has the same key.
+        first = pl.first("row").over(frame.columns)
+        firsts = frame.with_row_index("row").select(first).to_series().to_numpy()
+        are_first = firsts == np.arange(len(firsts))
+        codes = (np.cumsum(are_first, dtype=np.uint32) - 1)[firsts]
+        self._codes.append(codes[sum(each.height for each in known) :])
+        self._known = frame.filter(pl.Series(are_first))
+
+    def groups(self) -> Groups:
+        """The groups of all rows."""
+        import numpy as np
+
+        if self._added:
+            self._find()
+        assert self._known is not None
+        return Groups(self.columns, np.concatenate(self._codes), self._known)
