@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
     @property
     def softness(self) -> dict[str, Any]:
-        """Keywords of a soft operator on the values, with targets that are not padded."""
+        """Keywords of a soft operator whose targets are not padded."""
         return {
             "input_weights": self.weights,
             "epsilon": self.epsilon,

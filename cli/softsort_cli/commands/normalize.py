@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-
 @command
 def normalize(
     tables: Tables = None,

@@ -14,6 +14,7 @@ from softsort_cli.options.groups import (
     option,
 )
 
+
 @partial(command, talk=TalkWithoutQ)
 def quantile(
     tables: Tables = None,

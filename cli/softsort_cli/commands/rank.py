@@ -50,7 +50,7 @@ def rank(
     if is_viewed and many_files.are_wanted(tables, solver, writing.out_dir):
         raise UsageError("--explain and --plot are for one table, in this process")
     operator = Operator("ranks", exact.ranks, {"start": start})
-    views = [explaining.Ranks(operator, solver)] if explain else []
+    views: list[apply.View] = [explaining.Ranks(operator, solver)] if explain else []
     if plot is not None:
         views.append(plots.ranks(plot, start, force=writing.force))
         if reading.by:

@@ -6,10 +6,14 @@ jax takes longer to start than most exact results to compute.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from softsort_cli.images.size_buckets import PAD_MODES
 
 if TYPE_CHECKING:
     import numpy as np
+
+AT_ONCE = 2**22  # values of windows
 
 
 def ranks(inputs: np.ndarray, *, start: int = 0) -> np.ndarray:
@@ -70,13 +74,14 @@ def quantile_normalization(
     import numpy as np
     from scipy.special import ndtri
 
-    if isinstance(targets, str):
+    levels = targets
+    if isinstance(levels, str):
         shares = (np.arange(len(inputs)) + 0.5) / len(inputs)
-        targets = ndtri(shares) if targets == "normal" else shares
+        levels = ndtri(shares) if levels == "normal" else shares
     ordered = np.sort(inputs)
     starts = np.searchsorted(ordered, inputs, "left")
     ends = np.searchsorted(ordered, inputs, "right")
-    return _averages(targets, starts, ends, len(inputs))
+    return _averages(levels, starts, ends, len(inputs))
 
 
 def quantize(inputs: np.ndarray, *, num_levels: int) -> np.ndarray:

@@ -23,6 +23,7 @@ class Ranks:
         self.operator, self.solver = operator, solver
 
     def __call__(self, data: Chosen, name: str, result: groups.Result) -> None:
+        """Tell it of a column."""
         columns = [values for values in result.inputs if len(values)]
         if not columns:
             return

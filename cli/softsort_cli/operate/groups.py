@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
-from softsort_cli.operate.operator import Operator, softness, squashing
+from softsort_cli.operate.operator import Operator, softness
 from softsort_cli.options.groups import Solver
 from softsort_cli.tables.column_data import Chosen
 from softsort_cli.tables.group_keys import Grouped
@@ -79,26 +79,36 @@ def apply(
             operator.check(len(inputs.together))
         outputs = alone(inputs.together)
         return Grouped(outputs, np.array([len(outputs)]))
-    outputs: dict[int, np.ndarray] = {}
-    every = None
-    if not solver.hard:
-        forms = operator.forms()
-        is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
-        if forms.groups and is_worth:
-            squashes = solver.squash == "sigmoid"
-            options = {"epsilon": solver.epsilon, "squashes": squashes}
-            every = forms.groups(inputs.together, sizes, **options)
-            left[left] = np.isnan(every[starts[left]])
-        outputs = _padded(operator, inputs, left, solver)
+    by_value = None if solver.hard else _many(operator, inputs, left, solver)
+    outputs = {} if solver.hard else _padded(operator, inputs, left, solver)
     for place in np.flatnonzero(left).tolist():
         start = starts[place]
         outputs[place] = alone(inputs.together[start : start + sizes[place]])
-    if every is not None:
+    if by_value is not None:
         for place, output in outputs.items():
-            every[starts[place] :][: len(output)] = output
-        return Grouped(every, sizes)
-    none = next(iter(outputs.together()), inputs.together)[:0]
+            by_value[starts[place] :][: len(output)] = output
+        return Grouped(by_value, sizes)
+    none = next(iter(outputs.values()), inputs.together)[:0]
     return Grouped.of([outputs.get(i, none) for i in range(len(sizes))])
+
+
+def _many(
+    operator: Operator, inputs: Grouped, left: np.ndarray, solver: Solver
+) -> np.ndarray | None:
+    """A result for each value, by what is quicker for many groups, if it is worth it.
+
+    Groups for which there is one are not left any more.
+    """
+    import numpy as np
+
+    sizes, solve = inputs.sizes, operator.forms().groups
+    is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
+    if solve is None or not is_worth:
+        return None
+    squashes = solver.squash == "sigmoid"
+    outputs = solve(inputs.together, sizes, epsilon=solver.epsilon, squashes=squashes)
+    left[left] = np.isnan(outputs[inputs.starts()[left]])
+    return outputs
 
 
 def _padded(
@@ -110,15 +120,15 @@ def _padded(
     """
     import numpy as np
 
+    forms, sizes = operator.forms(), inputs.sizes
     from softsort_core import WIDEST, over_groups
 
-    forms, sizes = operator.forms(), inputs.sizes
     small = np.flatnonzero(left & (sizes >= forms.fewest) & (sizes <= WIDEST))
     left[small] = False
-    outputs = {}
+    outputs, values = {}, inputs.together
     with console.progress("groups", len(small)) as step:
         for place, output in over_groups(
-            forms.group, inputs.together, sizes, small, **softness(solver)
+            forms.group, values, sizes, small, **softness(solver)
         ):
             outputs[place] = output[: operator.count(int(sizes[place]))]
             step()

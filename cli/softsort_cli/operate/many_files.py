@@ -241,8 +241,7 @@ def tabulate(
     return ResultTable(data, form, names, streaming.of_columns(data, solved))
 
 
-def _work(
-    operator: Operator, solver: Solver, reading: Reading) -> Work:
+def _work(operator: Operator, solver: Solver, reading: Reading) -> Work:
     streaming.check(solver)
     if reading.by:
         raise UsageError(

@@ -53,10 +53,10 @@ def sorted_values(plot: Path, *, force: bool) -> HardAgainstSoft:
 
 
 class HardAgainstSoft:
-    """Draws exact and soft results of each column over one another, when all are known.
+    """Draws exact and soft results of each column over one another, once all are known.
 
-    `lines` makes of the values of a column and their soft results what is drawn: places,
-    exact and soft results. Labels are for places and results, `{}` being the column.
+    `lines` makes of the values of a column and their soft results what is drawn:
+    places, exact and soft results. In labels, for places and results, {} is the column.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class HardAgainstSoft:
         self.columns: dict[str, Sequence[np.ndarray]] = {}
 
     def __call__(self, data: Chosen, name: str, result: Result) -> None:
+        """Take note of a column, and draw when it is the last."""
         (values,), (soft,) = result.inputs, result.outputs
         self.columns[name] = self.lines(values, soft)
         if len(self.columns) == len(data.columns):
@@ -88,7 +89,7 @@ class HardAgainstSoft:
 def over_epsilon(
     plot: Path,
     epsilons: Sequence[float],
-    columns: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    columns: Mapping[str, Sequence[np.ndarray]],
     *,
     force: bool,
 ) -> None:

@@ -120,7 +120,11 @@ def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
     """What is solved, if it is certain."""
     import numpy as np
 
-    assert forms.solve is not None
+    if forms.solve is None:
+        raise CommandError(
+            "this needs all numbers together: leave out --max-memory, --out-dir and "
+            "--cluster, and name one file"
+        )
     solution = forms.solve(summary, epsilon=solver.epsilon)
     if forms.are_few:
         solution = np.asarray(solution)

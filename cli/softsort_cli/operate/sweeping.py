@@ -84,7 +84,8 @@ def _at_levels(
                 require_converged(pair, name, softer)
                 pairs.append(pair)
                 step()
-            columns[name] = values, *np.stack(pairs, axis=1)
+            ordered, ranks = np.stack(pairs, axis=1)
+            columns[name] = values, ordered, ranks
     return columns
 
 
