@@ -2,26 +2,18 @@
 
 from softsort_core.errors import SoftSortError
 from softsort_core.multivariate import TransportMaps, multivariate_cdf_quantile_maps
-from softsort_core.operators.groups import group_ranks, group_sort
-from softsort_core.operators.soft import (
-    quantile,
+from softsort_core.operators.quantile import quantile, solve_quantile
+from softsort_core.operators.quantile_normalization import (
     quantile_normalization,
-    quantize,
-    ranks,
-    sort,
-    sort_with,
-    topk_mask,
-)
-from softsort_core.report import Report, solve_report
-from softsort_core.streaming.curves import (
-    Curve,
-    solve_quantile,
     solve_quantile_normalization,
-    solve_quantize,
-    solve_sort,
-    solve_topk,
-    solve_topk_mask,
 )
+from softsort_core.operators.quantize import quantize, solve_quantize
+from softsort_core.operators.ranks import group_ranks, ranks
+from softsort_core.operators.sort import group_sort, solve_sort, solve_topk, sort
+from softsort_core.operators.sort_with import sort_with
+from softsort_core.operators.topk_mask import solve_topk_mask, topk_mask
+from softsort_core.report import Report, solve_report
+from softsort_core.streaming.curves import Curve
 from softsort_core.streaming.summaries import (
     Solution,
     Statistics,

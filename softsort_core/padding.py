@@ -27,19 +27,3 @@ def with_last(values: np.ndarray, size: int) -> np.ndarray:
 def with_zeros(values: np.ndarray, size: int) -> np.ndarray:
     """Return so many values, those that are more 0."""
     return np.concatenate([values, np.zeros(size - len(values), values.dtype)])
-
-
-def positions(m: int) -> np.ndarray:
-    """Return where in [0, 1] so many targets are."""
-    # A single target lies in the middle.
-    return np.linspace(0.0, 1.0, m) if m > 1 else np.array([0.5])
-
-
-def shares(m: int) -> np.ndarray:
-    """Return the weights of so many equal targets."""
-    return np.full(m, 1 / m)
-
-
-def level_share(n: int) -> float:
-    """Return the weight of a target that stands for a quantile of n values."""
-    return min(0.02, 1.5 / n)

@@ -1,4 +1,4 @@
-"""Many groups of values, of any sizes, solved at once; see `_batches` for how."""
+"""Many groups of values, of any sizes, solved at once; see `group_blocks` for how."""
 
 import functools
 from collections.abc import Callable
@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_epsilon, as_floating, as_tolerance
-from softsort_core.defaults import SMALL_EPSILON, TOLERANCE
-from softsort_core.numerics import increasing
+from softsort_core.defaults import SMALL_EPSILON
 from softsort_core.operators.group_blocks import (
     LARGEST,
     LEAST,
@@ -23,6 +22,7 @@ from softsort_core.operators.group_blocks import (
     of_a_size,
     of_few,
 )
+from softsort_core.operators.read_slices import Read
 from softsort_core.parallel import core_count
 from softsort_core.plans.dense import Plan, transport
 from softsort_core.plans.gauss_rules import Rules, SharedNodes, rules, shared_nodes
@@ -36,75 +36,30 @@ from softsort_core.plans.shared_kernel import (
 )
 from softsort_core.squash import in_double, squash
 
-# What is read of plans, and of which rows it is certain.
-Read: TypeAlias = tuple[Array, Array]
 # What reads a plan of a row, given that, the values, the targets and their number.
 Reading: TypeAlias = Callable[[Any, Array, Array, Array], Read]
 
 
-def group_ranks(
-    values: Values,
-    sizes: np.ndarray,
-    *,
-    epsilon: float = 1e-2,
-    squashes: bool = True,
-    tolerance: float = TOLERANCE,
-) -> np.ndarray:
-    """Rank softly within each of many groups.
-
-    As epsilon -> 0, tends to the ranks within the group.
-
-    Args:
-        values: those of the groups, one after another.
-        sizes: how many values each group has.
-        epsilon: see `ranks`.
-        squashes: whether values are squashed by default; else they are in [0, 1].
-        tolerance: see `ranks`.
-
-    Returns:
-        The ranks of the values. Those of a group are NaN if that is of more than 16,384
-        values, or epsilon less than 0.003, or they are not certain: `ranks` is slower
-        but finds them.
-
-    Example:
-        >>> import numpy as np
-        >>> import softsort_core as soft
-        >>> found = soft.group_ranks(np.arange(40.0) % 20, np.array([20, 15, 5]))
-        >>> found[[0, 19, 34, 39]].tolist()
-        [1.1, 17.9, 13.3, 3.9]
-    """
-    return _over_groups(_ranks, values, sizes, epsilon, squashes, tolerance)
-
-
-def group_sort(
-    values: Values,
-    sizes: np.ndarray,
-    *,
-    epsilon: float = 1e-2,
-    squashes: bool = True,
-    tolerance: float = TOLERANCE,
-) -> np.ndarray:
-    """Sort softly within each of many groups; see `group_ranks` and `sort`."""
-    return _over_groups(_sorted, values, sizes, epsilon, squashes, tolerance)
-
-
-def _over_groups(
+def over_groups(
     read: Reading,
+    of_one: Callable[[np.ndarray], np.ndarray],
     values: Values,
     sizes: np.ndarray,
     epsilon: float,
     squashes: bool,
     tolerance: float,
 ) -> np.ndarray:
-    """Return what is read of the plans of groups; see `group_ranks`."""
+    """Return what is read of the plans of groups, and of values that are alone.
+
+    See `group_ranks`; `of_one` maps such values to their results.
+    """
     x = np.asarray(as_floating(values, "values")[0])
     epsilon, tolerance = as_epsilon(epsilon), as_tolerance(tolerance)
     sizes = np.asarray(sizes, np.int64)  # what programs are made for
     starts = np.cumsum(sizes) - sizes
     results = np.full(x.shape, np.nan, x.dtype)
     single = starts[sizes == 1]
-    alone = np.zeros(single.shape) if read is _ranks else x[single]
-    results[single] = np.where(np.isfinite(x[single]), alone, np.nan)
+    results[single] = np.where(np.isfinite(x[single]), of_one(x[single]), np.nan)
     if epsilon < SMALL_EPSILON:
         return results
     scale, most = np.asarray(epsilon, x.dtype), np.asarray(tolerance, x.dtype)
@@ -156,16 +111,6 @@ def _weights(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
 
 def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
     return jnp.minimum(jnp.arange(x.shape[0]) / (size - 1), 1.0).astype(x.dtype)
-
-
-def _ranks(plan: Any, x: Array, targets: Array, size: Array) -> Read:
-    del x
-    return plan.given_input((size - 1).astype(targets.dtype) * targets)
-
-
-def _sorted(plan: Any, x: Array, *_: Array) -> Read:
-    values, certain = plan.given_target(x)
-    return increasing(values), certain
 
 
 @functools.partial(jax.jit, static_argnames=("read", "squashes"))

@@ -14,12 +14,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
-from softsort_core.arguments import as_epsilon, is_concrete
-from softsort_core.defaults import SMALL_EPSILON
-from softsort_core.errors import SoftSortError
 from softsort_core.numerics import (
     clipped,
     increasing,
@@ -43,89 +39,10 @@ from softsort_core.plans.adaptive_panels import (
 from softsort_core.plans.moments import Cells
 from softsort_core.squash import Standardisation, in_double, standardisation, total
 
-_ORDER = 16
-# Panels of this order times 1 / sqrt(epsilon) resolve whatever points there are.
-_PANELS = 0.46
-# Plans onto few targets are sharper in places, and cheap.
-_FINER_FOR_FEW = 6
-_USUAL_EPSILON, LEAST_EPSILON = 1e-3, 5e-5
-# Below this, plans onto more targets would take minutes and not be certain: from as
-# many inputs as are taken as they are, and from more.
-_SHARPEST, _MOST_SHARP, _FEWEST_SHARP = 1e-5, 2**10, 2**6
-# So many targets are taken as they are if the panels may be too few.
-_FEW_TARGETS = 2**12
-# Epsilon of the first stage is at least this.
-_SOFT = 0.1
-# Cells are epsilon over this wide: two targets apart by 1 share inputs within epsilon.
-# Few moments of small cells are faster to take than many of large ones.
-_CELL, _CELL_ORDER = 10.0, 6
-# Of the cells of single precision, which are twice as many.
-_ROUGH_CELL_ORDER = 4
-_MOST_CELLS = 2**16
 # More inputs than these are represented by their moments.
 MANY = 2**12
 # Sorted values of single series are computed at so many places, or up to twice as many.
 _MOST_KNOTS = 2**17
-# The first is enough for values that spread like normal ones, the second for skew ones.
-# They are certain to the tolerance alone, cells to far more digits, which is what
-# double precision is for.
-SINGLE = tuple(Resolution(1, 1, order, 0, 1, cell_order=order) for order in (48, 96))
-
-
-def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
-    """Return how to resolve whatever inputs and targets there are."""
-    # An epsilon that is traced cannot be looked at.
-    traced = isinstance(as_epsilon(epsilon), Tracer)
-    known = _USUAL_EPSILON if traced else max(float(epsilon), LEAST_EPSILON)
-    return Resolution(
-        panels=max(2, math.ceil(_PANELS / math.sqrt(known))),
-        finer=2 if is_even else _FINER_FOR_FEW,
-        order=_ORDER,
-        stages=1 + max(0, math.ceil(math.log(_SOFT / known, 4) - 1e-9)),
-        cells=min(_MOST_CELLS, 2 ** math.ceil(math.log2(max(16, _CELL / known)))),
-        cell_order=_CELL_ORDER,
-    )
-
-
-def resolutions_for(
-    n: int, m: int, epsilon: Any, dtype: Any, *, are_even: bool
-) -> tuple[Resolution | None, ...]:
-    """Return how plans between n inputs and m targets are resolved, one after another.
-
-    The later ones if the earlier are not certain. None takes all as they are.
-    """
-    is_even = are_even and are_many_targets(m, epsilon)
-    if n <= MANY and not is_even:
-        return (None,)
-    careful = resolution_for(epsilon, is_even=is_even)
-    is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
-    if is_small or dtype == jnp.float64:
-        return (careful,)
-    if n > MANY:
-        careful = careful._replace(
-            cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER
-        )
-    return (*SINGLE, careful) if is_even else (careful,)
-
-
-def check_reach(n: int, m: int, epsilon: float) -> None:
-    """Refuse a plan between n inputs and m targets that is sharper than can be solved.
-
-    Raises:
-        SoftSortError: naming the least epsilon.
-    """
-    if epsilon < _SHARPEST and m > (_MOST_SHARP if n <= MANY else _FEWEST_SHARP):
-        raise SoftSortError(
-            f"epsilon is {epsilon:g}: soft results of {n} values at {m} targets can be "
-            f"computed from epsilon {_SHARPEST:g} on, and these are not so far apart "
-            "that they are the exact ones; choose a larger epsilon or the exact results"
-        )
-
-
-def are_many_targets(m: int, epsilon: Any) -> bool:
-    """Return whether m even targets are better resolved than taken as they are."""
-    uncertain = isinstance(epsilon, Tracer) or epsilon < LEAST_EPSILON
-    return m > (_FEW_TARGETS if uncertain else 2 * resolution_for(epsilon).nodes)
 
 
 @jax.tree_util.register_dataclass

@@ -1,4 +1,4 @@
-"""Operators on all of some data that are in parts, from their summary.
+"""What operators make of data in parts, from the summary of all.
 
 Each solves a transport problem of its own. Those with a few results return them. Those
 with one for each value return a `Curve`, to be evaluated part by part; see `merge` for
@@ -15,21 +15,16 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import (
     Values,
-    as_count,
     as_floating,
-    as_ladder,
-    as_levels,
     as_tolerance,
 )
-from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import clipped, increasing
-from softsort_core.operators.soft import quantile_weights
-from softsort_core.padding import level_share
 from softsort_core.plans.adaptive_panels import EvenTargets, FewPoints
+from softsort_core.plans.choose import are_many_targets, positions
 from softsort_core.plans.dense import without_lightest
 from softsort_core.plans.gauss_rules import gauss_rule
-from softsort_core.plans.quadrature import NodePlan, are_many_targets, evaluate_even
+from softsort_core.plans.quadrature import NodePlan, evaluate_even
 from softsort_core.streaming.summaries import (
     Statistics,
     Summary,
@@ -81,175 +76,7 @@ class Curve(NamedTuple):
         return clipped(results, self.low, self.high).astype(dtype)
 
 
-def solve_sort(
-    summary: Summary,
-    num_targets: int,
-    *,
-    epsilon: float = 1e-2,
-    tolerance: float = TOLERANCE,
-) -> Float[Array, " num_targets"]:
-    """Return so many sorted values, as `sort` does with `num_targets`.
-
-    Args:
-        summary: that of all parts, merged.
-        num_targets: how many, each standing for an equal share of the mass.
-        epsilon: regularisation, not smaller than that of the summary.
-        tolerance: largest error that is returned, relative to the range of results.
-
-    Returns:
-        The values, ascending, or NaN if they are not certain.
-
-    Raises:
-        SoftSortError: an argument out of its range.
-    """
-    m = as_count(num_targets, "num_targets", 1)
-    are_many = are_many_targets(m, epsilon)
-    targets = EvenTargets(m) if are_many else _few(np.broadcast_to(1 / m, m))
-    return _drawn(summary, targets, epsilon, tolerance)
-
-
-def solve_topk(
-    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
-) -> Float[Array, " k"]:
-    """Return the k largest soft values, as `sort` does with `topk`.
-
-    Args:
-        summary: see `solve_sort`.
-        k: how many, at most as many as there are values.
-        epsilon: see `solve_sort`.
-        tolerance: see `solve_sort`.
-
-    Returns:
-        The values, ascending, or NaN if they are not certain.
-
-    Raises:
-        SoftSortError: an argument out of its range.
-    """
-    n = summary.statistics.count
-    k = as_count(k, "k", 1, n)
-    weights = np.concatenate([[n - k], np.ones(k)]) / n
-    targets = _few(weights if k < n else weights[1:])
-    return _drawn(summary, targets, epsilon, tolerance)[-k:]
-
-
-def solve_quantile(
-    summary: Summary,
-    q: Values | None = None,
-    *,
-    epsilon: float = 1e-2,
-    tolerance: float = TOLERANCE,
-) -> Float[Array, " k"]:
-    """Return soft quantiles, as `quantile` does.
-
-    Args:
-        summary: see `solve_sort`.
-        q: levels in [0, 1], in any order; 0.2, 0.5 and 0.8 by default.
-        epsilon: see `solve_sort`.
-        tolerance: see `solve_sort`.
-
-    Returns:
-        The quantiles, in the order of `q`, or NaN if they are not certain.
-
-    Raises:
-        SoftSortError: an argument out of its range.
-
-    Example:
-        >>> import softsort_core as soft
-        >>> x = [1.0, 5.0, 4.0, 8.0, 12.0]
-        >>> soft.solve_quantile(soft.summarise(x, soft.describe(x)), 0.5).tolist()
-        [4.996]
-    """
-    levels = np.asarray(as_levels(q))
-    distinct, places = np.unique(levels, return_inverse=True)
-    weights = quantile_weights(distinct, level_share(summary.statistics.count))
-    return _drawn(summary, _few(weights), epsilon, tolerance)[1::2][places]
-
-
-def solve_topk_mask(
-    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
-) -> Curve:
-    """Return how far a value belongs to the k largest, as `topk_mask` does.
-
-    Args:
-        summary: see `solve_sort`.
-        k: how many values to select, in [0, n].
-        epsilon: see `solve_sort`.
-        tolerance: see `solve_sort`.
-
-    Raises:
-        SoftSortError: an argument out of its range.
-    """
-    n = summary.statistics.count
-    share = as_count(k, "k", 0, n) / n
-    targets = _few(np.array([1 - share, share]))
-    return _curve(summary, targets, [0.0, 1.0], epsilon, tolerance)
-
-
-def solve_quantize(
-    summary: Summary,
-    num_levels: int = 10,
-    *,
-    epsilon: float = 1e-2,
-    tolerance: float = TOLERANCE,
-) -> Curve:
-    """Return what a value is drawn to by levels of equal mass, as `quantize` does.
-
-    Args:
-        summary: see `solve_sort`.
-        num_levels: number of levels.
-        epsilon: see `solve_sort`.
-        tolerance: see `solve_sort`.
-
-    Raises:
-        SoftSortError: an argument out of its range.
-    """
-    m = as_count(num_levels, "num_levels", 1)
-    targets = _few(np.broadcast_to(1 / m, m))
-    levels = _drawn(summary, targets, epsilon, tolerance)
-    return _curve(summary, targets, levels, epsilon, tolerance)
-
-
-def solve_quantile_normalization(
-    summary: Summary,
-    targets: Values | Distribution,
-    *,
-    epsilon: float = 1e-2,
-    tolerance: float = TOLERANCE,
-) -> Curve:
-    """Return how values are given another distribution, as `quantile_normalization`.
-
-    Args:
-        summary: see `solve_sort`.
-        targets: m values in ascending order, of equal weight; or a smooth function that
-            gives the value of a distribution with a share, in (0, 1), below it: then
-            there are as many targets as values, at the middles of equal shares.
-        epsilon: see `solve_sort`.
-        tolerance: see `solve_sort`.
-
-    Raises:
-        SoftSortError: an argument out of its range; targets that are not ascending.
-
-    Example:
-        >>> import softsort_core as soft
-        >>> x = [3.0, 9.0, 1.0]
-        >>> summary = soft.summarise(x, soft.describe(x))
-        >>> soft.solve_quantile_normalization(summary, [10.0, 20.0, 30.0])(x).tolist()
-        [19.985, 30.0, 10.015]
-    """
-    n = summary.statistics.count
-    if not callable(targets):
-        levels = np.asarray(as_ladder(targets)[0])
-    elif are_many_targets(n, epsilon):
-        return _curve(summary, EvenTargets(n), targets, epsilon, tolerance)
-    else:
-        levels = targets((np.arange(n) + 0.5) / n)
-    m = levels.size
-    are_many = are_many_targets(m, epsilon)
-    points = EvenTargets(m) if are_many else _few(np.broadcast_to(1 / m, m))
-    return _curve(summary, points, levels, epsilon, tolerance)
-
-
-def _few(weights: Any) -> FewPoints:
+def few_targets(weights: Any) -> FewPoints:
     """Return targets of these weights, evenly spaced."""
     m = np.size(weights)
     if m > _MOST_TARGETS:
@@ -257,11 +84,17 @@ def _few(weights: Any) -> FewPoints:
             f"{m} targets are too many (more than {_MOST_TARGETS}): use fewer"
         )
     dtype = jnp.result_type(float)
-    y = jnp.asarray(np.linspace(0.0, 1.0, m) if m > 1 else [0.5], dtype)
+    y = jnp.asarray(positions(m), dtype)
     return FewPoints(y, without_lightest(jnp.asarray(weights, dtype)))
 
 
-def _drawn(
+def even_targets(m: int, epsilon: float) -> EvenTargets | FewPoints:
+    """Return targets of equal weight, evenly spaced."""
+    are_many = are_many_targets(m, epsilon)
+    return EvenTargets(m) if are_many else few_targets(np.full(m, 1 / m))
+
+
+def expected_values(
     summary: Summary,
     targets: FewPoints | EvenTargets,
     epsilon: float,
@@ -278,7 +111,7 @@ def _drawn(
     return clipped(increasing(values), low, high)
 
 
-def _curve(
+def expected_levels(
     summary: Summary,
     targets: FewPoints | EvenTargets,
     levels: Any,

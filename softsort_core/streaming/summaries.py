@@ -26,14 +26,9 @@ from softsort_core.errors import SoftSortError
 from softsort_core.numerics import clipped, increasing
 from softsort_core.plans import moments as chebyshev
 from softsort_core.plans.adaptive_panels import EvenTargets, FewPoints, Inputs
+from softsort_core.plans.choose import check_reach, resolution_for
 from softsort_core.plans.moments import Cells
-from softsort_core.plans.quadrature import (
-    NodePlan,
-    check_reach,
-    evaluate_even,
-    node_plan,
-    resolution_for,
-)
+from softsort_core.plans.quadrature import NodePlan, evaluate_even, node_plan
 from softsort_core.squash import Standardisation, among_used, standardisation
 
 

@@ -10,7 +10,8 @@ import pytest
 from samples import KINDS, sample
 
 import softsort_core as soft
-from softsort_core.operators import soft as operators
+from softsort_core.operators import read_slices
+from softsort_core.plans import choose
 from softsort_core.plans import moments as chebyshev
 from softsort_core.plans import quadrature as compressed
 from softsort_core.plans.adaptive_panels import Inputs, Resolution
@@ -26,8 +27,8 @@ HARDEST = ("normal", "cauchy", "three clusters", "two values")
 @pytest.fixture
 def few_are_many(monkeypatch):
     """Take more than a hundred inputs for many."""
-    monkeypatch.setattr(compressed, "MANY", 100)
-    monkeypatch.setattr(operators, "MANY", 100)
+    for module in (compressed, choose, read_slices):
+        monkeypatch.setattr(module, "MANY", 100)
     jax.clear_caches()
     yield
     jax.clear_caches()
@@ -259,7 +260,7 @@ def test_chords_of_sorted_values(monkeypatch):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
-    "resolution", [compressed.SINGLE[1], Resolution(30, 1, 16, 0, 2**15, 4)]
+    "resolution", [choose.SINGLE[1], Resolution(30, 1, 16, 0, 2**15, 4)]
 )
 def test_slopes_through_nodes_are_as_precise_as_numbers(resolution):
     """They are those of the smooth function whose values at nodes are read."""

@@ -1,0 +1,174 @@
+"""Soft quantiles, of arrays and of streams."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core.arguments import Values, as_levels, is_concrete
+from softsort_core.axis import slice_size
+from softsort_core.defaults import TOLERANCE
+from softsort_core.errors import SoftSortError
+from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
+from softsort_core.operators.read_slices import Read
+from softsort_core.operators.sort import read_sorted
+from softsort_core.plans.choose import AnyPlan
+from softsort_core.streaming.curves import expected_values, few_targets
+from softsort_core.streaming.summaries import Summary
+
+
+def quantile(
+    inputs: Values,
+    q: Values | None = None,
+    axis: int | Sequence[int] = -1,
+    weight: float | Array | None = None,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, "..."]:
+    """Compute soft quantiles: convex combinations of the values near each level.
+
+    As epsilon -> 0, tends to the average of the sorted values whose cumulative mass
+    lies within `weight` of mass around the level: for `weight` <= 1 / n that is the
+    value at the level itself, or the mean of the two that meet there. As epsilon
+    grows, every quantile tends to the mean.
+
+    Args:
+        inputs: real numbers of any shape.
+        q: a level or a vector of k levels in [0, 1], in any order; 0.2, 0.5 and 0.8
+            by default. 0 and 1 are the soft minimum and maximum.
+        axis: the axis, or several axes taken together as one.
+        weight: mass of the target of each level, at most half the distance between
+            neighbouring levels, to 0 and to 1. By default the smallest of that
+            bound, 0.02 and 1.5 / n.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `sort`.
+        tolerance: see `sort`.
+
+    Returns:
+        The shape of `inputs` with size k on `axis` (1 for a scalar `q`), in the order
+        of `q`; equal levels have equal values. A slice that contains NaN or infinity,
+        or whose solve did not converge, is all NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range, or no values. A level that is
+            traced and out of its range makes all NaN.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> soft.quantile([1.0, 5.0, 4.0, 8.0, 12.0], q=0.5).tolist()
+        [4.996]
+    """
+    n = slice_size(inputs, axis)
+    if n == 0:
+        raise SoftSortError("quantile of no values: inputs is empty along its axis")
+    # Equal levels share one target.
+    levels, share = as_levels(q), _level_share(weight, n)
+    if is_concrete(levels):
+        distinct, places = np.unique(levels, return_inverse=True)
+        targets = _quantile_weights(distinct, share)
+    else:
+        # Their number is not known: what fills them up has no weight.
+        k = levels.size
+        distinct, places, counts = jnp.unique(
+            levels, return_inverse=True, return_counts=True, size=k, fill_value=1.0
+        )
+        count = jnp.sum(counts > 0)
+        y = jnp.minimum(jnp.arange(2 * k + 1) / (2 * count), 1.0)
+        targets = y, _quantile_weights(distinct, share, count)
+    return over_plans(
+        Reading(_read_quantiles),
+        inputs,
+        axis,
+        targets,
+        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        places,
+        same_shape=False,
+    )
+
+
+def _read_quantiles(plan: AnyPlan, values: Array, places: Array) -> Read:
+    means, certain = read_sorted(plan, values)
+    return _at_levels(means, places), certain
+
+
+@jax.jit
+def _at_levels(values: Array, places: Array) -> Array:
+    """Return the values of 2 k + 1 targets at some of the k levels."""
+    return values[1::2][places]
+
+
+def _level_share(weight: float | Array | None, n: int) -> float | Array:
+    """Return the largest weight of the target that stands for a level."""
+    if weight is None:
+        return min(0.02, 1.5 / n)
+    if np.shape(weight) != () or (is_concrete(weight) and not weight >= 0):
+        raise SoftSortError(
+            f"weight is {weight!r}: give one number that is not negative, such as 0.02"
+        )
+    return weight
+
+
+@jax.jit
+def _quantile_weights(
+    levels: Array | np.ndarray, share: float | Array, count: Any = None
+) -> Array:
+    """Return weights of 2 k + 1 targets: filler, level, filler, ..., level, filler.
+
+    Args:
+        levels: k that rise to up to 1.
+        share: the weight of a level, if there is room for it.
+        count: so many of them; the others are 1 and have no weight.
+    """
+    k = levels.size
+    count = k if count is None else count
+    places = jnp.arange(k + 1)
+    gaps = jnp.diff(levels, prepend=0.0, append=1.0)
+    room = jnp.min(jnp.where(places <= count, gaps, 1.0))
+    w = jnp.minimum(jnp.minimum(0.5 / count, 0.5 * room), share)
+    w = jnp.where(w >= 0, w, jnp.nan)
+    ends = jnp.where((places == 0) | (places == count), 0.5, 1.0)
+    fillers = jnp.where(places <= count, gaps - w * ends, 0.0)
+    shares = jnp.where(places < count, w, 0.0)
+    return jnp.stack([fillers, shares], axis=1).reshape(-1)[:-1]
+
+
+def solve_quantile(
+    summary: Summary,
+    q: Values | None = None,
+    *,
+    epsilon: float = 1e-2,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, " k"]:
+    """Return soft quantiles, as `quantile` does.
+
+    Args:
+        summary: see `solve_sort`.
+        q: levels in [0, 1], in any order; 0.2, 0.5 and 0.8 by default.
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Returns:
+        The quantiles, in the order of `q`, or NaN if they are not certain.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> x = [1.0, 5.0, 4.0, 8.0, 12.0]
+        >>> soft.solve_quantile(soft.summarise(x, soft.describe(x)), 0.5).tolist()
+        [4.996]
+    """
+    levels = np.asarray(as_levels(q))
+    distinct, places = np.unique(levels, return_inverse=True)
+    weights = _quantile_weights(distinct, _level_share(None, summary.statistics.count))
+    return expected_values(summary, few_targets(weights), epsilon, tolerance)[1::2][
+        places
+    ]

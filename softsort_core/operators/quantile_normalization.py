@@ -1,0 +1,129 @@
+"""Values are softly given another distribution: arrays and streams."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core.arguments import Values, as_distribution, as_ladder
+from softsort_core.defaults import TOLERANCE
+from softsort_core.errors import SoftSortError
+from softsort_core.operators.over_plans import (
+    Reading,
+    Softness,
+    Squashing,
+    equal_targets,
+    over_plans,
+    read_levels,
+)
+from softsort_core.plans.adaptive_panels import EvenTargets
+from softsort_core.plans.choose import are_many_targets
+from softsort_core.streaming.curves import (
+    Curve,
+    Distribution,
+    even_targets,
+    expected_levels,
+)
+from softsort_core.streaming.summaries import Summary
+
+
+def quantile_normalization(
+    inputs: Values,
+    targets: Values,
+    weights: Values | None = None,
+    axis: int | Sequence[int] = -1,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, "..."]:
+    """Give the values the distribution of `targets`, keeping their order.
+
+    As epsilon -> 0, each value becomes the target at its own quantile; as epsilon
+    grows, the mean of the targets.
+
+    Args:
+        inputs: real numbers of any shape.
+        targets: m values in ascending order.
+        weights: non-negative masses of the targets, shape (m,); uniform by default.
+            Time grows with m, but if masses are given with its third power.
+        axis: the axis to normalise along; several axes are taken together as one.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `ranks`.
+        tolerance: see `sort`.
+
+    Returns:
+        Normalised values in the shape of `inputs`, and in their dtype; of inputs of
+        half precision in single precision, unless targets are of the same dtype. A
+        slice that contains NaN or infinity, or whose solve did not converge, is all
+        NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range; targets that are not ascending. If
+            they are traced, results are NaN instead.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> soft.quantile_normalization([3.0, 9.0, 1.0], [10.0, 20.0, 30.0]).tolist()
+        [19.985, 30.0, 10.015]
+    """
+    ladder, levels_dtype = as_ladder(targets)
+    m = ladder.size
+    if weights is None:
+        b = equal_targets(m, epsilon)
+    else:
+        b = as_distribution(weights, "weights")
+        if b.shape != ladder.shape:
+            raise SoftSortError(
+                f"weights and targets should have the same shape: {b.shape} != "
+                f"{ladder.shape}"
+            )
+    return over_plans(
+        Reading(read_levels, for_each=True),
+        inputs,
+        axis,
+        b,
+        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        ladder,
+        levels_dtype=levels_dtype,
+    )
+
+
+def solve_quantile_normalization(
+    summary: Summary,
+    targets: Values | Distribution,
+    *,
+    epsilon: float = 1e-2,
+    tolerance: float = TOLERANCE,
+) -> Curve:
+    """Return how values are given another distribution, as `quantile_normalization`.
+
+    Args:
+        summary: see `solve_sort`.
+        targets: m values in ascending order, of equal weight; or a smooth function that
+            gives the value of a distribution with a share, in (0, 1), below it: then
+            there are as many targets as values, at the middles of equal shares.
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Raises:
+        SoftSortError: an argument out of its range; targets that are not ascending.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> x = [3.0, 9.0, 1.0]
+        >>> summary = soft.summarise(x, soft.describe(x))
+        >>> soft.solve_quantile_normalization(summary, [10.0, 20.0, 30.0])(x).tolist()
+        [19.985, 30.0, 10.015]
+    """
+    n = summary.statistics.count
+    if not callable(targets):
+        levels = np.asarray(as_ladder(targets)[0])
+    elif are_many_targets(n, epsilon):
+        return expected_levels(summary, EvenTargets(n), targets, epsilon, tolerance)
+    else:
+        levels = targets((np.arange(n) + 0.5) / n)
+    points = even_targets(levels.size, epsilon)
+    return expected_levels(summary, points, levels, epsilon, tolerance)

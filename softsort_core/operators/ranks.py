@@ -1,0 +1,129 @@
+"""Soft ranks, of arrays and of groups; those of streams are of `Solution`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core.arguments import Values, as_count, as_distribution
+from softsort_core.axis import slice_size
+from softsort_core.defaults import TOLERANCE
+from softsort_core.operators.exact import hard_ranks
+from softsort_core.operators.groups import over_groups
+from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
+from softsort_core.operators.read_slices import Read
+from softsort_core.plans.choose import AnyPlan
+
+
+def ranks(
+    inputs: Values,
+    axis: int | Sequence[int] = -1,
+    num_targets: int | None = None,
+    target_weights: Values | None = None,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, "..."]:
+    """Rank softly: the ascending rank of each value, a real number in [0, n - 1].
+
+    As epsilon -> 0, tends to the ranks 0 ... n - 1, ties sharing their average; as
+    epsilon grows, every rank tends to (n - 1) / 2, which is always their mean.
+
+    Beyond about 15 / sqrt(epsilon) levels, time and memory grow with the number of
+    values only, and the error is at most 1e-6 of n - 1, as estimated.
+
+    Args:
+        inputs: real numbers of any shape.
+        axis: the axis to rank along; several axes are ranked together as one.
+        num_targets: number of rank levels in [0, n - 1]; n by default.
+        target_weights: masses of the rank levels, instead of `num_targets`. Time grows
+            with the third power of their number.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `sort`. A value of weight 0 is ranked among the others
+            without influencing them; one that is NaN or infinite has the rank NaN.
+        tolerance: see `sort`.
+
+    Returns:
+        Ranks in the shape of `inputs`, and in single precision for values of half: this
+        cannot tell ranks beyond 2,048 apart. A slice that contains NaN or infinity, or
+        whose solve did not converge, is all NaN. A single value has rank 0.
+
+    Raises:
+        SoftSortError: as `sort`.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> soft.ranks([1.0, 5.0, 4.0, 8.0, 12.0]).tolist()
+        [0.016, 1.841, 1.15, 3.0, 3.994]
+    """
+    n = slice_size(inputs, axis)
+    if target_weights is None:
+        targets = max(n, 1) if num_targets is None else num_targets
+        targets = as_count(targets, "num_targets", 1)
+    else:
+        targets = as_distribution(target_weights, "target_weights")
+    return over_plans(
+        Reading(_read_ranks, for_each=True, limit=hard_ranks),
+        inputs,
+        axis,
+        targets,
+        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        np.array(n - 1.0),
+        levels_dtype=jnp.float32,
+    )
+
+
+def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> Read:
+    return plan.given_input(_scaled(highest.astype(values.dtype), plan.targets))
+
+
+@jax.jit
+def _scaled(factor: Array, values: Array) -> Array:
+    return factor * values
+
+
+def group_ranks(
+    values: Values,
+    sizes: np.ndarray,
+    *,
+    epsilon: float = 1e-2,
+    squashes: bool = True,
+    tolerance: float = TOLERANCE,
+) -> np.ndarray:
+    """Rank softly within each of many groups.
+
+    As epsilon -> 0, tends to the ranks within the group.
+
+    Args:
+        values: those of the groups, one after another.
+        sizes: how many values each group has.
+        epsilon: see `ranks`.
+        squashes: whether values are squashed by default; else they are in [0, 1].
+        tolerance: see `ranks`.
+
+    Returns:
+        The ranks of the values. Those of a group are NaN if that is of more than 16,384
+        values, or epsilon less than 0.003, or they are not certain: `ranks` is slower
+        but finds them.
+
+    Example:
+        >>> import numpy as np
+        >>> import softsort_core as soft
+        >>> found = soft.group_ranks(np.arange(40.0) % 20, np.array([20, 15, 5]))
+        >>> found[[0, 19, 34, 39]].tolist()
+        [1.1, 17.9, 13.3, 3.9]
+    """
+    return over_groups(
+        _read_group, np.zeros_like, values, sizes, epsilon, squashes, tolerance
+    )
+
+
+def _read_group(plan: Any, x: Array, targets: Array, size: Array) -> Read:
+    del x
+    return plan.given_input((size - 1).astype(targets.dtype) * targets)

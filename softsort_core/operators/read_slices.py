@@ -1,0 +1,185 @@
+"""Plans of slices are solved and read, at one resolution after another.
+
+The later ones for slices for which the earlier are not certain.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool
+
+from softsort_core.axis import (
+    are_lacking,
+    as_slices,
+    completed,
+    over_slices,
+    slice_size,
+    weight_slices,
+)
+from softsort_core.errors import SoftSortError
+from softsort_core.plans.choose import FEWEST_SHARED, AnyResolution, plan_of
+from softsort_core.plans.gauss_rules import SharedNodes
+from softsort_core.plans.quadrature import MANY
+
+# Entries of a plan, or of the system that is solved for it.
+_LARGEST_PLAN = 2**28
+
+# Values, and whether they are certain.
+Read: TypeAlias = tuple[Array, Bool[Array, "..."]]
+
+
+class Slices(NamedTuple):
+    """What slices are made of.
+
+    Attributes:
+        values: the inputs.
+        weights: theirs, not normalised; None for equal ones.
+        squashed: the values as the caller squashes them; None for the default.
+    """
+
+    values: Any
+    weights: Any
+    squashed: Any
+
+
+class Problem(NamedTuple):
+    """What is the same for all slices.
+
+    Attributes:
+        targets: their weights, or their positions and weights; None if they are equal.
+        epsilon: regularisation.
+        tolerance: largest error that is certain enough.
+        arguments: what is read of a plan depends on.
+    """
+
+    targets: Any
+    epsilon: Any
+    tolerance: Any
+    arguments: tuple[Any, ...]
+
+
+def read_slices(
+    read: Callable[..., Read],
+    slices: Slices,
+    problem: Problem,
+    number: int | None,
+    resolutions: tuple[AnyResolution, ...],
+    axes: tuple[int, ...],
+    places: int | None = None,
+) -> Read:
+    """Read plans as `_read_with` does, of slices and a problem that are at hand.
+
+    What is read in one call may be in arrays of NumPy's. What need not be traced, for
+    what was before is certain, need not be compiled.
+    """
+    x, a, _ = slices
+    first, *others = resolutions
+    # What is to be compiled for one vector by nodes is mostly the same for other
+    # operators, and other lengths if they are large: each step of it is on its own.
+    in_steps = x.ndim == 1 and first is not None
+    read_plans = _read_with if in_steps else read_with
+    results = read_plans(read, slices, problem, number, first, axes, places)
+    for resolution in others:
+        lacking = np.ravel(_lacking(x, a, results[1], axes))
+        missing = np.flatnonzero(lacking)
+        if missing.size == 0:
+            break
+        if isinstance(resolution, SharedNodes) and missing.size < FEWEST_SHARED:
+            continue
+        if missing.size == lacking.size:
+            again = read_plans(read, slices, problem, number, resolution, axes, places)
+            results = completed(results, again) if results[1].any() else again
+            continue
+        # Few numbers of slices share what is compiled.
+        size = min(lacking.size, 4 ** math.ceil(math.log(missing.size, 4)))
+        missing = np.resize(missing, size)
+
+        def rows(array: Array, missing: np.ndarray = missing) -> Array:
+            are_slices = array.ndim == x.ndim
+            return as_slices(array, axes)[missing] if are_slices else array
+
+        mended = read_plans(
+            read, jax.tree.map(rows, slices), problem, number, resolution, (1,)
+        )
+        results = jax.tree.map(
+            lambda all_, few, missing=missing: all_.at[missing].set(few),
+            results,
+            mended,
+        )
+    return results
+
+
+@functools.partial(jax.jit, static_argnames="axes")
+def _lacking(x: Array, a: Array | None, certain: Array, axes: tuple[int, ...]) -> Array:
+    """Return which slices of numbers have results that are not certain."""
+    if x.ndim == 1:
+        return are_lacking(a, x, certain)
+    slices = weight_slices(a, x, axes), as_slices(x, axes)
+    return jax.vmap(are_lacking)(*slices, certain)
+
+
+def _read_with(
+    read: Callable[..., Read],
+    slices: Slices,
+    problem: Problem,
+    number: int | None,
+    resolution: AnyResolution,
+    axes: tuple[int, ...],
+    places: int | None = None,
+) -> Read:
+    """Read a plan of each slice, at one resolution.
+
+    Args:
+        read: see `Reading`.
+        slices: arrays of these.
+        problem: what is the same for all.
+        number: that of targets, if they are equal.
+        resolution: see `plan_of`.
+        axes: those along which slices are.
+        places: see `plan_of`.
+    """
+    n = slice_size(slices.values, axes)
+    targets: Any = problem.targets if number is None else number
+
+    def operator(weights, values, squashed=None):
+        plan = plan_of(
+            values,
+            weights,
+            squashed,
+            targets,
+            problem.epsilon,
+            problem.tolerance,
+            resolution,
+            places,
+        )
+        results, certain = read(plan, values, *problem.arguments)
+        return results, certain[None]
+
+    rows, columns = n, number or jax.tree.leaves(targets)[0].size
+    if resolution is not None:
+        columns = columns if number is None else resolution.nodes
+        rows = max(n if n <= MANY else 0, resolution.nodes)
+    # Newton's system is the larger one if there are more targets than inputs.
+    rows = max(rows, columns)
+    if rows * columns > _LARGEST_PLAN:
+        raise SoftSortError(
+            f"between {n} values and {columns} targets the system to solve is too "
+            f"large (more than {_LARGEST_PLAN} entries): use fewer targets or "
+            "shorter slices"
+        )
+    return over_slices(
+        operator,
+        [each for each in (slices.values, slices.squashed) if each is not None],
+        slices.weights,
+        axes,
+        entries=max(n, rows * columns),
+    )
+
+
+read_with = jax.jit(
+    _read_with, static_argnames=("read", "number", "resolution", "axes", "places")
+)

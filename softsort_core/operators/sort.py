@@ -1,0 +1,175 @@
+"""Soft sorting, in full or of the largest values: of arrays, streams and groups."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core.arguments import Values, as_count
+from softsort_core.axis import slice_size
+from softsort_core.defaults import TOLERANCE
+from softsort_core.errors import SoftSortError
+from softsort_core.numerics import increasing
+from softsort_core.operators.groups import over_groups
+from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
+from softsort_core.operators.read_slices import Read
+from softsort_core.plans.choose import AnyPlan
+from softsort_core.streaming.curves import even_targets, expected_values, few_targets
+from softsort_core.streaming.summaries import Summary
+
+
+def sort(
+    inputs: Values,
+    axis: int | Sequence[int] = -1,
+    topk: int = -1,
+    num_targets: int | None = None,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, "..."]:
+    """Sort softly: increasing convex combinations of the values along an axis.
+
+    As epsilon -> 0, tends to the sorted values; as epsilon grows, every entry tends
+    to the mean. The entries of a full sort sum to the sum of the values.
+
+    Beyond about 15 / sqrt(epsilon) results, time and memory grow with the number of
+    values only, and the error is at most 1e-6 of their range, as estimated.
+
+    Args:
+        inputs: real numbers of any shape.
+        axis: the axis to sort along; several axes are sorted together as one.
+        topk: if in [1, n - 1], only the `topk` largest are returned. Time grows with
+            its third power: some hundred take seconds.
+        num_targets: return this many sorted values instead of n, each standing for
+            an equal share of the mass. Not used with `topk`.
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+            For one that JAX traces, programs for many values are made for 1e-3 and
+            more; below, results may be NaN.
+        squashing_fun: maps the n values of a slice to about [0, 1], increasing. By
+            default the sigmoid of the values less their mean over their standard
+            deviation.
+        input_weights: non-negative weights of the values, of shape (n,) or that of
+            `inputs`; uniform by default. A value of weight 0 takes no part, whatever it
+            is, NaN and infinity included.
+        tolerance: largest error of a result by fewer nodes, relative to the range of
+            what results can be, as estimated.
+
+    Returns:
+        The shape of `inputs` with size n, `topk` or `num_targets` on `axis`, in their
+        dtype, or JAX's default float for integers. A slice that contains NaN or
+        infinity, or whose solve did not converge or is not as certain as that, is all
+        NaN, and so are its derivatives. A single value is returned as it is, an empty
+        axis as an empty axis.
+
+    Raises:
+        SoftSortError: an argument out of its range, or masked arrays. Numbers that are
+            traced by JAX cannot be checked: such an epsilon or weight makes NaN.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> soft.sort([1.0, 5.0, 4.0, 8.0, 12.0]).tolist()
+        [1.048, 4.118, 4.854, 8.006, 11.975]
+    """
+    n = slice_size(inputs, axis)
+    if n == 0 and num_targets is not None:
+        raise SoftSortError(
+            f"num_targets is {num_targets}, but inputs is empty along its axis"
+        )
+    topk = as_count(topk, "topk", -1)
+    is_topk = 0 < topk < n
+    return over_plans(
+        Reading(_read_topk) if is_topk else Reading(read_sorted, limit=np.sort),
+        inputs,
+        axis,
+        sort_targets(n, topk, num_targets),
+        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        same_shape=not is_topk and num_targets in (None, n),
+    )
+
+
+def sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:
+    """Return how many targets, or for top-k weights of the rest and k of 1 / n."""
+    if 0 < topk < n:
+        return np.concatenate([[n - topk], np.ones(topk)]) / n
+    return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
+
+
+def read_sorted(plan: AnyPlan, values: Array) -> Read:
+    """Read the mean of the values at each target, ascending."""
+    means, certain = plan.given_target(values)
+    return increasing(means), certain
+
+
+def _read_topk(plan: AnyPlan, values: Array) -> Read:
+    means, certain = read_sorted(plan, values)
+    return means[1:], certain
+
+
+def group_sort(
+    values: Values,
+    sizes: np.ndarray,
+    *,
+    epsilon: float = 1e-2,
+    squashes: bool = True,
+    tolerance: float = TOLERANCE,
+) -> np.ndarray:
+    """Sort softly within each of many groups; see `group_ranks` and `sort`."""
+    return over_groups(
+        _read_group, np.copy, values, sizes, epsilon, squashes, tolerance
+    )
+
+
+def _read_group(plan: Any, x: Array, *_: Array) -> Read:
+    return read_sorted(plan, x)
+
+
+def solve_sort(
+    summary: Summary,
+    num_targets: int,
+    *,
+    epsilon: float = 1e-2,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, " num_targets"]:
+    """Return so many sorted values, as `sort` does with `num_targets`.
+
+    Args:
+        summary: that of all parts, merged.
+        num_targets: how many, each standing for an equal share of the mass.
+        epsilon: regularisation, not smaller than that of the summary.
+        tolerance: largest error that is returned, relative to the range of results.
+
+    Returns:
+        The values, ascending, or NaN if they are not certain.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+    """
+    m = as_count(num_targets, "num_targets", 1)
+    return expected_values(summary, even_targets(m, epsilon), epsilon, tolerance)
+
+
+def solve_topk(
+    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
+) -> Float[Array, " k"]:
+    """Return the k largest soft values, as `sort` does with `topk`.
+
+    Args:
+        summary: see `solve_sort`.
+        k: how many, at most as many as there are values.
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Returns:
+        The values, ascending, or NaN if they are not certain.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+    """
+    n = summary.statistics.count
+    k = as_count(k, "k", 1, n)
+    weights = np.concatenate([[n - k], np.ones(k)]) / n
+    targets = few_targets(weights if k < n else weights[1:])
+    return expected_values(summary, targets, epsilon, tolerance)[-k:]

@@ -1,0 +1,87 @@
+"""The soft mask of the largest values, of arrays and of streams."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_core.arguments import Values, as_count
+from softsort_core.axis import slice_size
+from softsort_core.defaults import TOLERANCE
+from softsort_core.operators.over_plans import (
+    Reading,
+    Softness,
+    Squashing,
+    over_plans,
+    read_levels,
+)
+from softsort_core.streaming.curves import Curve, expected_levels, few_targets
+from softsort_core.streaming.summaries import Summary
+
+
+def topk_mask(
+    inputs: Values,
+    axis: int | Sequence[int] = -1,
+    k: int = 1,
+    *,
+    epsilon: float | Array = 1e-2,
+    squashing_fun: Squashing = None,
+    input_weights: Values | None = None,
+    tolerance: float = TOLERANCE,
+) -> Float[Array, "..."]:
+    """Select softly: how far each value belongs to the k largest, in [0, 1].
+
+    As epsilon -> 0, tends to 1 at the k largest values and 0 at the others. The mask
+    sums to k.
+
+    Args:
+        inputs: real numbers of any shape.
+        axis: the axis to select along; several axes are taken together as one.
+        k: how many values to select, in [0, n].
+        epsilon: regularisation, positive, relative to squashed values in (0, 1).
+        squashing_fun: see `sort`.
+        input_weights: see `ranks`; then the selected weight is k / n of the whole.
+        tolerance: see `sort`.
+
+    Returns:
+        The mask in the shape of `inputs`. A slice that contains NaN or infinity, or
+        whose solve did not converge, is all NaN.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Example:
+        >>> import softsort_core as soft
+        >>> soft.topk_mask([1.0, 5.0, 4.0, 8.0, 12.0], k=2, epsilon=0.1).tolist()
+        [0.001, 0.108, 0.032, 0.861, 0.997]
+    """
+    n = slice_size(inputs, axis)
+    share = as_count(k, "k", 0, n) / max(n, 1)
+    return over_plans(
+        Reading(read_levels, for_each=True),
+        inputs,
+        axis,
+        np.array([1 - share, share]),
+        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        np.array([0.0, 1.0]),
+    )
+
+
+def solve_topk_mask(
+    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
+) -> Curve:
+    """Return how far a value belongs to the k largest, as `topk_mask` does.
+
+    Args:
+        summary: see `solve_sort`.
+        k: how many values to select, in [0, n].
+        epsilon: see `solve_sort`.
+        tolerance: see `solve_sort`.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+    """
+    n = summary.statistics.count
+    share = as_count(k, "k", 0, n) / n
+    targets = few_targets(np.array([1 - share, share]))
+    return expected_levels(summary, targets, [0.0, 1.0], epsilon, tolerance)
