@@ -2,6 +2,8 @@
 
 from softsort_core.errors import SoftSortError
 from softsort_core.multivariate import TransportMaps, multivariate_cdf_quantile_maps
+from softsort_core.operators.forms import Forms, Group, forms
+from softsort_core.operators.padded_groups import WIDEST_GROUP, over_padded_groups
 from softsort_core.operators.quantile import quantile, solve_quantile
 from softsort_core.operators.quantile_normalization import (
     quantile_normalization,
@@ -25,7 +27,10 @@ from softsort_core.streaming.summaries import (
 )
 
 __all__ = [
+    "WIDEST_GROUP",
     "Curve",
+    "Forms",
+    "Group",
     "Report",
     "SoftSortError",
     "Solution",
@@ -33,10 +38,12 @@ __all__ = [
     "Summary",
     "TransportMaps",
     "describe",
+    "forms",
     "group_ranks",
     "group_sort",
     "merge",
     "multivariate_cdf_quantile_maps",
+    "over_padded_groups",
     "quantile",
     "quantile_normalization",
     "quantize",

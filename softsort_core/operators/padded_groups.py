@@ -11,12 +11,12 @@ from softsort_core.operators.forms import Group, Squashing
 
 # Widths of the rows. Up to 12 targets are solved for in another, quicker way.
 _WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
-WIDEST = _WIDTHS[-1]  # larger groups are not worth it
+WIDEST_GROUP = _WIDTHS[-1]  # larger groups are not worth it
 _AT_ONCE = 1 << 22  # entries of the plans that are solved together
 _FEWEST = 16  # rows of an array
 
 
-def over_groups(
+def over_padded_groups(
     operator: Callable[[Group], Array],
     values: np.ndarray,
     sizes: np.ndarray,

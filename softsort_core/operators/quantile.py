@@ -1,5 +1,6 @@
 """Soft quantiles, of arrays and of streams."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from softsort_core.arguments import Values, as_levels, is_concrete
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
+from softsort_core.operators.forms import Forms, Group
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort import read_sorted
@@ -172,3 +174,18 @@ def solve_quantile(
     return expected_values(summary, few_targets(weights), epsilon, tolerance)[1::2][
         places
     ]
+
+
+def forms(q: Sequence[float]) -> Forms:
+    """Return the forms of `quantile` at some levels."""
+
+    def group(group: Group) -> Array:
+        # The mass that a level gets by itself, by the size of the group.
+        mass = jnp.minimum(0.02, 1.5 / group.size)
+        return quantile(group.values, np.array(q), weight=mass, **group.softness)
+
+    return Forms(
+        functools.partial(quantile, q=q),
+        group,
+        solve=functools.partial(solve_quantile, q=q),
+    )

@@ -1,13 +1,19 @@
 """Values are softly given another distribution: arrays and streams."""
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_distribution, as_ladder
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
+from softsort_core.operators.forms import Forms, Group
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -127,3 +133,74 @@ def solve_quantile_normalization(
         levels = targets((np.arange(n) + 0.5) / n)
     points = even_targets(levels.size, epsilon)
     return expected_levels(summary, points, levels, epsilon, tolerance)
+
+
+def forms(targets: str | np.ndarray) -> Forms:
+    """Return the forms of `quantile_normalization`.
+
+    Args:
+        targets: values in ascending order, or a distribution: "normal", or "uniform" on
+            [0, 1], of which there are as many targets as values.
+    """
+    if not isinstance(targets, str):
+
+        def to_targets(group: Group) -> Array:
+            return quantile_normalization(group.values, targets, **group.softness)
+
+        return Forms(
+            functools.partial(quantile_normalization, targets=targets),
+            to_targets,
+            solve=functools.partial(solve_quantile_normalization, targets=targets),
+            at_values=Curve.__call__,
+        )
+
+    def at_shares(shares: Any) -> Any:
+        if targets == "uniform":
+            return shares
+        special = scipy.special if isinstance(shares, np.ndarray) else jax.scipy.special
+        return special.ndtri(shares)
+
+    def alone(values: Values, **softness: Any) -> Array:
+        n = np.size(values)
+        levels = at_shares((np.arange(n) + 0.5) / n)
+        return quantile_normalization(values, levels, **softness)
+
+    def group(group: Group) -> Array:
+        width = group.values.shape[0]
+        shares = (jnp.minimum(jnp.arange(width), group.size - 1) + 0.5) / group.size
+        return quantile_normalization(
+            group.values, at_shares(shares), group.weights, **group.padded_softness
+        )
+
+    return Forms(
+        alone,
+        group,
+        solve=functools.partial(solve_quantile_normalization, targets=at_shares),
+        at_values=Curve.__call__,
+    )
+
+
+def means_at_targets(
+    group: Group,
+    target_weights: Float[Array, " m"],
+    values: Float[Array, " width"],
+    **softness: Any,
+) -> Float[Array, " m"]:
+    """Return the means of the values of a group that targets of some weights receive.
+
+    How much arrives where is how the means of levels at the inputs depend on these.
+    """
+    key = group.values if group.values.ndim == 1 else group.values[:, 0]
+
+    def levels(of_targets: Array) -> Array:
+        return quantile_normalization(key, of_targets, target_weights, **softness)
+
+    used = group.weights > 0
+    low = jnp.min(values, where=used, initial=jnp.inf)
+    high = jnp.max(values, where=used, initial=-jnp.inf)
+    middle = low / 2 + high / 2
+    transposed = jax.vjp(levels, jnp.zeros_like(target_weights))[1]
+    (sums,) = transposed(group.weights * (values - middle))
+    (masses,) = transposed(group.weights)
+    means = middle + sums / jnp.where(target_weights > 0, masses, 1)
+    return jnp.clip(means, low, high)

@@ -1,5 +1,6 @@
 """Soft quantization to levels of equal mass, of arrays and of streams."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from softsort_core.arguments import Values, as_count
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
+from softsort_core.operators.forms import Forms
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -111,3 +113,13 @@ def solve_quantize(
     targets = few_targets(np.full(m, 1 / m))
     levels = expected_values(summary, targets, epsilon, tolerance)
     return expected_levels(summary, targets, levels, epsilon, tolerance)
+
+
+def forms(num_levels: int) -> Forms:
+    """Return the forms of `quantize`."""
+    return Forms(
+        functools.partial(quantize, num_levels=num_levels),
+        lambda group: quantize(group.values, num_levels, **group.softness),
+        solve=functools.partial(solve_quantize, num_levels=num_levels),
+        at_values=Curve.__call__,
+    )

@@ -12,10 +12,12 @@ from softsort_core.arguments import Values, as_count, as_distribution
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.operators.exact import hard_ranks
+from softsort_core.operators.forms import Forms, Group
 from softsort_core.operators.groups import over_groups
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
+from softsort_core.streaming.summaries import solve
 
 
 def ranks(
@@ -127,3 +129,26 @@ def group_ranks(
 def _read_group(plan: Any, x: Array, targets: Array, size: Array) -> Read:
     del x
     return plan.given_input((size - 1).astype(targets.dtype) * targets)
+
+
+def forms(start: int = 0) -> Forms:
+    """Return the forms of `ranks`, counted from `start`."""
+
+    def alone(values: Values, **softness: Any) -> Array:
+        # Zero need not be added to millions of ranks.
+        return ranks(values, **softness) + start if start else ranks(values, **softness)
+
+    def group(group: Group) -> Array:
+        softness = group.padded_softness
+        return ranks(group.values, target_weights=group.weights, **softness) + start
+
+    def groups(values: Values, sizes: np.ndarray, **softness: Any) -> np.ndarray:
+        return group_ranks(values, sizes, **softness) + start
+
+    return Forms(
+        alone,
+        group,
+        groups=groups,
+        solve=solve,
+        at_values=lambda solution, values: solution.ranks(values) + start,
+    )

@@ -1,5 +1,6 @@
 """Soft sorting, in full or of the largest values: of arrays, streams and groups."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,14 @@ from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
+from softsort_core.operators.forms import Forms, Group
 from softsort_core.operators.groups import over_groups
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
+from softsort_core.operators.quantile_normalization import means_at_targets
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
 from softsort_core.streaming.curves import even_targets, expected_values, few_targets
-from softsort_core.streaming.summaries import Summary
+from softsort_core.streaming.summaries import Solution, Summary, solve
 
 
 def sort(
@@ -173,3 +176,26 @@ def solve_topk(
     weights = np.concatenate([[n - k], np.ones(k)]) / n
     targets = few_targets(weights if k < n else weights[1:])
     return expected_values(summary, targets, epsilon, tolerance)[-k:]
+
+
+def forms(num_targets: int | None = None) -> Forms:
+    """Return the forms of `sort`: of all values, or to so many targets."""
+    if num_targets is None:
+        return Forms(
+            sort,
+            lambda group: sorted_group(group, group.values),
+            groups=group_sort,
+            solve=solve,
+            at_places=Solution.sorted_values,
+        )
+    return Forms(
+        functools.partial(sort, num_targets=num_targets),
+        lambda group: sort(group.values, num_targets=num_targets, **group.softness),
+        solve=functools.partial(solve_sort, num_targets=num_targets),
+    )
+
+
+def sorted_group(group: Group, values: Array) -> Array:
+    """Return values in the order of a group's, padded likewise."""
+    weights = group.weights
+    return means_at_targets(group, weights, values, **group.padded_softness)

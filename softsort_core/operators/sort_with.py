@@ -1,5 +1,9 @@
 """Vectors are softly sorted by a criterion."""
 
+import functools
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -8,6 +12,7 @@ from softsort_core.arguments import Values, as_count, as_floating, is_concrete
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
+from softsort_core.operators.forms import Forms, Group
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -16,7 +21,7 @@ from softsort_core.operators.over_plans import (
     over_plans,
 )
 from softsort_core.operators.read_slices import Read
-from softsort_core.operators.sort import sort_targets
+from softsort_core.operators.sort import sort_targets, sorted_group
 from softsort_core.plans.choose import AnyPlan
 
 
@@ -91,3 +96,16 @@ def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Read:
         else:
             vectors = jnp.pad(vectors, padding)
     return plan.given_target(vectors.astype(keys.dtype))
+
+
+def forms() -> Forms:
+    """Return the forms of `sort_with`, of rows whose first number is the criterion."""
+
+    def alone(rows: np.ndarray, **softness: Any) -> Array:
+        return sort_with(rows[:, 1:], rows[:, 0], **softness)
+
+    def group(group: Group) -> Array:
+        columns = functools.partial(sorted_group, group)
+        return jax.vmap(columns, 1, 1)(group.values[:, 1:])
+
+    return Forms(alone, group)

@@ -1,13 +1,17 @@
 """The soft mask of the largest values, of arrays and of streams."""
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
+from softsort_core.operators.forms import Forms, Group
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -15,6 +19,7 @@ from softsort_core.operators.over_plans import (
     over_plans,
     read_levels,
 )
+from softsort_core.operators.quantile_normalization import quantile_normalization
 from softsort_core.streaming.curves import Curve, expected_levels, few_targets
 from softsort_core.streaming.summaries import Summary
 
@@ -85,3 +90,23 @@ def solve_topk_mask(
     share = as_count(k, "k", 0, n) / n
     targets = few_targets(np.array([1 - share, share]))
     return expected_levels(summary, targets, [0.0, 1.0], epsilon, tolerance)
+
+
+def forms(k: int) -> Forms:
+    """Return the forms of `topk_mask`; of groups of fewer than k values, all belong."""
+
+    def alone(values: Values, **softness: Any) -> Array:
+        return topk_mask(values, k=min(k, np.size(values)), **softness)
+
+    def group(group: Group) -> Array:
+        most = jnp.minimum(k, group.size)
+        shares = jnp.stack([group.size - most, most]) / group.size
+        levels = np.array([0.0, 1.0])
+        return quantile_normalization(group.values, levels, shares, **group.softness)
+
+    return Forms(
+        alone,
+        group,
+        solve=functools.partial(solve_topk_mask, k=k),
+        at_values=Curve.__call__,
+    )

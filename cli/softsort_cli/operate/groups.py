@@ -121,13 +121,13 @@ def _padded(
     import numpy as np
 
     forms, sizes = operator.forms(), inputs.sizes
-    from softsort_core import WIDEST, over_groups
+    from softsort_core import WIDEST_GROUP, over_padded_groups
 
-    small = np.flatnonzero(left & (sizes >= forms.fewest) & (sizes <= WIDEST))
+    small = np.flatnonzero(left & (sizes >= forms.fewest) & (sizes <= WIDEST_GROUP))
     left[small] = False
     outputs, values = {}, inputs.together
     with console.progress("groups", len(small)) as step:
-        for place, output in over_groups(
+        for place, output in over_padded_groups(
             forms.group, values, sizes, small, **softness(solver)
         ):
             outputs[place] = output[: operator.count(int(sizes[place]))]
