@@ -4,7 +4,7 @@ VENV ?= .venv
 TESTS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format docs bench clean
 
 # Compiled like what pip copies, so that no command has to do it, wherever it may write.
 $(VENV)/.installed: pyproject.toml
@@ -39,9 +39,17 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(VENV)/.documented: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+# Writes the site to the folder `site`: the README, the guides and the API reference.
+docs: $(VENV)/.documented
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # Takes about a quarter of an hour; ARGS=--quick, ARGS="--only gradient" or ARGS=--list for less.
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site
