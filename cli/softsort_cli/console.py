@@ -78,11 +78,10 @@ def progress(
     timer = threading.Timer(delay, bar.start)
     timer.daemon = True
     # A bar hides the cursor.
-    with interrupts.at_abort(bar.stop):
+    with interrupts.cleanup(bar.stop):
         try:
             timer.start()
             yield lambda now=None: bar.update(task, advance=1, description=now)
         finally:
             timer.cancel()
             timer.join()
-            bar.stop()

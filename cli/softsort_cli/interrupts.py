@@ -55,6 +55,19 @@ def at_abort(function: Callable[[], Any]) -> Iterator[None]:
         _at_abort.remove(function)
 
 
+@contextmanager
+def cleanup(function: Callable[[], Any]) -> Iterator[None]:
+    """Have a function called at the end of this block, whatever ends it.
+
+    It must not mind to be called twice, nor on another thread.
+    """
+    with at_abort(function):
+        try:
+            yield
+        finally:
+            function()
+
+
 def _raise(number: int, _: object) -> None:
     global ended
     if ended:

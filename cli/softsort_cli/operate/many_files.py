@@ -21,8 +21,8 @@ from softsort_cli.io import files
 from softsort_cli.operate import apply, streaming
 from softsort_cli.options.groups import PartsWriting, Reading, Solver, TableWriting
 from softsort_cli.tables import column_data, formats, opening, select, write
-from softsort_cli.work import engine as cluster
 from softsort_cli.work import manifest
+from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -319,13 +319,13 @@ def _settings(work: Work, suffix: str, writing: PartsWriting) -> dict[str, Any]:
 
 def _engine(
     work: Work, folder: Path | None, parts: Sequence[Part]
-) -> AbstractContextManager[cluster.Engine]:
+) -> AbstractContextManager[Engine]:
     inputs = [part.path for part in parts]
     outputs = [] if folder is None else [part.output for part in parts]
-    return cluster.engine(work.solver, apply.BITS, folder, inputs, outputs)
+    return open_engine(work.solver, apply.BITS, folder, inputs, outputs)
 
 
-def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whole:
+def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     """The first pass."""
     import numpy as np
 
@@ -368,14 +368,14 @@ def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whol
 
 
 def _solved(
-    engine: cluster.Engine, parts: Sequence[Part], work: Work, whole: Whole
+    engine: Engine, parts: Sequence[Part], work: Work, whole: Whole
 ) -> dict[Any, Any]:
     """The second pass, and what is solved after it."""
     data = whole.data
     names = dict(zip(data.columns, data.names(), strict=True))
     tasks = [engine.submit(work.summarise, part, whole.statistics) for part in parts]
-    merged = cluster.merged(engine, _merge, tasks)
-    solutions = engine.submit(work.solve, merged, names)
+    summaries = merged(engine, _merge, tasks)
+    solutions = engine.submit(work.solve, summaries, names)
     with console.progress("summarising", len(parts)) as step:
         for _ in engine.finished(tasks):
             step()
@@ -391,7 +391,7 @@ def _table(parts: Sequence[Part], reading: Reading) -> Any:
 
 
 def _results(
-    engine: cluster.Engine, tasks: Sequence[cluster.Future], step: Callable[[], None]
+    engine: Engine, tasks: Sequence[Future], step: Callable[[], None]
 ) -> list[Any]:
     """The results of tasks, in their order; the first that fails ends the command."""
     found = {}
@@ -419,7 +419,7 @@ def _same(value: Any) -> Any:
 
 
 def _evaluate(
-    engine: cluster.Engine,
+    engine: Engine,
     parts: Sequence[Part],
     work: Work,
     run: manifest.Manifest,
@@ -449,4 +449,4 @@ def _evaluate(
         if keeps:
             run.add(part.name, checksum)
 
-    cluster.finish(engine, tasks, "parts", done, len(parts))
+    finish(engine, tasks, "parts", done, len(parts))

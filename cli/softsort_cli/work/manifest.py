@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import files
-from softsort_cli.work import engine as cluster
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from softsort_cli.work.engine import Engine
 
 NAME = ".softsort.jsonl"
 LOCK = ".softsort.lock"
@@ -51,7 +52,7 @@ class Manifest:
     solved: Any = None  # what was made of all inputs
     entries: dict[str, Entry] = field(default_factory=dict)
 
-    def resume(self, old: Manifest, engine: cluster.Engine) -> None:
+    def resume(self, old: Manifest, engine: Engine) -> None:
         """Take over what is finished, if nothing has changed that it depends on."""
         if change := self._change(old):
             console.note(f"{self.folder}: {change} since it was begun: starting over")
