@@ -142,7 +142,7 @@ def run(todo: Sequence[Job], plan: Plan) -> None:
     # Images by threads have no manifest: several commands may fill a folder at once.
     keeps = plan.writing.out_dir is not None and plan.solver.cluster is not None
     with (
-        manifest.alone(folder if keeps else None),
+        manifest.lock(folder if keeps else None),
         open_engine(
             plan.solver, plan.bits, folder.absolute(), inputs, outputs
         ) as engine,
@@ -173,7 +173,7 @@ def _run(engine: Engine, todo: Sequence[Job], plan: Plan, keeps: bool) -> None:
         run = manifest.Manifest(folder, plan.options, stamps, whole=False)
         if old is not None:
             run.resume(old, engine)
-        run.begin()
+        run.write()
     work = engine.submit(_same, plan.work)  # each worker gets it once
     tasks, in_pieces = {}, set()
     for job, name in ready.items():

@@ -183,7 +183,7 @@ def append(
         {part.name: list(part.stamp) for part in parts},
         whole=True,
     )
-    with manifest.alone(None if writing.dry_run else writing.out_dir):
+    with manifest.lock(None if writing.dry_run else writing.out_dir):
         _append(parts, suffix, work, run, writing)
 
 
@@ -428,7 +428,7 @@ def _evaluate(
     """Write the parts that are not finished."""
     keeps = writing.out_dir is not None
     if keeps:
-        run.begin()
+        run.write()
     if run.entries:
         console.note(
             f"{run.folder}: {len(run.entries)} of {len(parts)} parts are finished "

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from softsort_cli.training.data import Data
 from softsort_cli.training.network import Classifier
+from softsort_cli.training.settings import Settings
 from softsort_core import SoftSortError
 from softsort_core.losses import soft_error_loss
 
@@ -107,16 +108,7 @@ def _initial(key: Array, image: Array, *, network: Classifier) -> Any:
 
 
 def train(
-    network: Classifier,
-    loss: Loss,
-    data: Data,
-    progress: Progress,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    epsilon: float,
-    seed: int,
+    settings: Settings, loss: Loss, data: Data, progress: Progress
 ) -> Iterator[Progress]:
     """Train by AdamW from `progress` on, and yield it after every step.
 
@@ -126,46 +118,39 @@ def train(
     never interrupted.
 
     Args:
-        network: gives the logits.
+        settings: the epochs from the beginning, the batch size, the learning rate, the
+            epsilon of the soft error that is measured, the classes and the seed.
         loss: to be minimised; a function of its own for each epsilon.
         data: from `softsort_cli.training.data`.
         progress: from `beginning`, or a checkpoint of the same run. It is changed.
-        epochs: how many, from the beginning.
-        batch_size: at most the number of training images.
-        learning_rate: of AdamW.
-        epsilon: of the soft error that is measured.
-        seed: decides the order of the images.
 
     Raises:
         SoftSortError: there is no whole batch, or the loss is not finite.
     """
-    per_epoch = len(data.y_train) // batch_size
+    network, size = Classifier(settings.classes), settings.batch_size
+    rate, epsilon = settings.learning_rate, settings.epsilon
+    per_epoch = len(data.y_train) // size
     if not per_epoch:
         raise SoftSortError(
-            f"batch_size is {batch_size}, but there are {len(data.y_train)} images to "
-            "train on: choose a smaller one"
+            f"batch_size is {size}, but there are {len(data.y_train)} images to train "
+            "on: choose a smaller one"
         )
-    while progress.step < epochs * per_epoch:
+    while progress.step < settings.epochs * per_epoch:
         epoch, done = divmod(progress.step, per_epoch)
-        order = np.random.default_rng([seed, epoch]).permutation(len(data.y_train))
-        batches = order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
-        for batch in batches[done:]:
+        random = np.random.default_rng([settings.seed, epoch])
+        order = random.permutation(len(data.y_train))
+        for batch in order[: per_epoch * size].reshape(per_epoch, size)[done:]:
             labels = data.y_train[batch]
+            state = progress.parameters, progress.optimiser, data.x_train[batch]
             progress.parameters, progress.optimiser, logits = update(
-                progress.parameters,
-                progress.optimiser,
-                data.x_train[batch],
-                labels,
-                learning_rate,
-                network=network,
-                loss=loss,
+                *state, labels, rate, network=network, loss=loss
             )
             progress.step += 1
             place = epoch + 1, progress.step
             measured = measure(logits, labels, epsilon)
             progress.history.append(_finite(Metrics(False, *place, *measured)))
             if progress.step % per_epoch == 0:
-                logits = predict(network, progress.parameters, data.x_test, batch_size)
+                logits = predict(network, progress.parameters, data.x_test, size)
                 measured = measure(logits, data.y_test, epsilon)
                 progress.history.append(_finite(Metrics(True, *place, *measured)))
             yield progress
@@ -209,21 +194,18 @@ def measure(
     logits: Float[Array | np.ndarray, "n classes"],
     labels: Int[np.ndarray, " n"],
     epsilon: float,
-) -> tuple[float, float, float]:
+) -> Iterator[float]:
     """Return soft error, cross-entropy, and the share of right classes."""
-    soft_error, cross_entropy, accuracy = _measure(logits, labels, epsilon)
-    return float(soft_error), float(cross_entropy), float(accuracy)
+    return map(float, _measure(logits, labels, epsilon))
 
 
 @jax.jit
 def _measure(
     logits: Array, labels: Array, epsilon: Array
 ) -> tuple[Array, Array, Array]:
-    return (
-        soft_error_loss(logits, labels, epsilon=epsilon),
-        cross_entropy_loss(logits, labels),
-        jnp.mean(jnp.argmax(logits, axis=-1) == labels),
-    )
+    soft_error = soft_error_loss(logits, labels, epsilon=epsilon)
+    is_right = jnp.argmax(logits, axis=-1) == labels
+    return soft_error, cross_entropy_loss(logits, labels), jnp.mean(is_right)
 
 
 def predict(

@@ -58,34 +58,28 @@ class Manifest:
             console.note(f"{self.folder}: {change} since it was begun: starting over")
             return
         self.solved = old.solved
-        stamps = {name: tuple(stamp) for name, stamp in self.inputs.items()}
-        kept = {
-            name: entry
-            for name, entry in old.entries.items()
-            if stamps.get(name) == (entry.size, entry.modified)
+        own = {n: entry for n, entry in old.entries.items() if n in self.inputs}
+        unchanged = {
+            n: e for n, e in own.items() if self.inputs[n] == [e.size, e.modified]
         }
-        if changed := len(old.entries.keys() & stamps.keys() - kept.keys()):
+        if changed := len(own) - len(unchanged):
             console.note(
                 f"{self.folder}: {changed} inputs have changed since they were done: "
                 "they are done again"
             )
         # Another command may have noted its outputs here, where no lock kept it out.
-        alike = {n: entry for n, entry in kept.items() if entry.options == self.digest}
-        if other := len(kept) - len(alike):
+        alike = {n: e for n, e in unchanged.items() if e.options == self.digest}
+        if other := len(unchanged) - len(alike):
             console.note(
                 f"{self.folder}: {other} outputs were made with other options: they "
                 "are done again"
             )
         folder = self.folder.absolute()
-        checks = {name: engine.submit(checksum, folder / name) for name in alike}
-        intact = {
-            n: entry
-            for n, entry in alike.items()
-            if checks[n].result() == entry.checksum
-        }
-        others = old.inputs.keys() - stamps.keys()
-        self.inputs |= {name: old.inputs[name] for name in others}
-        self.entries = intact | {n: e for n, e in old.entries.items() if n in others}
+        checks = {n: engine.submit(checksum, folder / n) for n in alike}
+        intact = {n: e for n, e in alike.items() if checks[n].result() == e.checksum}
+        others = {n: e for n, e in old.entries.items() if n not in self.inputs}
+        self.entries = intact | others
+        self.inputs = self.inputs | old.inputs | self.inputs  # these before others
 
     def _change(self, old: Manifest) -> str | None:
         for name in [*self.options, *old.options]:
@@ -103,14 +97,10 @@ class Manifest:
         text = json.dumps([self.options, self.whole and self.inputs], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def begin(self) -> None:
-        """Write what is known, in place of an older manifest."""
-        head = {
-            "options": self.options,
-            "inputs": self.inputs,
-            "whole": self.whole,
-            "solved": self.solved,
-        }
+    def write(self) -> None:
+        """Write all of it, in place of an older manifest."""
+        names = ("options", "inputs", "whole", "solved")
+        head = {name: getattr(self, name) for name in names}
         lines = [head, *map(asdict, self.entries.values())]
         with files.open_output(self.folder / NAME, force=True) as stream:
             stream.writelines(json.dumps(line).encode() + b"\n" for line in lines)
@@ -124,14 +114,12 @@ class Manifest:
             with (self.folder / NAME).open("ab") as stream:
                 stream.write(json.dumps(asdict(entry)).encode() + b"\n")
         except OSError as error:
-            reason = error.strerror
-            raise CommandError(
-                f"cannot write {self.folder / NAME}: {reason}"
-            ) from error
+            path = self.folder / NAME
+            raise CommandError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager
-def alone(folder: Path | None) -> Iterator[None]:
+def lock(folder: Path | None) -> Iterator[None]:
     """Keep other commands from writing to a folder, if one is given, for a while.
 
     Raises:
@@ -145,13 +133,13 @@ def alone(folder: Path | None) -> Iterator[None]:
     path = folder / LOCK
     while True:
         try:
-            lock = path.open("ab")
+            file = path.open("ab")
         except OSError as error:
             raise CommandError(f"cannot write {path}: {error.strerror}") from error
-        with lock:
+        with file:
             # The system unlocks what a process had locked when that ends.
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise CommandError(
                     f"another command writes to {folder}: wait for it, or name another "
@@ -162,7 +150,7 @@ def alone(folder: Path | None) -> Iterator[None]:
                     f"{folder}: its file system has no locks ({error.strerror}): let "
                     "no other command write there meanwhile"
                 )
-            if not _is(path, lock.fileno()):
+            if not _is(path, file.fileno()):
                 continue  # who had it locked has removed it since it was opened
             try:
                 yield
@@ -192,8 +180,8 @@ def read(folder: Path) -> Manifest | None:
     try:
         # A line that was not written to its end has no line end: it is left out.
         head, *entries = map(json.loads, lines[:-1])
-        found = {entry["part"]: Entry(**entry) for entry in entries}
-        return Manifest(folder, **head, entries=found)
+        by_name = {entry["part"]: Entry(**entry) for entry in entries}
+        return Manifest(folder, **head, entries=by_name)
     except (ValueError, TypeError, KeyError) as error:
         raise CommandError(
             f"{folder / NAME} is damaged: --force to do everything again ({error})"

@@ -407,11 +407,11 @@ def test_a_lock_that_was_removed_is_none(folder, monkeypatch):
         flock(*given)
 
     monkeypatch.setattr(fcntl, "flock", removed)
-    with manifest.alone(folder):
+    with manifest.lock(folder):
         assert (folder / manifest.LOCK).exists()
         with (
             pytest.raises(CommandError, match="another command writes"),
-            manifest.alone(folder),
+            manifest.lock(folder),
         ):
             pass
         assert (folder / manifest.LOCK).exists()
@@ -423,7 +423,7 @@ def test_a_file_system_without_locks_is_told(folder, monkeypatch, capsys):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    with manifest.alone(folder):
+    with manifest.lock(folder):
         pass
     assert "no locks (No locks available): let no other" in capsys.readouterr().err
     assert not list(folder.iterdir())
