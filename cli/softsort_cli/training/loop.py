@@ -43,18 +43,20 @@ class Progress:
     step: int = 0
     history: list[Metrics] = field(default_factory=list)
 
-    def to_bytes(self) -> bytes:
-        """Return a checkpoint."""
-        content = {
+    def _content(self) -> dict[str, Any]:
+        return {
             "parameters": self.parameters,
             "optimiser": self.optimiser,
             "step": self.step,
             "history": np.array(self.history, np.float64).reshape(-1, 6),
         }
-        return flax.serialization.to_bytes(content)
+
+    def to_bytes(self) -> bytes:
+        """Return a checkpoint."""
+        return flax.serialization.to_bytes(self._content())
 
     @classmethod
-    def from_bytes(cls, content: bytes, like: Progress) -> Progress:
+    def from_bytes(cls, checkpoint: bytes, like: Progress) -> Progress:
         """Return what a checkpoint holds, if it is one of a run that begins as `like`.
 
         Raises:
@@ -62,27 +64,26 @@ class Progress:
         """
         # msgpack says by many kinds of exceptions that something is not msgpack.
         try:
-            held = flax.serialization.msgpack_restore(content)
-            parameters, optimiser = (
-                _restored(getattr(like, name), held[name])
-                for name in ("parameters", "optimiser")
-            )
+            content = flax.serialization.from_bytes(like._content(), checkpoint)
+            state = content["parameters"], content["optimiser"]
+            expected = like.parameters, like.optimiser
+            if jax.tree.map(jnp.shape, state) != jax.tree.map(jnp.shape, expected):
+                raise ValueError("arrays of other shapes")
             history = [
-                Metrics(bool(row[0]), int(row[1]), int(row[2]), *row[3:])
-                for row in held["history"].tolist()
+                Metrics(bool(is_test), int(epoch), int(step), *measured)
+                for is_test, epoch, step, *measured in content["history"].tolist()
             ]
-            return cls(parameters, optimiser, int(held["step"]), history)
+            parameters, optimiser = jax.tree.map(jnp.asarray, state)
+            return cls(parameters, optimiser, int(content["step"]), history)
         except Exception as error:
             raise SoftSortError(
                 f"it is not a checkpoint of this run: {error}"
             ) from error
 
 
-def _restored(like: Any, held: Any) -> Any:
-    restored = flax.serialization.from_state_dict(like, held)
-    if jax.tree.map(jnp.shape, restored) != jax.tree.map(jnp.shape, like):
-        raise ValueError("arrays of other shapes")
-    return jax.tree.map(jnp.asarray, restored)
+# Compiled once for equal networks.
+_initial = jax.jit(Classifier.init, static_argnums=0)
+_apply = jax.jit(Classifier.apply, static_argnums=0)
 
 
 def cross_entropy_loss(
@@ -97,14 +98,8 @@ def beginning(
     network: Classifier, shape: tuple[int, int, int], learning_rate: float, seed: int
 ) -> Progress:
     """Return the progress before the first step, for images of shape (h, w, c)."""
-    image = jnp.zeros((1, *shape))
-    parameters = _initial(jax.random.key(seed), image, network=network)
+    parameters = _initial(network, jax.random.key(seed), jnp.zeros((1, *shape)))
     return Progress(parameters, optax.adamw(learning_rate).init(parameters))
-
-
-@partial(jax.jit, static_argnames="network")
-def _initial(key: Array, image: Array, *, network: Classifier) -> Any:
-    return network.init(key, image)
 
 
 def train(
@@ -128,7 +123,6 @@ def train(
         SoftSortError: there is no whole batch, or the loss is not finite.
     """
     network, size = Classifier(settings.classes), settings.batch_size
-    rate, epsilon = settings.learning_rate, settings.epsilon
     per_epoch = len(data.y_train) // size
     if not per_epoch:
         raise SoftSortError(
@@ -143,23 +137,24 @@ def train(
             labels = data.y_train[batch]
             state = progress.parameters, progress.optimiser, data.x_train[batch]
             progress.parameters, progress.optimiser, logits = update(
-                *state, labels, rate, network=network, loss=loss
+                *state, labels, settings.learning_rate, network=network, loss=loss
             )
             progress.step += 1
             place = epoch + 1, progress.step
-            measured = measure(logits, labels, epsilon)
-            progress.history.append(_finite(Metrics(False, *place, *measured)))
+            measured = measure(logits, labels, settings.epsilon)
+            progress.history.append(_finite(False, *place, *measured))
             if progress.step % per_epoch == 0:
                 logits = predict(network, progress.parameters, data.x_test, size)
-                measured = measure(logits, data.y_test, epsilon)
-                progress.history.append(_finite(Metrics(True, *place, *measured)))
+                measured = measure(logits, data.y_test, settings.epsilon)
+                progress.history.append(_finite(True, *place, *measured))
             yield progress
 
 
-def _finite(metrics: Metrics) -> Metrics:
+def _finite(is_test: bool, epoch: int, step: int, *measured: Any) -> Metrics:
+    metrics = Metrics(is_test, epoch, step, *map(float, measured))
     if not np.isfinite(metrics).all():
         raise SoftSortError(
-            f"after step {metrics.step} the soft error is {metrics.soft_error} and "
+            f"after step {step} the soft error is {metrics.soft_error} and "
             f"cross-entropy {metrics.cross_entropy}: choose a smaller learning rate, "
             "or a larger epsilon"
         )
@@ -180,7 +175,7 @@ def update(
     """Take one step of AdamW; return parameters, optimiser and the logits before it."""
 
     def objective(parameters):
-        logits = _apply(parameters, images, network=network)
+        logits = _apply(network, parameters, images)
         return loss(logits, labels), logits
 
     gradient, logits = jax.grad(objective, has_aux=True)(parameters)
@@ -190,19 +185,11 @@ def update(
     return optax.apply_updates(parameters, changes), optimiser, logits
 
 
-def measure(
-    logits: Float[Array | np.ndarray, "n classes"],
-    labels: Int[np.ndarray, " n"],
-    epsilon: float,
-) -> Iterator[float]:
-    """Return soft error, cross-entropy, and the share of right classes."""
-    return map(float, _measure(logits, labels, epsilon))
-
-
 @jax.jit
-def _measure(
-    logits: Array, labels: Array, epsilon: Array
-) -> tuple[Array, Array, Array]:
+def measure(
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"], epsilon: Array | float
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    """Return soft error, cross-entropy, and the share of right classes."""
     soft_error = soft_error_loss(logits, labels, epsilon=epsilon)
     is_right = jnp.argmax(logits, axis=-1) == labels
     return soft_error, cross_entropy_loss(logits, labels), jnp.mean(is_right)
@@ -220,11 +207,6 @@ def predict(
         part = images[start : start + batch_size]
         missing = batch_size - len(part)
         padded = np.pad(part, [(0, missing), (0, 0), (0, 0), (0, 0)])
-        logits = _apply(parameters, padded, network=network)
+        logits = _apply(network, parameters, padded)
         parts.append(np.asarray(logits)[: len(part)])
     return np.concatenate(parts)
-
-
-@partial(jax.jit, static_argnames="network")
-def _apply(parameters: Any, images: Array, *, network: Classifier) -> Array:
-    return jnp.asarray(network.apply(parameters, images))
