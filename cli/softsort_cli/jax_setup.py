@@ -149,8 +149,8 @@ def start(where: Device, bits: str) -> Any:
     jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
     if not compile_cache.is_left_to_jax():
         cache = compile_cache.folder()
-        where_kept = None if cache is None else str(cache.location)
-        jax.config.update("jax_compilation_cache_dir", where_kept)
+        path = None if cache is None else str(cache.location)
+        jax.config.update("jax_compilation_cache_dir", path)
         # By default only slow compilations are kept: here every one counts, because
         # each command is a new process.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

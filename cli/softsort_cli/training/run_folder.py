@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from softsort_cli.errors import CommandError
+from softsort_cli.errors import CommandError, reported
 from softsort_cli.io import files
 from softsort_cli.training.settings import CROSS, SOFT, Settings
 
@@ -65,12 +65,10 @@ def check_new(folder: Path, *, force: bool) -> None:
 def write_settings(folder: Path, settings: Settings) -> None:
     """Make the folder of a new run, without what an earlier run left there."""
     checkpoints = [checkpoint(folder, loss) for loss in (SOFT, CROSS)]
-    try:
+    with reported(f"cannot use {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         for path in (folder / METRICS, folder / FIGURE, *checkpoints):
             path.unlink(missing_ok=True)
-    except OSError as error:
-        raise CommandError(f"cannot use {folder}: {error.strerror}") from error
     write(folder / SETTINGS, json.dumps(asdict(settings), indent=2).encode() + b"\n")
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, interrupts, jax_setup
-from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.errors import CommandError, UsageError, reported
 from softsort_cli.options.groups import Solver
 
 if TYPE_CHECKING:
@@ -304,10 +304,8 @@ def _probe(folder: Path | None) -> Iterator[Path | None]:
         yield None
         return
     probe = folder / f".softsort-{secrets.token_hex(4)}.probe"
-    try:
+    with reported(f"cannot write in {folder}"):
         probe.touch()
-    except OSError as error:
-        raise CommandError(f"cannot write in {folder}: {error.strerror}") from error
     with interrupts.cleanup(partial(probe.unlink, missing_ok=True)):
         yield probe
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
-from softsort_cli.errors import CommandError
+from softsort_cli.errors import CommandError, reported
 from softsort_cli.io import files
 
 if TYPE_CHECKING:
@@ -110,12 +110,9 @@ class Manifest:
         size, modified = self.inputs[part]
         entry = Entry(part, size, modified, self.digest, checksum)
         self.entries[part] = entry
-        try:
-            with (self.folder / NAME).open("ab") as stream:
-                stream.write(json.dumps(asdict(entry)).encode() + b"\n")
-        except OSError as error:
-            path = self.folder / NAME
-            raise CommandError(f"cannot write {path}: {error.strerror}") from error
+        path = self.folder / NAME
+        with reported(f"cannot write {path}"), path.open("ab") as stream:
+            stream.write(json.dumps(asdict(entry)).encode() + b"\n")
 
 
 @contextmanager
@@ -132,10 +129,8 @@ def lock(folder: Path | None) -> Iterator[None]:
 
     path = folder / LOCK
     while True:
-        try:
+        with reported(f"cannot write {path}"):
             file = path.open("ab")
-        except OSError as error:
-            raise CommandError(f"cannot write {path}: {error.strerror}") from error
         with file:
             # The system unlocks what a process had locked when that ends.
             try:
@@ -171,12 +166,11 @@ def _is(path: Path, opened: int) -> bool:
 
 def read(folder: Path) -> Manifest | None:
     """The manifest in a folder, if there is one."""
-    try:
-        lines = (folder / NAME).read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CommandError(f"cannot read {folder / NAME}: {error.strerror}") from error
+    path = folder / NAME
+    with reported(f"cannot read {path}"):
+        if not path.exists():
+            return None
+        lines = path.read_bytes().split(b"\n")
     try:
         # A line that was not written to its end has no line end: it is left out.
         head, *entries = map(json.loads, lines[:-1])
@@ -184,16 +178,14 @@ def read(folder: Path) -> Manifest | None:
         return Manifest(folder, **head, entries=by_name)
     except (ValueError, TypeError, KeyError) as error:
         raise CommandError(
-            f"{folder / NAME} is damaged: --force to do everything again ({error})"
+            f"{path} is damaged: --force to do everything again ({error})"
         ) from error
 
 
 def stamp(path: Path) -> list[int]:
     """Size and time of change of a file."""
-    try:
+    with reported(f"cannot read {path}"):
         status = path.stat()
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error
     return [status.st_size, status.st_mtime_ns]
 
 
@@ -207,10 +199,8 @@ def digest_of(numbers: np.ndarray | None) -> str | None:
 
 def checksum(path: Path) -> str | None:
     """That of a file, or None where there is none."""
-    try:
+    with reported(f"cannot read {path}"):
+        if not path.exists():
+            return None
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error
