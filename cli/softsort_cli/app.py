@@ -164,7 +164,7 @@ def main() -> NoReturn:
     # Taking the interpreter, jax and its threads down in order would cost a fifth of
     # a short command, and wait for what threads still do that nobody needs any more;
     # everything written is closed by now.
-    os._exit(128 + interrupts.ended if interrupts.ended else code)
+    os._exit(128 + interrupts.ended_by if interrupts.ended_by else code)
 
 
 def _flushed(code: int) -> int:
@@ -209,9 +209,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int = 1) -> int:
-    if interrupts.ended:
+    if interrupts.ended_by:
         # A library that was interrupted may make another error of it.
-        return 128 + interrupts.ended
+        return 128 + interrupts.ended_by
     if console.verbose:
         traceback.print_exc()
     console.error(message)

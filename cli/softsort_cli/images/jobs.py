@@ -232,6 +232,6 @@ def _noting(
     work: Work, job: Job, keeps: bool, *pieces: Any
 ) -> tuple[list[str], str | None]:
     """Do a job: what there is to say of it, and the checksum of its output."""
-    with console.held() as notes:
+    with console.collected_notes() as notes:
         work(job, pieces)
     return notes, manifest.checksum(job.output) if keeps and job.output else None

@@ -99,7 +99,7 @@ def _run(folder: Path, settings: Settings, data: Data) -> None:
     remedy = f"interrupted: softsort train --resume {folder} goes on"
     tell = partial(console.note, remedy)
     try:
-        with interrupts.at_abort(tell):
+        with interrupts.on_forced_exit(tell):
             history = {
                 loss: _train(folder, loss, settings, data) for loss in settings.losses()
             }

@@ -140,7 +140,7 @@ def _local_cluster(count: int) -> Iterator[Any]:
     with (
         interrupts.cleanup(partial(shutil.rmtree, folder, ignore_errors=True)),
         # Workers end with this process, but not before what they write is removed.
-        interrupts.at_abort(_kill_workers),
+        interrupts.on_forced_exit(_kill_workers),
         dask.config.set(settings),
     ):
         # A terminal interrupts all processes. This one alone ends, and ends the
