@@ -119,8 +119,9 @@ def _instead(name: str, text: Callable[[Any], str], about: str) -> Any:
             typer.echo(text(context))
             raise typer.Exit
 
-    eager = {"is_eager": True, "expose_value": False}
-    return typer.Option(name, callback=show, help=about, **eager)
+    return typer.Option(
+        name, callback=show, is_eager=True, expose_value=False, help=about
+    )
 
 
 @app.callback()

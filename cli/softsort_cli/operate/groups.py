@@ -172,7 +172,7 @@ def over(
     """
     if places.size == 0:
         return
-    jax_setup.ready()
+    jax_setup.wait_until_started()
     import jax
     import jax.numpy as jnp
     import numpy as np

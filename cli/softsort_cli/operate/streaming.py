@@ -84,7 +84,7 @@ def _solved(data: column_data.Chosen, parted: Parted, solver: Solver) -> dict[in
 
 def described(pieces: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
     """The statistics of each column that has numbers."""
-    jax_setup.ready()
+    jax_setup.wait_until_started()
     import softsort_core as soft
 
     found = {}

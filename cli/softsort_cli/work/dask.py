@@ -102,8 +102,8 @@ def _on_worker(
 
     if wrong := _mismatch(versions):
         raise CommandError(wrong)
-    jax_setup.share(get_worker().state.nthreads)
-    with nullcontext() if solver.hard else jax_setup.alone(solver, bits):
+    jax_setup.share_machine(get_worker().state.nthreads)
+    with nullcontext() if solver.hard else jax_setup.for_this_thread(solver, bits):
         return function(*arguments)
 
 
