@@ -37,7 +37,7 @@ def begin(
     run_folder.check_new(folder, force=force)
     choices = {**DEFAULTS, **chosen}
     data = _load(choices, place)
-    choices["data"] = _anywhere(choices["data"])
+    choices["data"] = _absolute(choices["data"])
     settings = Settings.of(choices, data)
     run_folder.write_settings(folder, settings)
     _run(folder, settings, data)
@@ -48,7 +48,8 @@ def resume(folder: Path, chosen: Mapping[str, Any], place: Place) -> None:
     begun = run_folder.read_settings(folder)
     choices = {name: getattr(begun, name) for name in DEFAULTS}
     for name, value in chosen.items():
-        now, before = _anywhere(value) if name == "data" else value, choices[name]
+        now = _absolute(value) if name == "data" else value
+        before = choices[name]
         if now != before:
             option = "--" + name.replace("_", "-")
             raise UsageError(
@@ -89,7 +90,7 @@ def _load(choices: Mapping[str, Any], place: Place) -> Data:
     return loaded
 
 
-def _anywhere(source: str) -> str:
+def _absolute(source: str) -> str:
     """Where the data are, whatever the current folder."""
     return source if source == DIGITS else str(Path(source).resolve())
 

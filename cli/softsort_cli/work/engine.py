@@ -76,25 +76,28 @@ def open_engine(
         else:
             if not solver.hard:
                 jax_setup.start(solver, bits)
-            with Threads(THREADS) as threads:
+            with Threads() as threads:
                 yield threads
 
 
-class Threads(ThreadPoolExecutor):
+class Threads:
     """Threads of this process."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Promise[Any]:
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS)
+        _abandoned.clear()
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Promise[Any]:
         """Have a thread call a function."""
         # Tasks start in the order in which they are submitted, so that a task that
         # waits for others in its thread waits for what has started already.
-        return super().submit(_call, fn, args)
+        return self._pool.submit(_call, function, arguments)
 
     def finished(self, futures: Iterable[Any], /) -> Iterator[Any]:
         """Yield the futures as their tasks end."""
         return as_completed(futures)
 
     def __enter__(self) -> Threads:
-        _abandoned.clear()
         return self
 
     def __exit__(self, kind: Any, *_: object) -> None:
@@ -102,7 +105,7 @@ class Threads(ThreadPoolExecutor):
             _abandoned.set()
         # What tasks in work have begun to write, they remove; if that takes too long
         # for an interrupt, who ends the process does it.
-        self.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _call(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
