@@ -13,15 +13,14 @@ import numpy as np
 from softsort_cli.training.data import Data, digits
 from softsort_cli.training.loop import Loss, beginning, cross_entropy_loss, train
 from softsort_cli.training.network import Classifier
+from softsort_cli.training.settings import DEFAULTS, Settings
 
 from softsort_core.losses import soft_error_loss
 
 SHARES = (0.0, 0.2, 0.4)
 SEEDS = range(5)
-# The defaults of `softsort train`.
-EPOCHS, BATCH_SIZE, LEARNING_RATE, EPSILON = 20, 64, 1e-3, 1e-2
 LOSSES: dict[str, Loss] = {
-    "soft 0/1": partial(soft_error_loss, epsilon=EPSILON),
+    "soft 0/1": partial(soft_error_loss, epsilon=DEFAULTS["epsilon"]),
     "cross-entropy": cross_entropy_loss,
 }
 
@@ -38,19 +37,10 @@ def corrupted(data: Data, share: float, seed: int) -> Data:
 
 def accuracies(data: Data, loss: Loss, seed: int) -> list[float]:
     """Return the accuracy on the test images after each epoch."""
-    network = Classifier(data.classes)
-    start = beginning(network, data.x_train.shape[1:], LEARNING_RATE, seed)
-    *_, end = train(
-        network,
-        loss,
-        data,
-        start,
-        epochs=EPOCHS,
-        batch_size=BATCH_SIZE,
-        learning_rate=LEARNING_RATE,
-        epsilon=EPSILON,
-        seed=seed,
-    )
+    settings = Settings.of({**DEFAULTS, "seed": seed}, data)
+    rate = settings.learning_rate
+    start = beginning(Classifier(data.classes), settings.shape, rate, seed)
+    *_, end = train(settings, loss, data, start)
     return [metrics.accuracy for metrics in end.history if metrics.is_test]
 
 

@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -74,13 +75,13 @@ class Commands(Plainly, TyperGroup):
             return None
         module = importlib.import_module(f"softsort_cli.commands.{cmd_name}")
         # Without rich, --help takes half the time.
-        alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-        alone.command(cmd_name, cls=Command)(getattr(module, cmd_name))
-        found = typer.main.get_command(alone)
-        for each in found.params:
+        single = typer.Typer(rich_markup_mode=None, add_completion=False)
+        single.command(cmd_name, cls=Command)(getattr(module, cmd_name))
+        command = typer.main.get_command(single)
+        for parameter in command.params:
             # By default a variable would be split at spaces, which names may have.
-            each.envvar_list_splitter = "\n"  # pyright: ignore
-        return found
+            parameter.envvar_list_splitter = "\n"  # pyright: ignore
+        return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write what each command does."""
@@ -98,42 +99,40 @@ app = typer.Typer(
 )
 
 
-def _show_version(value: bool) -> None:
-    if value:
-        from importlib.metadata import version
+def _version(_: Any) -> str:
+    from importlib.metadata import version
 
-        typer.echo(f"softsort {version('softsort-cli')}")
-        raise typer.Exit
+    return f"softsort {version('softsort-cli')}"
 
 
-def _show_manual(ctx: typer.Context, value: bool) -> None:
-    if value:
-        from softsort_cli import manual as man
+def _manual(context: Any) -> str:
+    from softsort_cli import manual
 
-        typer.echo(man.page(ctx.command, ctx))
-        raise typer.Exit
+    return manual.page(context.command, context)
+
+
+def _instead(name: str, text: Callable[[Any], str], about: str) -> Any:
+    """Declare an option that shows a text instead of running a command."""
+
+    def show(context: typer.Context, value: bool) -> None:
+        if value:
+            typer.echo(text(context))
+            raise typer.Exit
+
+    return typer.Option(
+        name, callback=show, is_eager=True, expose_value=False, help=about
+    )
 
 
 @app.callback()
 def _softsort(
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            callback=_show_version,
-            is_eager=True,
-            expose_value=False,
-            help="Show the version.",
-        ),
+        bool, _instead("--version", _version, "Show the version.")
     ] = False,
     manual: Annotated[
         bool,
-        typer.Option(
-            "--man",
-            callback=_show_manual,
-            is_eager=True,
-            expose_value=False,
-            help="Show the manual page, for `softsort --man | man -l -`.",
+        _instead(
+            "--man", _manual, "Show the manual page, for `softsort --man | man -l -`."
         ),
     ] = False,
 ) -> None:
@@ -166,7 +165,7 @@ def main() -> NoReturn:
     # Taking the interpreter, jax and its threads down in order would cost a fifth of
     # a short command, and wait for what threads still do that nobody needs any more;
     # everything written is closed by now.
-    os._exit(128 + interrupts.ended if interrupts.ended else code)
+    os._exit(128 + interrupts.ended_by if interrupts.ended_by else code)
 
 
 def _flushed(code: int) -> int:
@@ -211,9 +210,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int = 1) -> int:
-    if interrupts.ended:
+    if interrupts.ended_by:
         # A library that was interrupted may make another error of it.
-        return 128 + interrupts.ended
+        return 128 + interrupts.ended_by
     if console.verbose:
         traceback.print_exc()
     console.error(message)

@@ -39,7 +39,9 @@ class Folder:
             OSError: it cannot be used, or others can write to it.
         """
         if not path.exists():
-            _make(path)
+            for each in (*reversed(path.parents), path):
+                with suppress(FileExistsError):
+                    each.mkdir(mode=0o700)
             _remove_old(path.parent)
         self.path = self.location = path
         if hasattr(os, "getuid"):
@@ -69,16 +71,13 @@ class Folder:
 
     def _checksums(self) -> dict[str, str]:
         path = self.location / _CHECKSUMS
-        try:
-            is_own = _is_own_file(path.lstat())
-        except FileNotFoundError:
-            return {}
-        if not is_own:
+        with suppress(FileNotFoundError):
+            if _is_own_file(path.lstat()):
+                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+                pairs = (line.partition("  ") for line in lines)
+                return {name: checksum for checksum, _, name in pairs}
             path.unlink()
-            return {}
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        pairs = (line.partition("  ") for line in lines)
-        return {name: checksum for checksum, _, name in pairs}
+        return {}
 
     def _remove_unsound(self) -> None:
         known, now, sound = self._checksums(), time.time(), []
@@ -94,10 +93,10 @@ class Folder:
                     shutil.rmtree(each)
                 else:
                     each.unlink()
-        latest = {each.name for _, each in sorted(sound)[-_MOST_FILES:]}
-        for _, each in sound:
-            if each.name not in latest:
-                each.unlink(missing_ok=True)
+        sound.sort()
+        for _, each in sound[:-_MOST_FILES]:
+            each.unlink(missing_ok=True)
+        latest = {each.name for _, each in sound[-_MOST_FILES:]}
         if known.keys() - latest:
             lines = [f"{known[name]}  {name}\n" for name in known.keys() & latest]
             new = self.location / f".{_CHECKSUMS}.{os.getpid()}"
@@ -108,14 +107,11 @@ class Folder:
 @functools.cache
 def folder() -> Folder | None:
     """The folder for this machine, or None where there cannot be one."""
+    from platformdirs import user_cache_path
+
     named = os.environ.get(VARIABLE)
     try:
-        if named is None:
-            from platformdirs import user_cache_path
-
-            parent = user_cache_path("softsort")
-        else:
-            parent = Path(named)
+        parent = user_cache_path("softsort") if named is None else Path(named)
         # Without a home there is no absolute path to it.
         if not named and not parent.is_absolute():
             return None
@@ -145,24 +141,16 @@ def _name() -> str:
     import platform
     from importlib.metadata import version
 
-    abilities = [platform.machine()]
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        abilities.append(platform.processor())  # asks another process
+        abilities = platform.processor()  # asks another process
     else:
         # `flags`, or `Features` on Arm, of the first core stand for those of all.
         named = (line for line in lines if line.lower().startswith(("flags", "feat")))
-        abilities.append(next(named, ""))
-    digest = hashlib.sha256("\n".join(abilities).encode()).hexdigest()[:12]
-    return f"softsort-jax-{version('jax')}-{digest}"
-
-
-def _make(path: Path) -> None:
-    """Make a folder and those above it, for this user alone."""
-    for each in (*reversed(path.parents), path):
-        with suppress(FileExistsError):
-            each.mkdir(mode=0o700)
+        abilities = next(named, "")
+    digest = hashlib.sha256(f"{platform.machine()}\n{abilities}".encode()).hexdigest()
+    return f"softsort-jax-{version('jax')}-{digest[:12]}"
 
 
 def _is_own_file(status: os.stat_result) -> bool:

@@ -1,4 +1,4 @@
-"""What the command says to people: on stderr, so that stdout holds data only."""
+"""What the command tells people: on stderr, so that stdout holds data only."""
 
 import sys
 import threading
@@ -14,12 +14,12 @@ quiet = False
 verbose = False
 
 
-_held = threading.local()  # the notes of a thread whose notes are held
+_collecting = threading.local()  # the notes of a thread, if it keeps them
 
 
 def note(message: str) -> None:
     """Tell what a reader of the result should know, unless --quiet."""
-    notes: list[str] | None = getattr(_held, "notes", None)
+    notes: list[str] | None = getattr(_collecting, "notes", None)
     if notes is not None:
         notes.append(message)
     elif not quiet:
@@ -27,17 +27,17 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def held() -> Iterator[list[str]]:
+def collected_notes() -> Iterator[list[str]]:
     """Keep the notes of this thread for who can tell them."""
-    _held.notes = []
+    _collecting.notes = []
     try:
-        yield _held.notes
+        yield _collecting.notes
     finally:
-        _held.notes = None
+        _collecting.notes = None
 
 
 def silence_libraries() -> None:
-    """Let no library warn, unless --verbose: what matters is said as an error."""
+    """Let no library warn, unless --verbose: what matters is told as an error."""
     import logging
 
     if verbose:
@@ -65,7 +65,7 @@ def progress(
 ) -> Iterator[Callable[..., None]]:
     """Yield a function that counts one step; a bar appears if the work takes long.
 
-    The function takes what the bar should say from now on, if not the same.
+    The function takes the label from now on, if it changes.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda *_: None
@@ -78,11 +78,10 @@ def progress(
     timer = threading.Timer(delay, bar.start)
     timer.daemon = True
     # A bar hides the cursor.
-    with interrupts.at_abort(bar.stop):
+    with interrupts.cleanup(bar.stop):
         try:
             timer.start()
             yield lambda now=None: bar.update(task, advance=1, description=now)
         finally:
             timer.cancel()
             timer.join()
-            bar.stop()

@@ -1,5 +1,8 @@
 """The two ways in which a command refuses, and the exit codes they carry."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class CommandError(Exception):
     """Data, a file or a device that the command cannot work with."""
@@ -18,3 +21,12 @@ class ClosedPipeError(Exception):
 
     Not an OSError, because Typer turns those into exit code 1.
     """
+
+
+@contextmanager
+def reported(failure: str) -> Iterator[None]:
+    """Make an error of the operating system one of the command, with its reason."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{failure}: {error.strerror}") from error

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 SIGNALS = "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"  # that end a command
 GRACE = 0.5  # seconds for the main thread to end by itself
-CLEANING = 0.25  # seconds for what is done at an abort
+CLEANING = 0.25  # seconds for what is done if it does not
 
-ended = 0  # the signal that has ended the command
-_at_abort: list[Callable[[], Any]] = []
+ended_by = 0  # the signal that has ended the command
+_on_forced_exit: list[Callable[[], Any]] = []
 _lock = threading.Lock()
 
 
@@ -36,37 +36,51 @@ def watch() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_wait, args=[reader, numbers], daemon=True).start()
+    threading.Thread(target=_force_exit, args=[reader, numbers], daemon=True).start()
     for number in numbers:
-        signal.signal(number, _raise)
+        signal.signal(number, _end_main_thread)
 
 
 @contextmanager
-def at_abort(function: Callable[[], Any]) -> Iterator[None]:
-    """Have a function called if a signal ends the process while this block is going on.
+def on_forced_exit(function: Callable[[], Any]) -> Iterator[None]:
+    """Have a function called if the process is ended from outside in this block.
 
-    It is called on another thread. On the ordinary way out of the block it is not.
+    That is after a signal, if the main thread does not end by itself; so it is called
+    on another thread. On the ordinary way out of the block it is not.
     """
     with _lock:
-        _at_abort.append(function)
+        _on_forced_exit.append(function)
     try:
         yield
     finally:
-        _at_abort.remove(function)
+        _on_forced_exit.remove(function)
 
 
-def _raise(number: int, _: object) -> None:
-    global ended
-    if ended:
+@contextmanager
+def cleanup(function: Callable[[], Any]) -> Iterator[None]:
+    """Have a function called at the end of this block, whatever ends it.
+
+    It must not mind to be called twice, nor on another thread.
+    """
+    with on_forced_exit(function):
+        try:
+            yield
+        finally:
+            function()
+
+
+def _end_main_thread(number: int, _: object) -> None:
+    global ended_by
+    if ended_by:
         return  # the main thread is on its way out already
-    ended = number
+    ended_by = number
     # As an exception, so that temporary files are removed on the way out.
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 
-def _wait(reader: int, numbers: list[int]) -> NoReturn:
+def _force_exit(reader: int, numbers: list[int]) -> NoReturn:
     number = _next(reader, numbers)
     try:
         _during(GRACE, _next, reader, numbers)
@@ -92,5 +106,5 @@ def _during(seconds: float, function: Callable[..., Any], *arguments: Any) -> No
 def _clean() -> None:
     _lock.acquire()  # for good: nothing is begun any more
     with suppress(OSError), ExitStack() as stack:
-        for function in list(_at_abort):
+        for function in list(_on_forced_exit):
             stack.callback(function)

@@ -21,8 +21,8 @@ from softsort_cli.options.groups import Device, Solver
 if TYPE_CHECKING:
     import numpy as np
 
-shared = False  # whether this process works for any command that asks it to
-_begun: concurrent.futures.Future[None] | None = None  # on another thread
+_shares_machine = False  # with other processes that work for any command
+_starting: concurrent.futures.Future[None] | None = None  # on another thread
 
 
 def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
@@ -35,10 +35,10 @@ def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarr
         from softsort_cli.operate import exact
 
         return getattr(exact, function)
-    begin(solver, bits)
+    start_in_background(solver, bits)
 
     def soft(*arrays: np.ndarray, **settings: Any) -> Any:
-        ready()
+        wait_until_started()
         import softsort_core
 
         return getattr(softsort_core, function)(*arrays, **settings)
@@ -88,7 +88,7 @@ def with_options(
 
 def traced(function: str, solver: Solver) -> Callable[..., Any]:
     """The soft operator of this name, to be traced by jax: epsilon is left open."""
-    ready()
+    wait_until_started()
     import softsort_core
 
     squashing = None if solver.squash == "sigmoid" else lambda values: values
@@ -102,7 +102,7 @@ def operators(
     options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
 
     def together(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        ready()
+        wait_until_started()
         import softsort_core
 
         return getattr(softsort_core, f"group_{function}")(values, sizes, **options)
@@ -110,9 +110,9 @@ def operators(
     return operator(function, solver, bits), together
 
 
-def begin(where: Device, bits: str) -> None:
-    """Start jax while this thread reads what is to be computed with; see `ready`."""
-    global _begun
+def start_in_background(where: Device, bits: str) -> None:
+    """Start jax while this thread reads what is to be computed with."""
+    global _starting
     if "jax" in sys.modules:
         start(where, bits)
         return
@@ -126,19 +126,19 @@ def begin(where: Device, bits: str) -> None:
         import softsort_core  # noqa: F401
 
     console.silence_libraries()
-    _begun = concurrent.futures.ThreadPoolExecutor(1).submit(load)
+    _starting = concurrent.futures.ThreadPoolExecutor(1).submit(load)
 
 
-def ready() -> None:
-    """Wait until jax is started, and fail if that failed."""
-    if _begun is not None:
-        prefetch.awaited(_begun)
+def wait_until_started() -> None:
+    """Wait for jax, if it starts in the background, and fail if that failed."""
+    if _starting is not None:
+        prefetch.awaited(_starting)
 
 
 def start(where: Device, bits: str) -> Any:
     """Import jax with the device and the precision that the options ask for."""
     console.silence_libraries()
-    if where.device == "cpu" and not shared:
+    if where.device == "cpu" and not _shares_machine:
         os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
@@ -149,8 +149,8 @@ def start(where: Device, bits: str) -> Any:
     jax.config.update("jax_enable_x64", (where.precision or bits) == "64")
     if not compile_cache.is_left_to_jax():
         cache = compile_cache.folder()
-        where_kept = None if cache is None else str(cache.location)
-        jax.config.update("jax_compilation_cache_dir", where_kept)
+        path = None if cache is None else str(cache.location)
+        jax.config.update("jax_compilation_cache_dir", path)
         # By default only slow compilations are kept: here every one counts, because
         # each command is a new process.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -161,7 +161,7 @@ def start(where: Device, bits: str) -> Any:
     kind = None if where.device == "auto" else where.device
     try:
         devices = jax.devices(kind)
-        place = _claimed(len(devices)) if shared else 0
+        place = _claimed_device(len(devices)) if _shares_machine else 0
         device = devices[place]
     except RuntimeError as error:
         raise CommandError(
@@ -172,13 +172,13 @@ def start(where: Device, bits: str) -> Any:
     return device
 
 
-def share(threads: int) -> None:
+def share_machine(threads: int) -> None:
     """Make this process one of several that compute on this machine.
 
     It takes so many threads, and of a GPU's memory only what it needs.
     """
-    global shared
-    shared = True
+    global _shares_machine
+    _shares_machine = True
     # jax, scipy and polars read these when they are first used.
     os.environ.setdefault("NPROC", str(threads))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -187,7 +187,7 @@ def share(threads: int) -> None:
 
 
 @contextmanager
-def alone(where: Device, bits: str) -> Iterator[None]:
+def for_this_thread(where: Device, bits: str) -> Iterator[None]:
     """Start jax with a device and a precision that hold for this thread.
 
     Other threads may work for commands with other options.
@@ -202,7 +202,7 @@ def alone(where: Device, bits: str) -> Iterator[None]:
 
 
 @functools.cache
-def _claimed(count: int) -> int:
+def _claimed_device(count: int) -> int:
     """Which of so many devices is for this process: one that no other has, if any."""
     if count == 1 or os.name != "posix":
         return os.getpid() % count

@@ -18,30 +18,30 @@ def page(command: Any, context: Any) -> str:
         ".B softsort",
         "COMMAND [OPTIONS] [FILE]",
         ".SH DESCRIPTION",
-        *_text(command.help),
+        *_paragraphs(command.help),
         ".SH COMMANDS",
     ]
     for name in command.list_commands(context):
         each = command.get_command(context, name)
         with type(context)(each, info_name=name, parent=context) as inner:
             usage = " ".join([name, *each.collect_usage_pieces(inner)])
-            lines += [f".SS {_plain(usage)}", *_text(each.help)]
+            lines += [f".SS {_escaped(usage)}", *_paragraphs(each.help)]
             for parameter in each.get_params(inner):
                 if record := parameter.get_help_record(inner):
-                    lines += [".TP", f".B {_plain(record[0])}", _plain(record[1])]
+                    lines += [".TP", f".B {_escaped(record[0])}", _escaped(record[1])]
     return "\n".join(lines)
 
 
-def _text(text: str) -> list[str]:
+def _paragraphs(text: str) -> list[str]:
     """Paragraphs, of which those that keep their lines begin with a backspace."""
     lines = []
     for paragraph in text.strip().split("\n\n"):
-        kept = paragraph.lstrip().startswith("\b")
-        body = _plain(paragraph.replace("\b\n", "").replace("\b", ""))
-        lines += [".PP", *([".nf", body, ".fi"] if kept else [body])]
+        is_verbatim = paragraph.lstrip().startswith("\b")
+        body = _escaped(paragraph.replace("\b\n", "").replace("\b", ""))
+        lines += [".PP", *([".nf", body, ".fi"] if is_verbatim else [body])]
     return lines
 
 
-def _plain(text: str) -> str:
-    escaped = text.replace("\\", "\\e").replace("-", "\\-")
-    return re.sub(r"(?m)^(['.])", r"\\&\1", escaped)
+def _escaped(text: str) -> str:
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return re.sub(r"(?m)^(['.])", r"\\&\1", text)

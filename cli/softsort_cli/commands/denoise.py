@@ -164,7 +164,7 @@ class Filtering:
         import tifffile
 
         precision = self.solver.precision or BITS
-        with tifffile.TiffFile(job.path) as file, console.held() as notes:
+        with tifffile.TiffFile(job.path) as file, console.collected_notes() as notes:
             rows = tiff_bands.opened(file, job.path, piece, f"float{precision}")
             epsilon, size = self.tuned(rows, rows.source)
             halo = size[0] // 2 * self.iterations

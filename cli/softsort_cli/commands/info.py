@@ -36,13 +36,13 @@ def info(
     typer.echo(f"python {platform.python_version()} on {platform.platform()}")
     for package in ("jax", "jaxlib", "numpy", "scipy", "polars", "pillow"):
         typer.echo(f"{package} {version(package)}")
-    devices = ", ".join(str(device) for device in jax.devices())
+    devices = ", ".join(map(str, jax.devices()))
     typer.echo(f"devices: {devices}; precision: {bits} bits")
     cache = compile_cache.folder()
-    kept = cache.path if cache else "none (no folder that is yours alone can be made)"
+    path = cache.path if cache else "none (no folder that is yours alone can be made)"
     if compile_cache.is_left_to_jax():
-        kept = os.environ[compile_cache.VARIABLE]
-    typer.echo(f"compilation cache: {kept}")
+        path = os.environ[compile_cache.VARIABLE]
+    typer.echo(f"compilation cache: {path}")
     allowed = 1e-8 if bits == "64" else 1e-4
     worst = max(_error(name, bits) for name in KNOWN)
     typer.echo(f"self-check: largest error {worst:.1e}, allowed {allowed:g}")

@@ -5,19 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.options.groups import (
-    Device,
-    Place,
-    TableWriting,
-    command,
-    option,
-    positive,
-)
-from softsort_cli.training import run_folder
-
-BATCH_SIZE = 256
-BITS = "64"  # of the scores; the network computes in 32
+from softsort_cli.options.groups import Place, TableWriting, command, option, positive
 
 
 @command
@@ -68,48 +56,19 @@ def predict(
       softsort predict --model digits photos.npz
       softsort predict --model digits photos.npz -k 3 -o classes.csv
     """
-    from softsort_cli import jax_setup
     from softsort_cli.io import files
     from softsort_cli.tables import numbers
+    from softsort_cli.training import running
 
     numbers.check_format(writing.float_format)
     files.check_output(writing.output, force=writing.force)
-    run_folder.need_libraries("flax", "optax")
-    settings = run_folder.read_settings(model)
-    name = loss or settings.losses()[0]
-    if not run_folder.checkpoint(model, name).is_file():
-        raise CommandError(f"{model} has no network trained by {name}")
-    if k > settings.classes:
-        raise UsageError(f"-k {k} is more than the {settings.classes} classes")
-    jax_setup.start(Device(device=place.device), BITS)
-    import numpy as np
+    classes, scores = running.predict(images, model, loss, k, epsilon, place)
     import polars as pl
 
-    from softsort_cli.training.data import read_images
-    from softsort_cli.training.loop import predict as logits_of
-    from softsort_cli.training.network import Classifier
-    from softsort_core import topk_mask
-
-    pixels = read_images(images)
-    if pixels.shape[1:] != settings.shape:
-        raise CommandError(
-            f"{images} has images of shape {pixels.shape[1:]}: the network in {model} "
-            f"takes {settings.shape}"
-        )
-    parameters = run_folder.read_progress(model, name, settings).parameters
-    logits = logits_of(Classifier(settings.classes), parameters, pixels, BATCH_SIZE)
-    softness = epsilon or settings.epsilon
-    scores = np.asarray(topk_mask(logits.astype("float64"), k=k, epsilon=softness))
-    if not np.isfinite(scores).all():
-        raise CommandError(
-            f"the solver did not converge at epsilon {softness:g}: choose a larger "
-            "--epsilon"
-        )
-    order = np.argsort(-logits, axis=1, kind="stable")[:, :k]
-    columns = {"image": pl.Series(range(len(pixels)))}
-    for place_, classes in enumerate(order.T, start=1):
-        columns[f"class_{place_}"] = pl.Series(classes)
-        values = np.take_along_axis(scores, classes[:, None], 1)[:, 0]
-        columns[f"score_{place_}"] = numbers.as_cells(values, writing.float_format, ",")
+    columns = {"image": pl.Series(range(len(classes)))}
+    for rank in range(k):
+        cells = numbers.as_cells(scores[:, rank], writing.float_format, ",")
+        columns[f"class_{rank + 1}"] = pl.Series(classes[:, rank])
+        columns[f"score_{rank + 1}"] = cells
     with files.open_output(writing.output, force=writing.force) as stream:
         stream.write(pl.DataFrame(columns).write_csv(quote_style="never").encode())

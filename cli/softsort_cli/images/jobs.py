@@ -13,8 +13,8 @@ from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images.picture import FORMATS
 from softsort_cli.io import files
 from softsort_cli.options.groups import BatchWriting, Solver
-from softsort_cli.work import engine as cluster
 from softsort_cli.work import manifest
+from softsort_cli.work.engine import Engine, finish, open_engine, with_name
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ def run(todo: Sequence[Job], plan: Plan) -> None:
     # Images by threads have no manifest: several commands may fill a folder at once.
     keeps = plan.writing.out_dir is not None and plan.solver.cluster is not None
     with (
-        manifest.alone(folder if keeps else None),
-        cluster.engine(
+        manifest.lock(folder if keeps else None),
+        open_engine(
             plan.solver, plan.bits, folder.absolute(), inputs, outputs
         ) as engine,
     ):
@@ -153,7 +153,7 @@ def run(todo: Sequence[Job], plan: Plan) -> None:
             _run(engine, todo, plan, keeps)
 
 
-def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan, keeps: bool) -> None:
+def _run(engine: Engine, todo: Sequence[Job], plan: Plan, keeps: bool) -> None:
     writing, folder = plan.writing, plan.writing.out_dir or Path()
     old = manifest.read(folder) if keeps and not writing.force else None
     ready, stamps, failed = {}, {}, 0
@@ -166,14 +166,14 @@ def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan, keeps: bool) -
                 stamps[name] = manifest.stamp(job.path)
             ready[job] = name
         except CommandError as error:
-            console.error(cluster.with_name(error, job.path))
+            console.error(with_name(error, job.path))
             failed += 1
     run = None
     if stamps:
         run = manifest.Manifest(folder, plan.options, stamps, whole=False)
         if old is not None:
             run.resume(old, engine)
-        run.begin()
+        run.write()
     work = engine.submit(_same, plan.work)  # each worker gets it once
     tasks, in_pieces = {}, set()
     for job, name in ready.items():
@@ -197,7 +197,7 @@ def _run(engine: cluster.Engine, todo: Sequence[Job], plan: Plan, keeps: bool) -
         if job in in_pieces and job.output is not None:
             files.remove_leftovers([job.output])
 
-    cluster.finish(engine, tasks, "images", finished, len(todo), failed)
+    finish(engine, tasks, "images", finished, len(todo), failed)
 
 
 def _prepare(job: Job, writing: BatchWriting, *, force: bool) -> None:
@@ -232,6 +232,6 @@ def _noting(
     work: Work, job: Job, keeps: bool, *pieces: Any
 ) -> tuple[list[str], str | None]:
     """Do a job: what there is to say of it, and the checksum of its output."""
-    with console.held() as notes:
+    with console.collected_notes() as notes:
         work(job, pieces)
     return notes, manifest.checksum(job.output) if keeps and job.output else None

@@ -133,7 +133,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     # Its own name, because processes on several machines may write one file.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     remove = partial(temporary.unlink, missing_ok=True)
-    with interrupts.at_abort(remove):
+    with interrupts.on_forced_exit(remove):
         try:
             stream = _Begun(temporary) if target.exists() else temporary.open("xb")
             with stream:

@@ -112,4 +112,4 @@ def only(paths: Sequence[Path] | None) -> Path | None:
 def start(solver: Solver) -> None:
     """Have JAX started while the table is read, if it is needed."""
     if not solver.hard:
-        jax_setup.begin(solver, BITS)
+        jax_setup.start_in_background(solver, BITS)

@@ -23,8 +23,8 @@ from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import Naming, ResultTable
 from softsort_cli.options.groups import PartsWriting, Reading, Solver, TableWriting
 from softsort_cli.tables import column_data, formats, opening, select, write
-from softsort_cli.work import engine as cluster
 from softsort_cli.work import manifest
+from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,7 +180,7 @@ def append(
         {part.name: list(part.stamp) for part in parts},
         whole=True,
     )
-    with manifest.alone(None if writing.dry_run else writing.out_dir):
+    with manifest.lock(None if writing.dry_run else writing.out_dir):
         _append(parts, suffix, work, run, writing)
 
 
@@ -320,13 +320,13 @@ def _settings(work: Work, suffix: str, writing: PartsWriting) -> dict[str, Any]:
 
 def _engine(
     work: Work, folder: Path | None, parts: Sequence[Part]
-) -> AbstractContextManager[cluster.Engine]:
+) -> AbstractContextManager[Engine]:
     inputs = [part.path for part in parts]
     outputs = [] if folder is None else [part.output for part in parts]
-    return cluster.engine(work.solver, BITS, folder, inputs, outputs)
+    return open_engine(work.solver, BITS, folder, inputs, outputs)
 
 
-def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whole:
+def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     """The first pass."""
     import numpy as np
 
@@ -369,14 +369,14 @@ def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whol
 
 
 def _solved(
-    engine: cluster.Engine, parts: Sequence[Part], work: Work, whole: Whole
+    engine: Engine, parts: Sequence[Part], work: Work, whole: Whole
 ) -> dict[Any, Any]:
     """The second pass, and what is solved after it."""
     data = whole.data
     names = dict(zip(data.columns, data.names(), strict=True))
     tasks = [engine.submit(work.summarise, part, whole.statistics) for part in parts]
-    merged = cluster.merged(engine, _merge, tasks)
-    solutions = engine.submit(work.solve, merged, names)
+    summaries = merged(engine, _merge, tasks)
+    solutions = engine.submit(work.solve, summaries, names)
     with console.progress("summarising", len(parts)) as step:
         for _ in engine.finished(tasks):
             step()
@@ -392,7 +392,7 @@ def _table(parts: Sequence[Part], reading: Reading) -> Any:
 
 
 def _results(
-    engine: cluster.Engine, tasks: Sequence[cluster.Future], step: Callable[[], None]
+    engine: Engine, tasks: Sequence[Future], step: Callable[[], None]
 ) -> list[Any]:
     """The results of tasks, in their order; the first that fails ends the command."""
     found = {}
@@ -420,7 +420,7 @@ def _same(value: Any) -> Any:
 
 
 def _evaluate(
-    engine: cluster.Engine,
+    engine: Engine,
     parts: Sequence[Part],
     work: Work,
     run: manifest.Manifest,
@@ -429,7 +429,7 @@ def _evaluate(
     """Write the parts that are not finished."""
     keeps = writing.out_dir is not None
     if keeps:
-        run.begin()
+        run.write()
     if run.entries:
         console.note(
             f"{run.folder}: {len(run.entries)} of {len(parts)} parts are finished "
@@ -450,4 +450,4 @@ def _evaluate(
         if keeps:
             run.add(part.name, checksum)
 
-    cluster.finish(engine, tasks, "parts", done, len(parts))
+    finish(engine, tasks, "parts", done, len(parts))

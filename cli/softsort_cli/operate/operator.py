@@ -32,7 +32,7 @@ class Operator:
 
     def forms(self) -> Forms:
         """The soft operator, for values that come in any way."""
-        jax_setup.ready()
+        jax_setup.wait_until_started()
         import softsort_core
 
         return softsort_core.forms(self.name, **self.settings)

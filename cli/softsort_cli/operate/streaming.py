@@ -72,7 +72,7 @@ def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, An
 
 def described(blocks: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
     """The statistics of each column that has numbers."""
-    jax_setup.ready()
+    jax_setup.wait_until_started()
     import softsort_core as soft
 
     statistics = {}

@@ -14,6 +14,7 @@ PANELS = {
     "cross_entropy": "Cross-entropy",
     "accuracy": "Accuracy",
 }
+SPLITS = {"train": ":", "test": "-"}  # and how each is drawn
 # Okabe and Ito's colours, which the colour-blind can tell.
 COLOURS = {"soft-error": "#D55E00", "cross-entropy": "#0072B2"}
 
@@ -33,23 +34,22 @@ def table(history: Mapping[str, list[Metrics]]) -> bytes:
     return frame.write_csv().encode()
 
 
-def epochs(metrics: list[Metrics], name: str, *, is_test: bool) -> list[float]:
+def by_epoch(metrics: list[Metrics], name: str, split: str) -> list[float]:
     """A metric after each epoch: of tests, or the mean over the steps of training."""
-    of_epoch: dict[int, list[float]] = {}
+    values: dict[int, list[float]] = {}
     for each in metrics:
-        if each.is_test == is_test:
-            of_epoch.setdefault(each.epoch, []).append(getattr(each, name))
-    return [sum(values) / len(values) for values in of_epoch.values()]
+        if each.is_test == (split == "test"):
+            values.setdefault(each.epoch, []).append(getattr(each, name))
+    return [sum(epoch) / len(epoch) for epoch in values.values()]
 
 
 def summary(history: Mapping[str, list[Metrics]]) -> str:
     """The metrics of the last epoch as CSV."""
     lines = [",".join(["loss", "split", "epochs", *PANELS])]
     for loss, metrics in history.items():
-        for split in ("train", "test"):
-            ends = [epochs(metrics, name, is_test=split == "test") for name in PANELS]
-            numbers = [f"{values[-1]:.4f}" for values in ends]
-            lines.append(",".join([loss, split, str(metrics[-1].epoch), *numbers]))
+        for split in SPLITS:
+            ends = [f"{by_epoch(metrics, name, split)[-1]:.4f}" for name in PANELS]
+            lines.append(",".join([loss, split, str(metrics[-1].epoch), *ends]))
     return "\n".join(lines) + "\n"
 
 
@@ -61,16 +61,11 @@ def figure(history: Mapping[str, list[Metrics]]) -> bytes:
     drawing = Figure(figsize=(12, 4), dpi=150, layout="constrained")
     for axes, (name, title) in zip(drawing.subplots(1, 3), PANELS.items(), strict=True):
         for loss, metrics in history.items():
-            for split, style in (("train", ":"), ("test", "-")):
-                values = epochs(metrics, name, is_test=split == "test")
-                axes.plot(
-                    range(1, len(values) + 1),
-                    values,
-                    style,
-                    marker=".",
-                    color=COLOURS[loss],
-                    label=f"trained by {loss}, {split}",
-                )
+            for split, style in SPLITS.items():
+                values = by_epoch(metrics, name, split)
+                label, colour = f"trained by {loss}, {split}", COLOURS[loss]
+                steps = range(1, len(values) + 1)
+                axes.plot(steps, values, style, marker=".", color=colour, label=label)
         axes.set_title(title, loc="left")
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

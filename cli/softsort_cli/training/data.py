@@ -15,7 +15,7 @@ from softsort_core import SoftSortError
 
 LEAST_SIDE = 4  # pixels; the network halves an image twice
 _TEST_SHARE = 0.2  # of the digits
-_MNIST_CLASSES = 10
+_CLASSES = 10  # of digits
 _MAGIC = {1: 0x0801, 3: 0x0803}  # unsigned bytes along so many axes
 _IDX_FILES = {
     "x_train": ("train-images", 3),
@@ -51,17 +51,11 @@ def digits() -> Data:
     images, labels = load_digits(return_X_y=True)
     # Neighbours are of one hand, so the split is drawn. It is always the same.
     order = np.random.default_rng(0).permutation(len(labels))
-    images, labels = images.reshape(-1, 8, 8, 1)[order], labels[order]
+    images = images.reshape(-1, 8, 8, 1)[order].astype(np.float32)
+    labels = labels[order].astype(np.int32)
     tested = round(_TEST_SHARE * len(labels))
-    return _checked(
-        "the digits",
-        {
-            "x_train": images[tested:].astype("float32"),
-            "y_train": labels[tested:],
-            "x_test": images[:tested].astype("float32"),
-            "y_test": labels[:tested],
-        },
-    )
+    train, test = slice(tested, None), slice(tested)
+    return Data(images[train], labels[train], images[test], labels[test], _CLASSES)
 
 
 def read(path: Path) -> Data:
@@ -79,10 +73,9 @@ def read(path: Path) -> Data:
             name: read_idx(_idx_path(path, stem, axes), axes)
             for name, (stem, axes) in _IDX_FILES.items()
         }
-        return _checked(str(path), arrays, _MNIST_CLASSES)
+        return _checked(str(path), arrays, _CLASSES)
     arrays = _read_npz(path)
-    missing = [name for name in _IDX_FILES if name not in arrays]
-    if missing:
+    if missing := [name for name in _IDX_FILES if name not in arrays]:
         raise SoftSortError(
             f"{path} has no array {', '.join(missing)}: it needs "
             f"{', '.join(_IDX_FILES)}, and has {', '.join(arrays) or 'none'}"
@@ -148,15 +141,11 @@ def read_idx(path: Path, axes: int) -> Shaped[np.ndarray, "..."]:
 
 
 def _idx_path(folder: Path, stem: str, axes: int) -> Path:
-    names = [
-        f"{stem}{separator}idx{axes}-ubyte{ending}"
-        for separator in "-."
-        for ending in ("", ".gz")
-    ]
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if not found:
-        raise SoftSortError(f"{folder} has no file {names[0]} or {names[1]}")
-    return found[0]
+    names = [f"{stem}{dot}idx{axes}-ubyte{gz}" for dot in "-." for gz in ("", ".gz")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise SoftSortError(f"{folder} has no file {names[0]} or {names[1]}")
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from softsort_cli.training.data import Data
 from softsort_cli.training.network import Classifier
+from softsort_cli.training.settings import Settings
 from softsort_core import SoftSortError
 from softsort_core.losses import soft_error_loss
 
@@ -42,18 +43,20 @@ class Progress:
     step: int = 0
     history: list[Metrics] = field(default_factory=list)
 
-    def to_bytes(self) -> bytes:
-        """Return a checkpoint."""
-        content = {
+    def _content(self) -> dict[str, Any]:
+        return {
             "parameters": self.parameters,
             "optimiser": self.optimiser,
             "step": self.step,
             "history": np.array(self.history, np.float64).reshape(-1, 6),
         }
-        return flax.serialization.to_bytes(content)
+
+    def to_bytes(self) -> bytes:
+        """Return a checkpoint."""
+        return flax.serialization.to_bytes(self._content())
 
     @classmethod
-    def from_bytes(cls, content: bytes, like: Progress) -> Progress:
+    def from_bytes(cls, checkpoint: bytes, like: Progress) -> Progress:
         """Return what a checkpoint holds, if it is one of a run that begins as `like`.
 
         Raises:
@@ -61,27 +64,26 @@ class Progress:
         """
         # msgpack says by many kinds of exceptions that something is not msgpack.
         try:
-            held = flax.serialization.msgpack_restore(content)
-            parameters, optimiser = (
-                _restored(getattr(like, name), held[name])
-                for name in ("parameters", "optimiser")
-            )
+            content = flax.serialization.from_bytes(like._content(), checkpoint)
+            state = content["parameters"], content["optimiser"]
+            expected = like.parameters, like.optimiser
+            if jax.tree.map(jnp.shape, state) != jax.tree.map(jnp.shape, expected):
+                raise ValueError("arrays of other shapes")
             history = [
-                Metrics(bool(row[0]), int(row[1]), int(row[2]), *row[3:])
-                for row in held["history"].tolist()
+                Metrics(bool(is_test), int(epoch), int(step), *measured)
+                for is_test, epoch, step, *measured in content["history"].tolist()
             ]
-            return cls(parameters, optimiser, int(held["step"]), history)
+            parameters, optimiser = jax.tree.map(jnp.asarray, state)
+            return cls(parameters, optimiser, int(content["step"]), history)
         except Exception as error:
             raise SoftSortError(
                 f"it is not a checkpoint of this run: {error}"
             ) from error
 
 
-def _restored(like: Any, held: Any) -> Any:
-    restored = flax.serialization.from_state_dict(like, held)
-    if jax.tree.map(jnp.shape, restored) != jax.tree.map(jnp.shape, like):
-        raise ValueError("arrays of other shapes")
-    return jax.tree.map(jnp.asarray, restored)
+# Compiled once for equal networks.
+_initial = jax.jit(Classifier.init, static_argnums=0)
+_apply = jax.jit(Classifier.apply, static_argnums=0)
 
 
 def cross_entropy_loss(
@@ -96,27 +98,12 @@ def beginning(
     network: Classifier, shape: tuple[int, int, int], learning_rate: float, seed: int
 ) -> Progress:
     """Return the progress before the first step, for images of shape (h, w, c)."""
-    image = jnp.zeros((1, *shape))
-    parameters = _initial(jax.random.key(seed), image, network=network)
+    parameters = _initial(network, jax.random.key(seed), jnp.zeros((1, *shape)))
     return Progress(parameters, optax.adamw(learning_rate).init(parameters))
 
 
-@partial(jax.jit, static_argnames="network")
-def _initial(key: Array, image: Array, *, network: Classifier) -> Any:
-    return network.init(key, image)
-
-
 def train(
-    network: Classifier,
-    loss: Loss,
-    data: Data,
-    progress: Progress,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    epsilon: float,
-    seed: int,
+    settings: Settings, loss: Loss, data: Data, progress: Progress
 ) -> Iterator[Progress]:
     """Train by AdamW from `progress` on, and yield it after every step.
 
@@ -126,55 +113,48 @@ def train(
     never interrupted.
 
     Args:
-        network: gives the logits.
+        settings: the epochs from the beginning, the batch size, the learning rate, the
+            epsilon of the soft error that is measured, the classes and the seed.
         loss: to be minimised; a function of its own for each epsilon.
         data: from `softsort_cli.training.data`.
         progress: from `beginning`, or a checkpoint of the same run. It is changed.
-        epochs: how many, from the beginning.
-        batch_size: at most the number of training images.
-        learning_rate: of AdamW.
-        epsilon: of the soft error that is measured.
-        seed: decides the order of the images.
 
     Raises:
         SoftSortError: there is no whole batch, or the loss is not finite.
     """
-    per_epoch = len(data.y_train) // batch_size
+    network, size = Classifier(settings.classes), settings.batch_size
+    per_epoch = len(data.y_train) // size
     if not per_epoch:
         raise SoftSortError(
-            f"batch_size is {batch_size}, but there are {len(data.y_train)} images to "
-            "train on: choose a smaller one"
+            f"batch_size is {size}, but there are {len(data.y_train)} images to train "
+            "on: choose a smaller one"
         )
-    while progress.step < epochs * per_epoch:
+    while progress.step < settings.epochs * per_epoch:
         epoch, done = divmod(progress.step, per_epoch)
-        order = np.random.default_rng([seed, epoch]).permutation(len(data.y_train))
-        batches = order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
-        for batch in batches[done:]:
+        random = np.random.default_rng([settings.seed, epoch])
+        order = random.permutation(len(data.y_train))
+        for batch in order[: per_epoch * size].reshape(per_epoch, size)[done:]:
             labels = data.y_train[batch]
+            state = progress.parameters, progress.optimiser, data.x_train[batch]
             progress.parameters, progress.optimiser, logits = update(
-                progress.parameters,
-                progress.optimiser,
-                data.x_train[batch],
-                labels,
-                learning_rate,
-                network=network,
-                loss=loss,
+                *state, labels, settings.learning_rate, network=network, loss=loss
             )
             progress.step += 1
             place = epoch + 1, progress.step
-            measured = measure(logits, labels, epsilon)
-            progress.history.append(_finite(Metrics(False, *place, *measured)))
+            measured = measure(logits, labels, settings.epsilon)
+            progress.history.append(_finite(False, *place, *measured))
             if progress.step % per_epoch == 0:
-                logits = predict(network, progress.parameters, data.x_test, batch_size)
-                measured = measure(logits, data.y_test, epsilon)
-                progress.history.append(_finite(Metrics(True, *place, *measured)))
+                logits = predict(network, progress.parameters, data.x_test, size)
+                measured = measure(logits, data.y_test, settings.epsilon)
+                progress.history.append(_finite(True, *place, *measured))
             yield progress
 
 
-def _finite(metrics: Metrics) -> Metrics:
+def _finite(is_test: bool, epoch: int, step: int, *measured: Any) -> Metrics:
+    metrics = Metrics(is_test, epoch, step, *map(float, measured))
     if not np.isfinite(metrics).all():
         raise SoftSortError(
-            f"after step {metrics.step} the soft error is {metrics.soft_error} and "
+            f"after step {step} the soft error is {metrics.soft_error} and "
             f"cross-entropy {metrics.cross_entropy}: choose a smaller learning rate, "
             "or a larger epsilon"
         )
@@ -195,7 +175,7 @@ def update(
     """Take one step of AdamW; return parameters, optimiser and the logits before it."""
 
     def objective(parameters):
-        logits = _apply(parameters, images, network=network)
+        logits = _apply(network, parameters, images)
         return loss(logits, labels), logits
 
     gradient, logits = jax.grad(objective, has_aux=True)(parameters)
@@ -205,25 +185,14 @@ def update(
     return optax.apply_updates(parameters, changes), optimiser, logits
 
 
-def measure(
-    logits: Float[Array | np.ndarray, "n classes"],
-    labels: Int[np.ndarray, " n"],
-    epsilon: float,
-) -> tuple[float, float, float]:
-    """Return soft error, cross-entropy, and the share of right classes."""
-    soft_error, cross_entropy, accuracy = _measure(logits, labels, epsilon)
-    return float(soft_error), float(cross_entropy), float(accuracy)
-
-
 @jax.jit
-def _measure(
-    logits: Array, labels: Array, epsilon: Array
-) -> tuple[Array, Array, Array]:
-    return (
-        soft_error_loss(logits, labels, epsilon=epsilon),
-        cross_entropy_loss(logits, labels),
-        jnp.mean(jnp.argmax(logits, axis=-1) == labels),
-    )
+def measure(
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"], epsilon: Array | float
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    """Return soft error, cross-entropy, and the share of right classes."""
+    soft_error = soft_error_loss(logits, labels, epsilon=epsilon)
+    is_right = jnp.argmax(logits, axis=-1) == labels
+    return soft_error, cross_entropy_loss(logits, labels), jnp.mean(is_right)
 
 
 def predict(
@@ -238,11 +207,6 @@ def predict(
         part = images[start : start + batch_size]
         missing = batch_size - len(part)
         padded = np.pad(part, [(0, missing), (0, 0), (0, 0), (0, 0)])
-        logits = _apply(parameters, padded, network=network)
+        logits = _apply(network, parameters, padded)
         parts.append(np.asarray(logits)[: len(part)])
     return np.concatenate(parts)
-
-
-@partial(jax.jit, static_argnames="network")
-def _apply(parameters: Any, images: Array, *, network: Classifier) -> Array:
-    return jnp.asarray(network.apply(parameters, images))

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
-from softsort_cli.errors import CommandError
+from softsort_cli.errors import CommandError, reported
 from softsort_cli.io import files
-from softsort_cli.work import engine as cluster
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from softsort_cli.work.engine import Engine
 
 NAME = ".softsort.jsonl"
 LOCK = ".softsort.lock"
@@ -51,40 +52,34 @@ class Manifest:
     solved: Any = None  # what was made of all inputs
     entries: dict[str, Entry] = field(default_factory=dict)
 
-    def resume(self, old: Manifest, engine: cluster.Engine) -> None:
+    def resume(self, old: Manifest, engine: Engine) -> None:
         """Take over what is finished, if nothing has changed that it depends on."""
         if change := self._change(old):
             console.note(f"{self.folder}: {change} since it was begun: starting over")
             return
         self.solved = old.solved
-        stamps = {name: tuple(stamp) for name, stamp in self.inputs.items()}
-        kept = {
-            name: entry
-            for name, entry in old.entries.items()
-            if stamps.get(name) == (entry.size, entry.modified)
+        own = {n: entry for n, entry in old.entries.items() if n in self.inputs}
+        unchanged = {
+            n: e for n, e in own.items() if self.inputs[n] == [e.size, e.modified]
         }
-        if changed := len(old.entries.keys() & stamps.keys() - kept.keys()):
+        if changed := len(own) - len(unchanged):
             console.note(
                 f"{self.folder}: {changed} inputs have changed since they were done: "
                 "they are done again"
             )
         # Another command may have noted its outputs here, where no lock kept it out.
-        alike = {n: entry for n, entry in kept.items() if entry.options == self.digest}
-        if other := len(kept) - len(alike):
+        alike = {n: e for n, e in unchanged.items() if e.options == self.digest}
+        if other := len(unchanged) - len(alike):
             console.note(
                 f"{self.folder}: {other} outputs were made with other options: they "
                 "are done again"
             )
         folder = self.folder.absolute()
-        checks = {name: engine.submit(checksum, folder / name) for name in alike}
-        intact = {
-            n: entry
-            for n, entry in alike.items()
-            if checks[n].result() == entry.checksum
-        }
-        others = old.inputs.keys() - stamps.keys()
-        self.inputs |= {name: old.inputs[name] for name in others}
-        self.entries = intact | {n: e for n, e in old.entries.items() if n in others}
+        checks = {n: engine.submit(checksum, folder / n) for n in alike}
+        intact = {n: e for n, e in alike.items() if checks[n].result() == e.checksum}
+        others = {n: e for n, e in old.entries.items() if n not in self.inputs}
+        self.entries = intact | others
+        self.inputs = self.inputs | old.inputs | self.inputs  # these before others
 
     def _change(self, old: Manifest) -> str | None:
         for name in [*self.options, *old.options]:
@@ -102,14 +97,10 @@ class Manifest:
         text = json.dumps([self.options, self.whole and self.inputs], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def begin(self) -> None:
-        """Write what is known, in place of an older manifest."""
-        head = {
-            "options": self.options,
-            "inputs": self.inputs,
-            "whole": self.whole,
-            "solved": self.solved,
-        }
+    def write(self) -> None:
+        """Write all of it, in place of an older manifest."""
+        names = ("options", "inputs", "whole", "solved")
+        head = {name: getattr(self, name) for name in names}
         lines = [head, *map(asdict, self.entries.values())]
         with files.open_output(self.folder / NAME, force=True) as stream:
             stream.writelines(json.dumps(line).encode() + b"\n" for line in lines)
@@ -119,18 +110,13 @@ class Manifest:
         size, modified = self.inputs[part]
         entry = Entry(part, size, modified, self.digest, checksum)
         self.entries[part] = entry
-        try:
-            with (self.folder / NAME).open("ab") as stream:
-                stream.write(json.dumps(asdict(entry)).encode() + b"\n")
-        except OSError as error:
-            reason = error.strerror
-            raise CommandError(
-                f"cannot write {self.folder / NAME}: {reason}"
-            ) from error
+        path = self.folder / NAME
+        with reported(f"cannot write {path}"), path.open("ab") as stream:
+            stream.write(json.dumps(asdict(entry)).encode() + b"\n")
 
 
 @contextmanager
-def alone(folder: Path | None) -> Iterator[None]:
+def lock(folder: Path | None) -> Iterator[None]:
     """Keep other commands from writing to a folder, if one is given, for a while.
 
     Raises:
@@ -143,14 +129,12 @@ def alone(folder: Path | None) -> Iterator[None]:
 
     path = folder / LOCK
     while True:
-        try:
-            lock = path.open("ab")
-        except OSError as error:
-            raise CommandError(f"cannot write {path}: {error.strerror}") from error
-        with lock:
+        with reported(f"cannot write {path}"):
+            file = path.open("ab")
+        with file:
             # The system unlocks what a process had locked when that ends.
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise CommandError(
                     f"another command writes to {folder}: wait for it, or name another "
@@ -161,7 +145,7 @@ def alone(folder: Path | None) -> Iterator[None]:
                     f"{folder}: its file system has no locks ({error.strerror}): let "
                     "no other command write there meanwhile"
                 )
-            if not _is(path, lock.fileno()):
+            if not _is(path, file.fileno()):
                 continue  # who had it locked has removed it since it was opened
             try:
                 yield
@@ -182,29 +166,26 @@ def _is(path: Path, opened: int) -> bool:
 
 def read(folder: Path) -> Manifest | None:
     """The manifest in a folder, if there is one."""
-    try:
-        lines = (folder / NAME).read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CommandError(f"cannot read {folder / NAME}: {error.strerror}") from error
+    path = folder / NAME
+    with reported(f"cannot read {path}"):
+        if not path.exists():
+            return None
+        lines = path.read_bytes().split(b"\n")
     try:
         # A line that was not written to its end has no line end: it is left out.
         head, *entries = map(json.loads, lines[:-1])
-        found = {entry["part"]: Entry(**entry) for entry in entries}
-        return Manifest(folder, **head, entries=found)
+        by_name = {entry["part"]: Entry(**entry) for entry in entries}
+        return Manifest(folder, **head, entries=by_name)
     except (ValueError, TypeError, KeyError) as error:
         raise CommandError(
-            f"{folder / NAME} is damaged: --force to do everything again ({error})"
+            f"{path} is damaged: --force to do everything again ({error})"
         ) from error
 
 
 def stamp(path: Path) -> list[int]:
     """Size and time of change of a file."""
-    try:
+    with reported(f"cannot read {path}"):
         status = path.stat()
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error
     return [status.st_size, status.st_mtime_ns]
 
 
@@ -218,10 +199,8 @@ def digest_of(numbers: np.ndarray | None) -> str | None:
 
 def checksum(path: Path) -> str | None:
     """That of a file, or None where there is none."""
-    try:
+    with reported(f"cannot read {path}"):
+        if not path.exists():
+            return None
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error

@@ -12,8 +12,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 from softsort_cli import app, console
-from softsort_cli.commands import train
-from softsort_cli.training import data, run_folder
+from softsort_cli.training import data, run_folder, running
+from softsort_cli.training.settings import DEFAULTS, Settings
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (17, 4, 5), dtype=np.uint8)
@@ -116,7 +116,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     softsort, tmp_path, monkeypatch, saves
 ):
     softsort("train", *CROSS, "--out", "whole")
-    monkeypatch.setattr(train, "SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(running, "SECONDS_BETWEEN", 0)
     written, write = [], run_folder.write
 
     def interrupted(path, content):
@@ -142,12 +142,12 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
 
 def test_an_abort_of_a_run_tells_how_it_goes_on(tmp_path):
     program = (
-        "import signal, sys, threading, softsort_cli.app, softsort_cli.commands.train\n"
+        "import signal, threading, softsort_cli.app, softsort_cli.training.running\n"
         "def endless(*_):\n"
         "    print('training', flush=True)\n"
         "    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
         "    threading.Event().wait()\n"
-        "softsort_cli.commands.train._train = endless\n"
+        "softsort_cli.training.running._train = endless\n"
         "softsort_cli.app.main()"
     )
     process = subprocess.Popen(
@@ -169,18 +169,9 @@ def test_an_abort_of_a_run_tells_how_it_goes_on(tmp_path):
 def run(tmp_path):
     """The folder of a run that was interrupted before its first step."""
     found = data.read(tmp_path / "x.npz")
-    settings = run_folder.Settings(
-        loss="cross-entropy",
-        data=str(tmp_path / "x.npz"),
-        epochs=2,
-        batch_size=4,
-        learning_rate=0.001,
-        epsilon=0.01,
-        seed=0,
-        fingerprint=found.fingerprint(),
-        classes=found.classes,
-        shape=found.x_train.shape[1:],
-    )
+    choices = {"loss": "cross-entropy", "data": str(tmp_path / "x.npz")}
+    choices |= {"epochs": 2, "batch_size": 4}
+    settings = Settings.of({**DEFAULTS, **choices}, found)
     run_folder.write_settings(tmp_path / "run", settings)
     return tmp_path / "run"
 

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+from dataclasses import replace
 from itertools import islice
 
 import jax
@@ -11,18 +12,12 @@ import pytest
 from sklearn.datasets import load_digits
 from softsort_cli.training import data, loop
 from softsort_cli.training.network import Classifier, standardised
+from softsort_cli.training.settings import DEFAULTS, Settings
 
 from softsort_core import SoftSortError
 
 RNG = np.random.default_rng(0)
 NETWORK = Classifier(3)
-SETTINGS = {
-    "epochs": 2,
-    "batch_size": 4,
-    "learning_rate": 1e-3,
-    "epsilon": 0.01,
-    "seed": 5,
-}
 TINY = data.Data(
     RNG.integers(0, 256, (13, 4, 5, 1), dtype=np.uint8),
     RNG.integers(0, 3, 13, dtype=np.int32),
@@ -30,6 +25,7 @@ TINY = data.Data(
     RNG.integers(0, 3, 4, dtype=np.int32),
     3,
 )
+SETTINGS = Settings.of({**DEFAULTS, "epochs": 2, "batch_size": 4, "seed": 5}, TINY)
 MNIST = {
     "train-images-idx3-ubyte": RNG.integers(0, 256, (11, 28, 28), dtype=np.uint8),
     "train-labels-idx1-ubyte": RNG.integers(0, 10, 11, dtype=np.uint8),
@@ -200,8 +196,8 @@ def begin() -> loop.Progress:
 
 
 def train(progress, **changes):
-    loss = loop.cross_entropy_loss
-    return loop.train(NETWORK, loss, TINY, progress, **SETTINGS | changes)
+    settings = replace(SETTINGS, **changes)
+    return loop.train(settings, loop.cross_entropy_loss, TINY, progress)
 
 
 def assert_same(found, expected):

@@ -30,8 +30,9 @@ from softsort_cli.errors import CommandError
 from softsort_cli.images import tiff_bands, tiff_streaming
 from softsort_cli.io import files
 from softsort_cli.options.groups import Solver
-from softsort_cli.work import engine as cluster
+from softsort_cli.work import dask as workers
 from softsort_cli.work import manifest
+from softsort_cli.work.engine import open_engine
 
 pytest_plugins = ["tests.tabular"]
 
@@ -238,7 +239,8 @@ def test_lost_workers_lose_nothing(softsort, folder, table, address):
 
 KILLED = """
 import os, signal, sys
-from cli import app, manifest
+from softsort_cli import app
+from softsort_cli.work import manifest
 add = manifest.Manifest.add
 def deadly(run, *given):
     add(run, *given)
@@ -277,15 +279,17 @@ def test_a_killed_command_is_finished_by_a_second(
 INTERRUPTED = """
 import time
 from pathlib import Path
-from cli import app, cluster, files
+from softsort_cli import app
+from softsort_cli.io import files
 from softsort_cli.options.groups import Solver
+from softsort_cli.work.engine import open_engine
 def write(output):
     with files.open_output(output, force=False):
         print("writing", flush=True)
         time.sleep(3600)
 def command():
     output, solver = Path("y.csv").absolute(), Solver(hard=True, cluster="local:1")
-    with cluster.engine(solver, "64", output.parent, [], [output]) as engine:
+    with open_engine(solver, "64", output.parent, [], [output]) as engine:
         engine.submit(write, output).result()
 app.run = command
 app.main()
@@ -349,7 +353,8 @@ def test_what_has_changed_is_done_again(softsort, folder, table):
 
 HELD = """
 import sys
-from cli import app, manifest
+from softsort_cli import app
+from softsort_cli.work import manifest
 def hold(*given):
     print("begun", flush=True)
     sys.stdin.read()
@@ -402,11 +407,11 @@ def test_a_lock_that_was_removed_is_none(folder, monkeypatch):
         flock(*given)
 
     monkeypatch.setattr(fcntl, "flock", removed)
-    with manifest.alone(folder):
+    with manifest.lock(folder):
         assert (folder / manifest.LOCK).exists()
         with (
             pytest.raises(CommandError, match="another command writes"),
-            manifest.alone(folder),
+            manifest.lock(folder),
         ):
             pass
         assert (folder / manifest.LOCK).exists()
@@ -418,7 +423,7 @@ def test_a_file_system_without_locks_is_told(folder, monkeypatch, capsys):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    with manifest.alone(folder):
+    with manifest.lock(folder):
         pass
     assert "no locks (No locks available): let no other" in capsys.readouterr().err
     assert not list(folder.iterdir())
@@ -534,8 +539,8 @@ def test_a_cluster_that_cannot_be_used_is_told_at_once(
         # A file that is not there is like one on another machine.
         patched.setattr(Path, "touch", lambda _: None)
         told(softsort, [*arguments, address], f"cannot see {folder}")
-    other = cluster._versions() | {"jax": "0.1"}
-    monkeypatch.setattr(cluster, "_versions", lambda: other)
+    other = workers._versions() | {"jax": "0.1"}
+    monkeypatch.setattr(workers, "_versions", lambda: other)
     told(softsort, [*arguments, address], "the command has 0.1: install the same")
 
 
@@ -586,7 +591,7 @@ def answer(port, page):
 def test_processes_on_this_machine_let_nobody_else_in(folder):
     before, searched = listening(), list(sys.path)
     solver = Solver(cluster="local:2")
-    with cluster.engine(solver, "64", folder, []) as engine:
+    with open_engine(solver, "64", folder, []) as engine:
         engine.client.wait_for_workers(2)
         own = engine.client.security.get_connection_args("client")
         workers = engine.client.scheduler_info(n_workers=-1)["workers"]
@@ -649,7 +654,7 @@ def test_a_scheduler_with_tls(softsort, folder, table):
         Path("scheduler.json").write_text(json.dumps({"address": tls}))
         with dask.config.set(credentials(own)):
             solver = Solver(cluster="scheduler.json", hard=True)
-            with cluster.engine(solver, "64", folder, []) as engine:
+            with open_engine(solver, "64", folder, []) as engine:
                 assert engine.client.scheduler.address == tls
                 assert engine.submit(sorted, [2, 1]).result() == [1, 2]
     Path("scheduler.json").write_text("{}")
@@ -719,7 +724,7 @@ def test_a_dry_run_writes_nothing(softsort, folder, table):
 
 def test_nothing_of_dask_is_imported_without_a_cluster(folder, table):
     program = (
-        "import sys; from cli import app; "
+        "import sys; from softsort_cli import app; "
         "code = app.run(['rank', 'part-*.csv', '-c', 'x', '--out-dir', 'o']); "
         "sys.exit(code or bool({'dask', 'distributed'} & set(sys.modules)))"
     )
