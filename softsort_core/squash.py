@@ -71,14 +71,14 @@ def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
         traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
 
         # Constants are arguments too: jax makes batches of those in branches.
-        def call(*given):
+        def call(*arrays):
             with jax.enable_x64(True):
-                closed = ClosedJaxpr(traced.jaxpr, given[:constants])
-                return jaxpr_as_fun(closed)(*given[constants:])
+                closed = ClosedJaxpr(traced.jaxpr, arrays[:constants])
+                return jaxpr_as_fun(closed)(*arrays[constants:])
 
-        def batched(size, are_batched, *given):
+        def batched(size, are_batched, *arrays):
             axes = tuple(0 if each else None for each in are_batched)
-            results = jax.vmap(call, axes, axis_size=size)(*given)
+            results = jax.vmap(call, axes, axis_size=size)(*arrays)
             return results, [True] * len(results)
 
         constants = len(traced.consts)
@@ -125,7 +125,7 @@ def _statistics(
     """Return offset and scale, and what their rounding leaves out."""
     dtype = values.dtype
 
-    def found(x, middle, half_range, *a):
+    def statistics(x, middle, half_range, *a):
         zero = jnp.zeros_like(middle)
         linear = Standardisation(middle, half_range, zero, zero, zero, zero)
         scaled = linear.scaled(x)
@@ -135,13 +135,13 @@ def _statistics(
         scale = 1 / jnp.sqrt(jnp.where(constant, 1.0, variance))
         return offset, jnp.where(constant, 0.0, scale)
 
-    given = values, middle, half_range, *(() if weights is None else (weights,))
+    arguments = values, middle, half_range, *(() if weights is None else (weights,))
     if not is_fine:
         zero = jnp.zeros((), dtype)
-        return *found(*given), zero, zero
+        return *statistics(*arguments), zero, zero
 
-    def parted(*given):
-        exact = found(*given)
+    def parted(*arguments):
+        exact = statistics(*arguments)
         rounded = tuple(
             jax.lax.reduce_precision(
                 each, jnp.finfo(dtype).nexp, jnp.finfo(dtype).nmant
@@ -150,7 +150,7 @@ def _statistics(
         )
         return *rounded, exact[0] - rounded[0], exact[1] - rounded[1]
 
-    offset, scale, *rests = in_double(parted, *given)
+    offset, scale, *rests = in_double(parted, *arguments)
     return jax.tree.map(
         lambda each: jax.lax.convert_element_type(each, dtype),
         (offset, scale, *rests),

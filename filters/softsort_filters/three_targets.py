@@ -140,8 +140,8 @@ def quotient(x: Array, y: Array) -> Array:
 @quotient.defjvp
 def _quotient_jvp(primals, tangents):
     (x, y), (x_dot, y_dot) = primals, tangents
-    found = quotient(x, y)
-    return found, quotient(x_dot, y) - found * quotient(y_dot, y)
+    ratio = quotient(x, y)
+    return ratio, quotient(x_dot, y) - ratio * quotient(y_dot, y)
 
 
 @jax.custom_jvp

@@ -11,8 +11,6 @@ import numpy as np
 
 # Orders that are enough for values that spread like normal ones, times sqrt(epsilon).
 _ORDERS = {"float32": 5.6, "float64": 7.2}
-
-
 # So few targets are their own nodes.
 EXACT = 32
 # What they save is spent on points for inputs: so few values can be far apart.

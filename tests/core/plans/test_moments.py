@@ -6,8 +6,9 @@ from derivatives import check_derivatives
 from numpy.polynomial import chebyshev as oracle
 
 from softsort_core import parallel as cores
-from softsort_core.plans import moments as chebyshev
-from softsort_core.plans.moments import Cells
+from softsort_core.plans import chebyshev
+from softsort_core.plans.chebyshev import Cells
+from softsort_core.plans.moments import evaluate_series, moments_of
 from softsort_core.squash import Standardisation, standardisation
 
 IDENTITY = Standardisation(*map(jnp.float32, (0, 1, 0, 1, 0, 0)))
@@ -45,11 +46,11 @@ def test_moments_and_series_are_numpys(x64, monkeypatch, n, cells):
     expected = vandermonde(t, cells)
     placing = jax.tree.map(lambda each: each.astype(float), IDENTITY)
     t, weights, series = jnp.asarray(t), jnp.asarray(weights), jnp.asarray(series)
-    found = chebyshev.moments(t, placing, None, cells, False)
+    found = moments_of(t, placing, None, cells, False)
     np.testing.assert_allclose(found, expected.sum(axis=0), atol=1e-8)
-    found = chebyshev.moments(t, placing, weights, cells, False)
+    found = moments_of(t, placing, weights, cells, False)
     np.testing.assert_allclose(found, np.tensordot(weights, expected, 1), atol=1e-8)
-    found = chebyshev.evaluate(t, placing, series, False)
+    found = evaluate_series(t, placing, series, False)
     np.testing.assert_allclose(found, np.tensordot(expected, series, 2), atol=1e-9)
 
 
@@ -59,7 +60,7 @@ def test_cells_are_finer_than_single_precision():
     x = jnp.concatenate([x, jnp.array([-3e3, 3e3], jnp.float32)])
     placing = standardisation(x, None, is_fine=True)
     cells = Cells(2**14, 2)
-    found = chebyshev.moments(x, placing, None, cells, True)
+    found = moments_of(x, placing, None, cells, True)
     wide = np.asarray(x, float)
     t = np.tanh((wide - wide.mean()) / wide.std() / 2)
     expected = np.zeros(cells)
@@ -91,8 +92,8 @@ def test_derivatives(x64, cells, squashes):
             jnp.zeros(()),
             jnp.zeros(()),
         )
-        moments = chebyshev.moments(x, placing, weights, cells, squashes)
-        return chebyshev.evaluate(x, placing, moments, squashes)
+        moments = moments_of(x, placing, weights, cells, squashes)
+        return evaluate_series(x, placing, moments, squashes)
 
     def slopes(*arguments):
         values, backwards = jax.vjp(function, *arguments)

@@ -12,12 +12,12 @@ from samples import KINDS, sample
 import softsort_core as soft
 from softsort_core.operators import read_slices
 from softsort_core.plans import choose
-from softsort_core.plans import moments as chebyshev
 from softsort_core.plans import quadrature as compressed
-from softsort_core.plans.adaptive_panels import Inputs, Resolution
+from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.dense import transport
 from softsort_core.plans.gauss_rules import gauss_rule
-from softsort_core.plans.moments import Cells
+from softsort_core.plans.moments import moments_of
+from softsort_core.plans.panels import Inputs, Resolution
 from softsort_core.squash import squash
 
 N = 200
@@ -272,7 +272,7 @@ def test_slopes_through_nodes_are_as_precise_as_numbers(resolution):
     def total(s):
         half = jnp.asarray(0.5, s.dtype)
         placing = compressed._linear(half, half)
-        moments = chebyshev.moments(s, placing, None, cells, False)
+        moments = moments_of(s, placing, None, cells, False)
         inputs = Inputs(moments, half - half, half + half)
         order = resolution.order
         y, weights = inputs.nodes(edges.astype(s.dtype), order, order)
