@@ -27,8 +27,14 @@ from softsort_core.parallel import core_count
 from softsort_core.plans.dense import Plan, transport
 from softsort_core.plans.direct_plan import DirectPlan, direct_plan
 from softsort_core.plans.gauss_rules import Rules, SharedNodes, rules, shared_nodes
-from softsort_core.plans.shared_kernel import RowPlan, Solved, point_moments, solved_by
-from softsort_core.squash import in_double, squash
+from softsort_core.plans.shared_kernel import (
+    RowPlan,
+    RowSolution,
+    point_moments,
+    solve_row,
+)
+from softsort_core.precision import in_double
+from softsort_core.squash import squash
 
 # What reads a plan of a row, given that, the values, the targets and their number.
 Reading: TypeAlias = Callable[[Any, Array, Array, Array], Read]
@@ -146,11 +152,11 @@ def _placed(x: Array, sizes: Array, *, order: int, squashes: bool) -> Any:
 
 
 @jax.jit
-def _solved(moments: Array, epsilon: Array, nodes: Rules) -> Solved:
+def _solved(moments: Array, epsilon: Array, nodes: Rules) -> RowSolution:
     """Return plans of rows: the longest to compile, and the same for all widths."""
 
     def of_row(moments, nodes):
-        return in_double(solved_by, moments, epsilon, nodes)
+        return in_double(solve_row, moments, epsilon, nodes)
 
     rows = jax.vmap(of_row, (0, None))
     return jax.lax.map(lambda block: rows(*block), (moments, nodes))
@@ -164,7 +170,7 @@ def _read(
     epsilon: Array,
     tolerance: Array,
     nodes: Rules,
-    solved: Solved,
+    solved: RowSolution,
     *,
     read: Reading,
 ) -> Read:

@@ -26,7 +26,7 @@ from softsort_core.plans import chebyshev
 from softsort_core.plans.gauss_rules import gauss_rule
 from softsort_core.plans.newton import SMOOTH, SOLVED, solve
 from softsort_core.plans.panels import EvenTargets, FewPoints, Inputs, Resolution
-from softsort_core.squash import as_double, in_double
+from softsort_core.precision import as_double, in_double
 
 # Central moments of this order measure a spread. High ones see the far points that
 # hold little of a mass, whose share falls off exponentially.

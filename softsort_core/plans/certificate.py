@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softsort_core.numerics import clipped, product
+from softsort_core.numerics import clipped, product, used_range
 
 # Largest estimated error of rows that is returned: that of plans without such nodes.
 ROW_ACCURACY = {"float32": 1e-6, "float64": 1e-9}
@@ -43,6 +43,18 @@ class Scale(NamedTuple):
     low: Float[Array, ""]
     high: Float[Array, ""]
     zero: Float[Array, ""]
+
+    @classmethod
+    def centred(cls, values: Array, weights: Array | None) -> "Scale":
+        """Return that of values, of which those that have a weight are averaged."""
+        low, high = used_range(values, weights)
+        return cls(low, high, low / 2 + high / 2)
+
+    @classmethod
+    def of_levels(cls, values: Array) -> "Scale":
+        """Return that of levels of targets, which have a meaning from 0 on."""
+        low, high = used_range(values.reshape(-1), None)
+        return cls(low, high, jnp.zeros_like(low))
 
     @property
     def range_(self) -> Array:

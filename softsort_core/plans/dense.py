@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from softsort_core.numerics import clipped, product, repeated, used_range
 from softsort_core.plans.newton import SMOOTH, SOLVED, newton_step, solve
-from softsort_core.squash import in_double
+from softsort_core.precision import as_dtype, in_double
 
 
 class Plan(NamedTuple):
@@ -119,10 +119,7 @@ def _solved(
         log_rows = jnp.where(failure > 0, -math.log(b.size), u[:, None] + v + logits)
         return log_rows, v, steps, failure
 
-    return jax.tree.map(
-        lambda each: jax.lax.convert_element_type(each, logits.dtype),
-        in_double(solved, logits, a, b),
-    )
+    return as_dtype(in_double(solved, logits, a, b), logits.dtype)
 
 
 @_solved.defjvp
@@ -160,7 +157,7 @@ def implicit(
 
     def solve(_, excess):
         step = in_double(newton_step, rows, a, b, excess)
-        return jax.lax.convert_element_type(step, excess.dtype)
+        return as_dtype(step, excess.dtype)
 
     return jax.lax.custom_linear_solve(laplacian, missing, solve, symmetric=True)
 

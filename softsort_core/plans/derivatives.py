@@ -15,11 +15,7 @@ from softsort_core.numerics import product, repeated
 from softsort_core.plans.adaptive_panels import Potentials
 from softsort_core.plans.dense import implicit, normalised_dot
 from softsort_core.plans.panels import Inputs
-from softsort_core.squash import in_double
-
-
-def _in_precision_of(s: Array, *arrays: Array) -> tuple[Array, ...]:
-    return tuple(jax.lax.convert_element_type(each, s.dtype) for each in arrays)
+from softsort_core.precision import as_dtype, in_double
 
 
 @jax.custom_jvp
@@ -31,13 +27,13 @@ def log_rows(
 ) -> Float[Array, "k N"]:
     """Return log p_ij."""
     del a
-    return _in_precision_of(s, in_double(Potentials.log_rows, known, epsilon))[0]
+    return as_dtype(in_double(Potentials.log_rows, known, epsilon), s.dtype)
 
 
 @log_rows.defjvp
 def _log_rows_jvp(primals, tangents):
     rows, known = log_rows(*primals), primals[-1]
-    (b,) = _in_precision_of(rows, known.b)
+    b = as_dtype(known.b, rows.dtype)
     return rows, normalised_dot(rows, b, _scores_dot(rows, primals, tangents))
 
 
@@ -52,14 +48,14 @@ def log_columns(
     """Return log p_ij of further targets, as `Potentials.log_columns` does."""
     del a
     columns, _ = in_double(Potentials.log_columns, known, epsilon, further)
-    return _in_precision_of(s, columns)[0]
+    return as_dtype(columns, s.dtype)
 
 
 @log_columns.defjvp
 def _log_columns_jvp(primals, tangents):
     *of_plan, further = primals
     rows = log_rows(*of_plan)
-    (y,) = _in_precision_of(rows, further)
+    y = as_dtype(further, rows.dtype)
     shift = jnp.exp(rows) * _scores_dot(rows, primals, tangents)
     shift = repeated(product(shift, jnp.ones(shift.shape[1], shift.dtype)), y.size)
     return log_columns(*primals), _logits_dot(y, primals, tangents) - shift
@@ -68,7 +64,7 @@ def _log_columns_jvp(primals, tangents):
 def _scores_dot(rows: Array, primals: Any, tangents: Any) -> Array:
     """Return the tangents of v_j - c_ij / epsilon at the nodes."""
     _, a, _, known, *_ = primals
-    y, b = _in_precision_of(rows, known.y, known.b)
+    y, b = as_dtype((known.y, known.b), rows.dtype)
     logits_dot = _logits_dot(y, primals, tangents)
     nothing = jnp.zeros_like(b)
     v_dot = implicit(rows, a, b, logits_dot, tangents[1], nothing)

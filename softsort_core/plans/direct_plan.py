@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softsort_core.numerics import product, used_range, varying_like
+from softsort_core.numerics import product, varying_like
 from softsort_core.plans.certificate import ROW_ACCURACY, Scale
 from softsort_core.plans.chebyshev import weighted_moments
 from softsort_core.plans.kernel_cycles import (
@@ -21,7 +21,7 @@ from softsort_core.plans.kernel_cycles import (
     remaining_error,
     where_solved,
 )
-from softsort_core.squash import in_double
+from softsort_core.precision import as_dtype, in_double
 
 # A plan without nodes need not be smooth: Newton's matrix is made anew, if it must be.
 _MOST_MORE_CYCLES = 24
@@ -75,13 +75,9 @@ class DirectPlan(NamedTuple):
     def _read(
         self, means: Callable[..., Array], values: Array, weights: Array
     ) -> tuple[Array, Array]:
-        low, high = used_range(values, weights)
-        scale = Scale(low, high, low / 2 + high / 2)
+        scale = Scale.centred(values, weights)
         results = in_double(means, self.kernel, self.factors, scale.scaled(values))
-        results, error = jax.tree.map(
-            lambda each: jax.lax.convert_element_type(each, values.dtype),
-            (results, self.error),
-        )
+        results, error = as_dtype((results, self.error), values.dtype)
         tolerance = jnp.minimum(self.tolerance, ROW_ACCURACY[values.dtype.name])
         return scale.restored(results, error, tolerance)
 

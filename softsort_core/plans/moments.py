@@ -32,7 +32,8 @@ from softsort_core.plans.chebyshev import (
     slope_matrix,
     unfolding_of,
 )
-from softsort_core.squash import Standardisation, as_double
+from softsort_core.precision import as_double, as_dtype
+from softsort_core.squash import Standardisation
 
 # Points in flight: their factors stay in the cache.
 _CHUNK = 2**12
@@ -40,7 +41,7 @@ _CHUNK = 2**12
 _CELL_CHUNK = 2**16
 
 
-class Placing(NamedTuple):
+class _Placing(NamedTuple):
     """How values x become points t in [-1, 1]: t = shape(standard score of x).
 
     It is part of the loops over chunks, so that no points need be stored.
@@ -64,8 +65,8 @@ class Placing(NamedTuple):
             cell = jnp.clip(jnp.floor(position), 0, count - 1)
             local = 2 * (position - cell) - 1
         return (
-            jax.lax.convert_element_type(cell, jnp.int32),
-            jax.lax.convert_element_type(local, values.dtype),
+            as_dtype(cell, jnp.int32),
+            as_dtype(local, values.dtype),
         )
 
     def _shaped(self, scores: Array) -> Array:
@@ -144,7 +145,7 @@ def _of_chunks(
     """Return the moments of some chunks, in double precision, to be completed."""
     values, *numbers = operands[:_PLACING]
     weights = operands[_PLACING:]
-    placing = Placing(Standardisation(*numbers), squashes)
+    placing = _Placing(Standardisation(*numbers), squashes)
     n = values.shape[0]
     size = min(n, _CHUNK)
 
@@ -171,7 +172,7 @@ def _completed(totals: Sequence[Array], *operands: Array, cells: Cells) -> Array
         if cells.number == 1:
             unfolding = jnp.asarray(unfolding_of(cells.order))
             total = product(unfolding, total.reshape(-1))[None]
-        return jax.lax.convert_element_type(total, operands[0].dtype)
+        return as_dtype(total, operands[0].dtype)
 
 
 _STATIC = "cells", "squashes"
@@ -184,7 +185,7 @@ _completed_alone = jax.jit(_completed, static_argnames="cells")
 
 
 def _added(
-    total: Array, placing: Placing, cells: Cells, values: Array, *weights: Array
+    total: Array, placing: _Placing, cells: Cells, values: Array, *weights: Array
 ) -> Array:
     """Add the moments of some values."""
     if cells.number == 1:
@@ -198,7 +199,7 @@ def _added(
     return total.at[cell.astype(jnp.int32)].add(terms)
 
 
-def _products(placing: Placing, order: int, values: Array, *weights: Array) -> Array:
+def _products(placing: _Placing, order: int, values: Array, *weights: Array) -> Array:
     """Return the sums of the products of all factors."""
     # Stacked, both are in memory: the compiler would else make the points and read the
     # weights anew for every factor, which with weights takes three times as long.
@@ -218,7 +219,7 @@ def _products(placing: Placing, order: int, values: Array, *weights: Array) -> A
 
 def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
     values, *numbers, series = operands
-    placing = Placing(Standardisation(*numbers), squashes)
+    placing = _Placing(Standardisation(*numbers), squashes)
     count, order = cells
     if count == 1:
         # Unrolled, all is one pass over the values, which shares nothing with others:
@@ -296,7 +297,7 @@ def _points_dot(primals, tangents, squashes: bool) -> Array | None:
         return None
     values, *numbers = primals[:_PLACING]
     values_dot, *numbers_dot = map(ad.instantiate_zeros, dots)
-    placing = Placing(Standardisation(*numbers), squashes)
+    placing = _Placing(Standardisation(*numbers), squashes)
     return placing.tangents(values, values_dot, Standardisation(*numbers_dot))
 
 

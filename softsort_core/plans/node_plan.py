@@ -29,7 +29,7 @@ from softsort_core.plans.panels import (
     divided,
     panel_nodes,
 )
-from softsort_core.squash import in_double
+from softsort_core.precision import as_dtype, in_double
 
 
 @jax.tree_util.register_dataclass
@@ -58,7 +58,7 @@ class NodePlan:
     @property
     def targets(self) -> Float[Array, "3 N"]:
         """The positions of the nodes of targets, for all three orders."""
-        return jax.lax.convert_element_type(self.solution.plan.y, self.epsilon.dtype)
+        return self._single(self.solution.plan.y)
 
     @jax.jit
     def at_inputs(self, values: Array) -> tuple[Array, Array]:
@@ -209,9 +209,7 @@ class NodePlan:
 
     def _single(self, tree: Any) -> Any:
         """Return what is in double precision in that of the inputs."""
-        return jax.tree.map(
-            lambda each: jax.lax.convert_element_type(each, self.epsilon.dtype), tree
-        )
+        return as_dtype(tree, self.epsilon.dtype)
 
     def _edges(self) -> Array:
         return self._single(self.solution.s_edges)

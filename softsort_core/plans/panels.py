@@ -8,7 +8,6 @@ keeps them. Panels of inputs are replaced by Chebyshev points that have their mo
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -16,7 +15,7 @@ from jaxtyping import Array, Float
 from softsort_core.numerics import largest, product
 from softsort_core.plans import chebyshev
 from softsort_core.plans.gauss_rules import gauss_rule
-from softsort_core.squash import in_double
+from softsort_core.precision import as_dtype, in_double
 
 # Orders of the rules, relative to that of the result, whose results are compared.
 _ORDERS = (0.5, 0.75, 1.0)
@@ -127,7 +126,7 @@ class Inputs(NamedTuple):
 
         places = () if self.places is None else (self.places,)
         are_in, factors = in_double(expanded, edges, *places)
-        return are_in, jax.lax.convert_element_type(factors, self.moments.dtype)
+        return are_in, as_dtype(factors, self.moments.dtype)
 
 
 class FewPoints(NamedTuple):
@@ -203,7 +202,7 @@ def between(
 
     panel, terms, matters = in_double(positioned, edges, places)
     series, last = _panel_series(levels, terms.shape[0])
-    terms = jax.lax.convert_element_type(terms, levels.dtype)
+    terms = as_dtype(terms, levels.dtype)
     values = jnp.sum(jnp.moveaxis(series[panel], -1, 0) * terms, axis=0)
     return values, 2 * largest(jnp.where(matters[:, None], last, 0.0))
 

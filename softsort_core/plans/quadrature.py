@@ -23,7 +23,8 @@ from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.moments import evaluate_series, moments_of
 from softsort_core.plans.node_plan import NodePlan, node_plan
 from softsort_core.plans.panels import EvenTargets, FewPoints, Inputs, Resolution
-from softsort_core.squash import Standardisation, in_double, standardisation, total
+from softsort_core.precision import in_double, total
+from softsort_core.squash import Standardisation, standardisation
 
 # More inputs than these are represented by their moments.
 MANY = 2**12
@@ -33,7 +34,7 @@ _MOST_KNOTS = 2**17
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PlacedInputs:
+class _PlacedInputs:
     """Inputs and how they are placed where their moments are taken.
 
     Attributes:
@@ -128,7 +129,7 @@ class CompressedPlan:
     """
 
     nodes: NodePlan
-    placed: PlacedInputs
+    placed: _PlacedInputs
     num_targets: Any
     places: int = field(metadata={"static": True})
     tolerance: Any
@@ -146,7 +147,7 @@ class CompressedPlan:
         And whether it is certain. Of many even targets there may be one per target.
         """
         if self.nodes.is_even and values.ndim == 1:
-            scale = _scale(None, values)
+            scale = _centred_scale(values, None)
             cells = Cells(self.nodes.resolution.cells, self.nodes.resolution.cell_order)
             levels = _levels(values, scale, self.num_targets, cells)
             means, error = self.nodes.of_levels(levels)
@@ -166,7 +167,7 @@ class CompressedPlan:
             means, certain = _given_target(self, columns)
             d = values.shape[1:]
             return means.T.reshape(-1, *d), certain.reshape(d)
-        scale = _scale(self.placed.weights, values)
+        scale = _centred_scale(values, self.placed.weights)
         weighted, m = self._weighted(values, scale), self.num_targets
         if not self.nodes.is_even:
             means, error = self.nodes.at_targets(weighted)
@@ -208,14 +209,13 @@ def _levels(values: Array, scale: Scale, m: Any, cells: Cells) -> Inputs:
 
 @jax.jit
 def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Array, Array]:
-    low, high = used_range(values.reshape(-1), None)
-    scale = Scale(low, high, jnp.zeros_like(low))
+    scale = Scale.of_levels(values)
     return scale, *nodes.at_inputs(scale.scaled(values))
 
 
 @jax.jit
 def _evaluated(
-    placed: PlacedInputs, means: Array, scale: Scale, error: Array, tolerance: Any
+    placed: _PlacedInputs, means: Array, scale: Scale, error: Array, tolerance: Any
 ) -> tuple[Array, Array]:
     """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
     means = placed.evaluate(means) if means.ndim > 1 else means
@@ -229,10 +229,7 @@ def _restored(
     return scale.restored(means, error, tolerance)
 
 
-@jax.jit
-def _scale(weights: Array | None, values: Array) -> Scale:
-    low, high = used_range(values, weights)
-    return Scale(low, high, low / 2 + high / 2)
+_centred_scale = jax.jit(Scale.centred)
 
 
 @jax.jit
@@ -294,7 +291,7 @@ def compressed_plan(
         weights = _relative(weights)
     is_fine = resolution.cells > 1 or not are_many
     placing = _placing(values, weights, squashed, is_fine=is_fine)
-    placed = PlacedInputs(values if squashes else squashed, weights, placing, squashes)
+    placed = _PlacedInputs(values if squashes else squashed, weights, placing, squashes)
     points = None if are_many else placed.points()
     cells = Cells(resolution.cells, resolution.cell_order) if are_many else None
     inputs = placed.measure(cells, weights)

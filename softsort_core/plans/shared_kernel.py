@@ -15,14 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from softsort_core.numerics import largest, product, used_range
+from softsort_core.numerics import largest, product
 from softsort_core.plans import chebyshev
 from softsort_core.plans.adaptive_panels import Potentials
 from softsort_core.plans.certificate import ROW_ACCURACY, Scale, estimated_error
 from softsort_core.plans.chebyshev import weighted_moments
 from softsort_core.plans.derivatives import Points, means_at_inputs, means_at_targets
-from softsort_core.plans.gauss_rules import Rules
-from softsort_core.plans.gauss_rules import orders as orders_of
+from softsort_core.plans.gauss_rules import Rules, rule_orders
 from softsort_core.plans.kernel_cycles import (
     ROUGH,
     TOLERANCES,
@@ -33,7 +32,8 @@ from softsort_core.plans.kernel_cycles import (
     remaining_error,
     where_solved,
 )
-from softsort_core.squash import in_double, squash
+from softsort_core.precision import as_dtype, in_double
+from softsort_core.squash import squash
 
 _SAFETY = 2.0
 
@@ -52,15 +52,15 @@ def _at_points(moments: Float[Array, " k"], order: int) -> Array:
     return product(moments[:size], jnp.asarray(chebyshev.analysis(size)))
 
 
-class Solved(NamedTuple):
+class RowSolution(NamedTuple):
     """Plans of the orders in turn.
 
     Attributes:
-        solutions: the factors of each.
+        factors: those of each.
         least: smallest error of a result: infinite if they were not solved.
     """
 
-    solutions: tuple[Factors, ...]
+    factors: tuple[Factors, ...]
     least: Float[Array, ""]
 
     def error(self, means: Float[Array, "3 k"], epsilon: Array) -> Array:
@@ -71,28 +71,28 @@ class Solved(NamedTuple):
         return _SAFETY * error + self.least
 
 
-def solved_by(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> Solved:
+def solve_row(moments: Float[Array, " k"], epsilon: Array, rules: Rules) -> RowSolution:
     """Return the plans of the orders in turn, each beginning where the last ended."""
-    orders = orders_of(moments.shape[0] // 2)
+    orders = rule_orders(moments.shape[0] // 2)
     # Few targets have few modes, however many points there are.
     modes = min(orders[-1] // 6, rules[-1][0].shape[0] // 3 + 1)
     columns = first_factors(moments, epsilon, *rules[0])
-    solutions: list[Factors] = []
+    factors: list[Factors] = []
     inverse, error = None, jnp.asarray(jnp.inf)
     for (y, b), order, tolerance in zip(rules, orders, TOLERANCES, strict=True):
         points, a = _positions(order), _at_points(moments, order)
-        if solutions:
+        if factors:
             # What would be their mass for equal factors.
-            before = _positions(solutions[-1].order)
-            columns = b / product(solutions[-1].rows, gibbs_kernel(before, y, epsilon))
+            before = _positions(factors[-1].order)
+            columns = b / product(factors[-1].rows, gibbs_kernel(before, y, epsilon))
         kernel = gibbs_kernel(points, y, epsilon)
         problem = KernelProblem(kernel, a, y, b, modes)
         if inverse is None:
             columns, inverse, _ = problem.converged(columns, None, ROUGH)
         columns, _, error = problem.converged(columns, inverse, tolerance)
-        solutions.append(problem.factors(columns))
+        factors.append(problem.factors(columns))
     least = remaining_error(error)
-    return Solved(where_solved(least, tuple(solutions)), least)
+    return RowSolution(where_solved(least, tuple(factors)), least)
 
 
 @jax.tree_util.register_dataclass
@@ -115,7 +115,7 @@ class RowPlan:
     input_weights: Float[Array, " n"]
     epsilon: Float[Array, ""]
     rules: Rules
-    solved: Solved
+    solution: RowSolution
     tolerance: Any
     places: Float[Array, " m"]
 
@@ -134,13 +134,12 @@ class RowPlan:
 
         And whether it is certain.
         """
-        low, high = used_range(values.reshape(-1), None)
-        scale = Scale(low, high, jnp.zeros_like(low))
+        scale = Scale.of_levels(values)
         values = scale.scaled(values)
         results = in_double(
-            _read_at_inputs, self.s, self.epsilon, self.rules, self.solved, values
+            _read_at_inputs, self.s, self.epsilon, self.rules, self.solution, values
         )
-        means, error = self._converted(results)
+        means, error = as_dtype(results, self.s.dtype)
         means = means_at_inputs(
             0,
             Points(self.s, self.input_weights),
@@ -158,12 +157,11 @@ class RowPlan:
         And whether it is certain.
         """
         a = self.input_weights
-        low, high = used_range(values, a)
-        scale = Scale(low, high, low / 2 + high / 2)
+        scale = Scale.centred(values, a)
         values = scale.scaled(values)
-        arguments = self.s, a, self.epsilon, self.solved, values, self.places
+        arguments = self.s, a, self.epsilon, self.solution, values, self.places
         results = in_double(_read_at_targets, *arguments)
-        means, error = self._converted(results)
+        means, error = as_dtype(results, self.s.dtype)
         means = means_at_targets(
             0,
             Points(self.s, a, a * values),
@@ -175,21 +173,16 @@ class RowPlan:
     def _tolerance(self) -> Array:
         return jnp.minimum(self.tolerance, ROW_ACCURACY[self.s.dtype.name])
 
-    def _converted(self, tree: Any) -> Any:
-        return jax.tree.map(
-            lambda each: jax.lax.convert_element_type(each, self.s.dtype), tree
-        )
-
     def _known(self) -> Potentials:
         """Return the plan between inputs and nodes, in double precision."""
 
-        def known(s, a, epsilon, rules, solved):
+        def known(s, a, epsilon, rules, solution):
             y, b = rules[-1]
-            v = jnp.log(solved.solutions[-1].columns + (b == 0))
+            v = jnp.log(solution.factors[-1].columns + (b == 0))
             return Potentials(s, a, y, b, s, v).among(s, a, epsilon)
 
         numbers = self.s, self.input_weights, self.epsilon
-        return in_double(known, *numbers, self.rules, self.solved)
+        return in_double(known, *numbers, self.rules, self.solution)
 
 
 def row_plan(
@@ -208,8 +201,8 @@ def row_plan(
         a = jnp.full(values.shape, 1 / values.size, values.dtype)
     s = squash(values, a) if squashed is None else squashed
     moments = in_double(functools.partial(point_moments, order), s, a)
-    solved = in_double(solved_by, moments, epsilon, rules)
-    return RowPlan(s, a, epsilon, rules, solved, tolerance, places)
+    solution = in_double(solve_row, moments, epsilon, rules)
+    return RowPlan(s, a, epsilon, rules, solution, tolerance, places)
 
 
 def point_moments(order: int, s: Array, a: Array) -> Array:
@@ -219,18 +212,22 @@ def point_moments(order: int, s: Array, a: Array) -> Array:
 
 
 def _read_at_inputs(
-    s: Array, epsilon: Array, rules: Rules, solved: Solved, values: Float[Array, "3 N"]
+    s: Array,
+    epsilon: Array,
+    rules: Rules,
+    solution: RowSolution,
+    values: Float[Array, "3 N"],
 ) -> tuple[Array, Array]:
     """Return the expectations at inputs of values from 0 to 1, and their error."""
-    size = 2 * solved.solutions[-1].order
+    size = 2 * solution.factors[-1].order
     means, at_points = jnp.zeros(0), []
-    for solution, (y, _), levels in zip(solved.solutions, rules, values, strict=True):
-        columns, order = solution.columns, solution.order
+    for factors, (y, _), levels in zip(solution.factors, rules, values, strict=True):
+        columns, order = factors.columns, factors.order
         kernel = gibbs_kernel(_positions(order), y, epsilon)
-        means = product(columns * levels[: y.shape[0]], kernel.T) / solution.totals
+        means = product(columns * levels[: y.shape[0]], kernel.T) / factors.totals
         at_points.append(product(jnp.asarray(_among(2 * order, size)), means))
     # Points can stand for inputs if so many terms are enough.
-    error = solved.error(jnp.stack(at_points), epsilon)
+    error = solution.error(jnp.stack(at_points), epsilon)
     rows, split = chebyshev.folded_shape(size)
     series = product(jnp.asarray(_folded(size)), means).reshape(rows, split)
     low = chebyshev.stacked(2 * s - 1, split + 1)
@@ -254,14 +251,14 @@ def _folded(size: int) -> np.ndarray:
 
 
 def _read_at_targets(
-    s: Array, a: Array, epsilon: Array, solved: Solved, values: Array, y: Array
+    s: Array, a: Array, epsilon: Array, solution: RowSolution, values: Array, y: Array
 ) -> tuple[Array, Array]:
     """Return the means at targets of values that differ by up to 1, and their error."""
-    moments = weighted_moments(s, a * values, solved.solutions[-1].rows.shape[0])
+    moments = weighted_moments(s, a * values, solution.factors[-1].rows.shape[0])
     means = []
-    for solution in solved.solutions:
-        order = solution.order
+    for factors in solution.factors:
+        order = factors.order
         kernel = gibbs_kernel(_positions(order), y, epsilon)
-        sums = product(_at_points(moments, order) / solution.totals, kernel)
-        means.append(sums / product(solution.rows, kernel))
-    return means[-1], solved.error(jnp.stack(means), epsilon)
+        sums = product(_at_points(moments, order) / factors.totals, kernel)
+        means.append(sums / product(factors.rows, kernel))
+    return means[-1], solution.error(jnp.stack(means), epsilon)

@@ -5,8 +5,8 @@ import pytest
 from derivatives import check_derivatives
 from numpy.polynomial import chebyshev as oracle
 
-from softsort_core import parallel as cores
-from softsort_core.plans import chebyshev
+from softsort_core import parallel
+from softsort_core.plans import chebyshev, moments
 from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.moments import evaluate_series, moments_of
 from softsort_core.squash import Standardisation, standardisation
@@ -37,9 +37,9 @@ def vandermonde(t, cells):
 @pytest.mark.parametrize("n", [3, 4 * 64 + 5, 64])
 @pytest.mark.parametrize("cells", [Cells(1, 64), Cells(1, 100), Cells(8, 5)])
 def test_moments_and_series_are_numpys(x64, monkeypatch, n, cells):
-    monkeypatch.setattr(chebyshev, "_CHUNK", 64)
-    monkeypatch.setattr(chebyshev, "_CELL_CHUNK", 64)
-    monkeypatch.setattr(cores, "_LEAST", 1)
+    monkeypatch.setattr(moments, "_CHUNK", 64)
+    monkeypatch.setattr(moments, "_CELL_CHUNK", 64)
+    monkeypatch.setattr(parallel, "_LEAST", 1)
     monkeypatch.setenv("NPROC", "3")
     t, weights = points(n), np.random.default_rng(1).normal(size=n)
     series = np.random.default_rng(2).normal(size=cells)
@@ -70,8 +70,8 @@ def test_cells_are_finer_than_single_precision():
 
 def test_points_stand_for_a_measure(x64):
     t = points(50)
-    moments = oracle.chebvander(t, 31).mean(axis=0)
-    weights = moments @ chebyshev.analysis(32)
+    exact = oracle.chebvander(t, 31).mean(axis=0)
+    weights = exact @ chebyshev.analysis(32)
     nodes = chebyshev.nodes(32)
     assert np.dot(weights, np.exp(nodes)) == pytest.approx(np.exp(t).mean())
 
@@ -92,8 +92,8 @@ def test_derivatives(x64, cells, squashes):
             jnp.zeros(()),
             jnp.zeros(()),
         )
-        moments = moments_of(x, placing, weights, cells, squashes)
-        return evaluate_series(x, placing, moments, squashes)
+        series = moments_of(x, placing, weights, cells, squashes)
+        return evaluate_series(x, placing, series, squashes)
 
     def slopes(*arguments):
         values, backwards = jax.vjp(function, *arguments)
