@@ -30,7 +30,7 @@ def is_staging() -> bool:
     return isinstance(jnp.zeros(()), Tracer)
 
 
-def refuse_masked(values: Any, name: str) -> None:
+def _refuse_masked(values: Any, name: str) -> None:
     """Raise an error if some values, or those of a sequence of arrays, are masked."""
     parts = values if isinstance(values, list | tuple) else [values]
     if any(np.ma.is_masked(part) for part in parts):
@@ -46,7 +46,7 @@ def as_floating(values: Any, name: str) -> tuple[Array, Any]:
     Integers and booleans become JAX's default float, half precisions are computed in
     float32 and given back as they came.
     """
-    refuse_masked(values, name)
+    _refuse_masked(values, name)
     if not isinstance(values, jax.Array):
         values = np.asarray(values)
         if values.dtype.kind not in "fiub" and values.dtype != jnp.bfloat16:
@@ -117,7 +117,7 @@ def as_weights(weights: Any, name: str) -> Array | None:
     """
     if weights is None:
         return None
-    refuse_masked(weights, name)
+    _refuse_masked(weights, name)
     if is_concrete(weights):
         array = np.asarray(weights, np.float64)
         low, total = np.min(array, initial=np.inf), np.sum(array)
@@ -175,7 +175,7 @@ def as_count(count: Any, name: str, low: int, high: int | None = None) -> int:
 def as_levels(q: Any) -> Array | np.ndarray:
     """Return quantile levels as a vector; None stands for 0.2, 0.5 and 0.8."""
     q = [0.2, 0.5, 0.8] if q is None else q
-    refuse_masked(q, "q")
+    _refuse_masked(q, "q")
     if is_concrete(q):
         q = np.asarray(q)
         if not (q.dtype.kind in "fiu" and np.all((q >= 0) & (q <= 1))):

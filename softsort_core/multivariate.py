@@ -25,7 +25,9 @@ from softsort_core.plans.dense import Plan, transport
 _RELATIVE_EPSILON = 0.05
 
 
-def squared_euclidean(x: Float[Array, " d"], y: Float[Array, " d"]) -> Float[Array, ""]:
+def _squared_euclidean(
+    x: Float[Array, " d"], y: Float[Array, " d"]
+) -> Float[Array, ""]:
     """Return |x - y|^2."""
     return jnp.sum((x - y) ** 2)
 
@@ -139,7 +141,7 @@ def multivariate_cdf_quantile_maps(
         "num_target_samples",
         1,
     )
-    cost_fn = squared_euclidean if cost_fn is None else cost_fn
+    cost_fn = _squared_euclidean if cost_fn is None else cost_fn
     sampler = jax.random.uniform if target_sampler is None else target_sampler
     key = jax.random.PRNGKey(0) if rng is None else rng
     targets = jnp.asarray(sampler(key, (m, d)), x.dtype)

@@ -31,15 +31,15 @@ def used_range(
         extremes = jnp.minimum(one[0], other[0]), jnp.maximum(one[1], other[1])
         return *extremes, one[2] & other[2]
 
-    given = (
+    candidates = (
         jnp.where(used, values, jnp.inf),
         jnp.where(used, values, -jnp.inf),
         jnp.isfinite(jnp.where(used, values, 0.0)),
     )
     none = (np.array(each, values.dtype) for each in (np.inf, -np.inf))
     # All in one, which the compiler vectorises, as it does not each alone.
-    found = jax.lax.reduce(given, (*none, True), combined, (0,))
-    low, high, are_numbers = cast("list[Array]", found)
+    bounds = jax.lax.reduce(candidates, (*none, True), combined, (0,))
+    low, high, are_numbers = cast("list[Array]", bounds)
     return (
         jnp.where(are_numbers, low, jnp.nan),
         jnp.where(are_numbers, high, jnp.nan),

@@ -18,7 +18,6 @@ from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import largest, product
 from softsort_core.operators.exact import hard_error, hard_ranks
-from softsort_core.plans.adaptive_panels import Resolution
 from softsort_core.plans.choose import (
     LEAST_EPSILON,
     check_reach,
@@ -26,6 +25,7 @@ from softsort_core.plans.choose import (
     resolutions_for,
 )
 from softsort_core.plans.dense import Plan, first_order
+from softsort_core.plans.panels import Resolution
 from softsort_core.plans.quadrature import CompressedPlan
 from softsort_core.squash import among_used, squash
 

@@ -1,17 +1,15 @@
 """The default squashing of values into (0, 1)."""
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from softsort_core.numerics import product, relative, used_range
+from softsort_core.numerics import relative, used_range
+from softsort_core.precision import as_double, as_dtype, in_double, total
 
-_PART = 2**10
 # A value so many half ranges from the middle is squashed to 0 or 1 in any precision.
 _FAR = 1e3
 
@@ -51,43 +49,6 @@ class Standardisation(NamedTuple):
             return (fine.scaled(x) - offset) * scale
 
 
-def as_double(tree: Any) -> Any:
-    """Return all arrays in double precision, without derivative."""
-    with jax.enable_x64(True):
-        return jax.tree.map(
-            lambda each: jax.lax.convert_element_type(each, jnp.float64),
-            jax.lax.stop_gradient(tree),
-        )
-
-
-def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in double precision, without derivative.
-
-    All its arguments are arrays. What jax makes of the call later, a batch for one, is
-    made in double precision as well, which it would not be by `enable_x64` alone.
-    """
-    with jax.enable_x64(True):
-        arguments = as_double(arguments)
-        traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-
-        # Constants are arguments too: jax makes batches of those in branches.
-        def call(*given):
-            with jax.enable_x64(True):
-                closed = ClosedJaxpr(traced.jaxpr, given[:constants])
-                return jaxpr_as_fun(closed)(*given[constants:])
-
-        def batched(size, are_batched, *given):
-            axes = tuple(0 if each else None for each in are_batched)
-            results = jax.vmap(call, axes, axis_size=size)(*given)
-            return results, [True] * len(results)
-
-        constants = len(traced.consts)
-        evaluated = jax.custom_batching.custom_vmap(call)
-        evaluated.def_vmap(batched)
-        results = evaluated(*traced.consts, *jax.tree.leaves(arguments))
-    return jax.tree.unflatten(jax.tree.structure(shapes), results)
-
-
 def squash(values: Float[Array, " n"], weights: Float[Array, " n"] | None) -> Array:
     """Return sigmoid((values - mean) / std), the same for shifted and scaled values.
 
@@ -125,7 +86,7 @@ def _statistics(
     """Return offset and scale, and what their rounding leaves out."""
     dtype = values.dtype
 
-    def found(x, middle, half_range, *a):
+    def statistics(x, middle, half_range, *a):
         zero = jnp.zeros_like(middle)
         linear = Standardisation(middle, half_range, zero, zero, zero, zero)
         scaled = linear.scaled(x)
@@ -135,13 +96,13 @@ def _statistics(
         scale = 1 / jnp.sqrt(jnp.where(constant, 1.0, variance))
         return offset, jnp.where(constant, 0.0, scale)
 
-    given = values, middle, half_range, *(() if weights is None else (weights,))
+    arguments = values, middle, half_range, *(() if weights is None else (weights,))
     if not is_fine:
         zero = jnp.zeros((), dtype)
-        return *found(*given), zero, zero
+        return *statistics(*arguments), zero, zero
 
-    def parted(*given):
-        exact = found(*given)
+    def parted(*arguments):
+        exact = statistics(*arguments)
         rounded = tuple(
             jax.lax.reduce_precision(
                 each, jnp.finfo(dtype).nexp, jnp.finfo(dtype).nmant
@@ -150,11 +111,8 @@ def _statistics(
         )
         return *rounded, exact[0] - rounded[0], exact[1] - rounded[1]
 
-    offset, scale, *rests = in_double(parted, *given)
-    return jax.tree.map(
-        lambda each: jax.lax.convert_element_type(each, dtype),
-        (offset, scale, *rests),
-    )
+    offset, scale, *rests = in_double(parted, *arguments)
+    return as_dtype((offset, scale, *rests), dtype)
 
 
 @_statistics.defjvp
@@ -208,17 +166,3 @@ def among_used(
     within = jnp.clip(squashed, jnp.minimum(low, 0.0) - 1, jnp.maximum(high, 1.0) + 1)
     within = jnp.where(jnp.isfinite(squashed), within, low / 2 + high / 2)
     return near, jnp.where(weights > 0, squashed, within)
-
-
-def total(values: Array) -> Array:
-    """Return the sum, in parts that are added in double precision."""
-    n = values.shape[0]
-    if values.dtype == jnp.float64:
-        return product(values, jnp.ones_like(values))
-    whole = n - n % _PART
-    ones = jnp.ones(_PART, values.dtype)
-    parts = product(values[:whole].reshape(-1, _PART), ones)
-    parts = jnp.append(parts, jnp.sum(values[whole:]))
-    with jax.enable_x64(True):
-        total = jnp.sum(jax.lax.convert_element_type(parts, jnp.float64))
-    return jax.lax.convert_element_type(total, values.dtype)

@@ -109,11 +109,11 @@ def _as_scalar(
     if isinstance(value, Tracer):
         good = value.shape == ()
     else:
-        found = np.asarray(value)
-        good = found.shape == () and _is_real(found.dtype)
+        array = np.asarray(value)
+        good = array.shape == () and _is_real(array.dtype)
         good = good and not np.ma.is_masked(value)
         with np.errstate(all="ignore"):
-            good = good and accepts(found.astype(dtype))
+            good = good and accepts(array.astype(dtype))
     if not good:
         raise SoftSortError(f"{name} is {value!r}: give {remedy}")
     return jnp.asarray(value, dtype)

@@ -1,8 +1,7 @@
 """The soft median and soft quantile filters of images."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,27 +19,25 @@ from softsort_filters.arguments import (
     as_number,
     as_positive,
 )
-from softsort_filters.small_windows import few_quantiles
-from softsort_filters.three_targets import (
-    Masses,
-    Weights,
-    middle_column,
-    quotient,
-    target_weights,
+from softsort_filters.three_targets import quotient, target_weights
+from softsort_filters.window_quantiles import (
+    mend_uneven,
+    small_window_quantiles,
+    surrounded,
+    window_quantiles,
 )
 from softsort_filters.windows import (
-    Values,
     Window,
     are_few,
     as_window,
     check_border,
     extend,
     map_windows,
-    views,
-    window_sums,
 )
 
 Size: TypeAlias = int | tuple[int, int] | None
+
+
 Squashing: TypeAlias = Callable[[Array], Array] | None
 
 
@@ -74,7 +71,7 @@ def soft_median(
     between x_m and these neighbours.
 
     Example:
-        >>> from filters import soft_median
+        >>> from softsort_filters import soft_median
         >>> image = [[1, 2, 3], [4, 99, 6], [7, 8, 9]]
         >>> print(soft_median(image, epsilon=1e-3).round(1))
         [[2. 3. 3.]
@@ -160,7 +157,7 @@ def soft_quantile_filter(
             checked and give NaN.
 
     Example:
-        >>> from filters import soft_quantile_filter
+        >>> from softsort_filters import soft_quantile_filter
         >>> print(soft_quantile_filter([[1, 2, 3, 9, 5]], 0.8, size=(1, 3)).round(1))
         [[2. 3. 9. 9. 9.]]
     """
@@ -173,18 +170,30 @@ def soft_quantile_filter(
         raise SoftSortError(
             f"alpha: image has shape {pixels.shape}: give channels, the last of opacity"
         )
-    numbers = (
+    arrays = (
+        pixels,
+        None if weighing is None else weighing.astype(pixels.dtype),
         as_level(q, pixels.dtype),
         as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
         as_number(cval, "cval", pixels.dtype),
     )
-    weighing = None if weighing is None else weighing.astype(pixels.dtype)
-    settings = as_count(iterations), n, window, squashing_fun, border, alpha
-    given = pixels, weighing, *numbers
+    iterations = as_count(iterations)
+    settings = _Settings(window, n, border, squashing_fun, iterations, alpha)
     # Within what is compiled as a whole, that is not up to this.
-    is_traced = any(isinstance(each, Tracer) for each in (*given, jnp.zeros(())))
+    is_traced = any(isinstance(each, Tracer) for each in (*arrays, jnp.zeros(())))
     run = _traced_filter if is_traced else _compiled_filter
-    return run(*given, *settings).astype(dtype)
+    return run(*arrays, settings).astype(dtype)
+
+
+class _Settings(NamedTuple):
+    """What a filter is compiled for; see `soft_quantile_filter`."""
+
+    window: Window
+    n: int
+    border: str
+    squashing_fun: Squashing
+    iterations: int
+    alpha: bool
 
 
 def _filter(
@@ -193,13 +202,9 @@ def _filter(
     q: Float[Array, ""],
     epsilon: Float[Array, ""],
     cval: Float[Array, ""],
-    iterations: int,
-    n: int,
-    window: Window,
-    squashing_fun: Squashing,
-    border: str,
-    alpha: bool,
+    settings: _Settings,
 ) -> Float[Array, "h w *c"]:
+    window, n, border, squashing_fun, iterations, alpha = settings
     pixels = image.reshape(*image.shape[:2], -1)
     # Traced values have not been checked.
     q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
@@ -212,17 +217,17 @@ def _filter(
         masses = quotient(weights, jnp.sum(weights))[:, None, None]
 
     def quantile(values, squashed=None):
-        return _many(values, squashed, masses, b, epsilon)
+        return window_quantiles(values, squashed, masses, b, epsilon)
 
     def by_opacity(values, opacity, known, squashed=None):
-        return _mend_uneven(values, opacity, known, squashed, masses, b, epsilon)
+        return mend_uneven(values, opacity, known, squashed, masses, b, epsilon)
 
     def filtered(pixels):
         images = [extend(pixels, window.shape, border, cval)]
         if squashing_fun is not None:
             images.append(_squash_all(squashing_fun, images[0]))
         elif weights is None and are_few(window, pixels.dtype):
-            return images, _few(*images, window, masses, b, epsilon)
+            return images, small_window_quantiles(*images, window, masses, b, epsilon)
         return images, map_windows(quantile, images, window)
 
     def once(_, pixels):
@@ -234,11 +239,11 @@ def _filter(
         images = [
             extended,
             extend(each, window.shape, border, jnp.zeros_like(cval)),
-            _surrounded(known, window),
+            surrounded(known, window),
             *squashed,
         ]
-        found = map_windows(by_opacity, images, window)
-        return jnp.concatenate([found, opacity], axis=-1)
+        colours = map_windows(by_opacity, images, window)
+        return jnp.concatenate([colours, opacity], axis=-1)
 
     if iterations == 1:
         result = once(0, pixels)
@@ -247,127 +252,16 @@ def _filter(
     return result.reshape(image.shape)
 
 
-_STATIC = "iterations", "n", "window", "squashing_fun", "border", "alpha"
-_traced_filter = jax.jit(_filter, static_argnames=_STATIC)
+_traced_filter = jax.jit(_filter, static_argnames="settings")
+
+
 # By these kernels, of later releases, sums of windows would depend in their last digits
 # on how large the image is.
 _compiled_filter = jax.jit(
     _filter,
-    static_argnames=_STATIC,
+    static_argnames="settings",
     compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
 )
-
-
-def _many(
-    values: Values,
-    squashed: Values | None,
-    masses: Masses,
-    b: Weights,
-    epsilon: Float[Array, ""],
-) -> Float[Array, "rows columns"]:
-    s = None if squashed is None else squashed.stacked()
-    return _weighted(values.stacked(), s, masses, b, epsilon)
-
-
-def _weighted(
-    x: Float[Array, "n *tile"],
-    s: Float[Array, "n *tile"] | None,
-    masses: Masses,
-    b: Weights,
-    epsilon: Float[Array, ""],
-) -> Float[Array, "*tile"]:
-    s = _squash(x, masses) if s is None else s
-    column, certified = middle_column(s, masses, b, epsilon)
-    return jnp.where(certified, _combine(column, x), jnp.nan)
-
-
-def _mend_uneven(
-    values: Values,
-    opacity: Values,
-    known: Values,
-    squashed: Values | None,
-    masses: Masses,
-    b: Weights,
-    epsilon: Float[Array, ""],
-) -> Float[Array, "rows columns"]:
-    """What is known of equal weights, or of weights by opacity where they differ."""
-    visible = opacity.stacked()
-    most = jnp.max(visible, 0)
-    uneven = jnp.min(visible, 0) < most
-
-    def mended():
-        x = values.stacked()
-        # Relative to the largest, so that no sum of weights underflows.
-        each = jnp.where(uneven, visible / jnp.where(uneven, most, 1), 1)
-        weights = masses * each
-        weights = quotient(weights, jnp.sum(weights, 0))
-        # What cannot be seen becomes like the rest: it must not even spread the scale.
-        mean = jnp.sum(jnp.where(weights > 0, weights * x, 0), 0)
-        x = jnp.where(weights > 0, x, mean)
-        s = None if squashed is None else squashed.stacked()
-        found = _weighted(x, s, weights, b, epsilon)
-        found = jnp.where(uneven, found, known.centre())
-        return jnp.where(most > 0, found, values.centre())
-
-    return jax.lax.cond(jnp.any(uneven | (most <= 0)), mended, known.centre)
-
-
-def _surrounded(
-    filtered: Float[Array, "h w c"], window: Window
-) -> Float[Array, "H W c"]:
-    """Results among extended images, to be found in the centres of windows."""
-    margins = [(side // 2, side // 2) for side in window.shape]
-    return jnp.pad(filtered, [*margins, (0, 0)])
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _few(
-    image: Float[Array, "H W c"],
-    window: Window,
-    masses: Float[Array, "n 1 1"],
-    b: Weights,
-    epsilon: Float[Array, ""],
-) -> Float[Array, "h w c"]:
-    """What `_many` gives in all windows, the fast way where that is certain."""
-    # Channels stay side by side: XLA is slow at counting along an axis of 3.
-    found = few_quantiles(views(image, window), b, epsilon)
-    shape = found.shape[0], -1, image.shape[2]
-
-    def mended(values, known):
-        unsolved = jnp.isnan(known.centre())
-        return jax.lax.cond(
-            jnp.any(unsolved),
-            lambda: jnp.where(
-                unsolved, _many(values, None, masses, b, epsilon), known.centre()
-            ),
-            known.centre,
-        )
-
-    def mend(found):
-        known = _surrounded(found.reshape(shape), window)
-        return map_windows(mended, [image, known], window).reshape(found.shape)
-
-    def check(state):
-        found, _ = state
-        return jax.lax.cond(
-            jnp.any(jnp.isnan(found)), mend, lambda found: found, found
-        ), False
-
-    # What enters a loop, even one that is run once, is stored: used twice otherwise,
-    # `found` would be computed twice.
-    found, _ = jax.lax.while_loop(lambda state: state[1], check, (found, epsilon > 0))
-    return jnp.where(jnp.isfinite(found), found, jnp.nan).reshape(shape)
-
-
-@_few.defjvp
-def _few_jvp(window, primals, tangents):
-    def slow(image, masses, b, epsilon):
-        def quantile(values):
-            return _many(values, None, masses, b, epsilon)
-
-        return map_windows(quantile, [image], window)
-
-    return jax.jvp(slow, primals, tangents)
 
 
 def _squash_all(squashing_fun: Callable[[Array], Array], image: Array) -> Array:
@@ -378,29 +272,3 @@ def _squash_all(squashing_fun: Callable[[Array], Array], image: Array) -> Array:
             f"shape {image.shape}: give an elementwise function"
         )
     return jnp.asarray(squashed, image.dtype)
-
-
-def _squash(x: Float[Array, "n *tile"], weights: Masses) -> Float[Array, "n *tile"]:
-    # [min, max] is mapped to [-1, 1] first, which keeps squares in range and a common
-    # offset out of every rounding. It cancels, so no derivative need pass through it.
-    low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))
-    half_range = high / 2 - low / 2
-    scaled = (x - (low / 2 + high / 2)) / jnp.where(half_range > 0, half_range, 1)
-    centred = scaled - jnp.sum(weights * scaled, 0)
-    variance = jnp.sum(weights * centred**2, 0)
-    deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1))
-    return jax.nn.sigmoid(quotient(centred, deviation))
-
-
-def _combine(
-    weights: Float[Array, "n *tile"], x: Float[Array, "n *tile"]
-) -> Float[Array, "*tile"]:
-    """The mean of the values x by weights that sum to 1, within their range."""
-    # Differences from a first estimate round less than the values do; values far
-    # from it have no weight, so an outlier costs no digits.
-    low, high = jax.lax.stop_gradient((jnp.min(x, 0), jnp.max(x, 0)))
-    (estimate,) = window_sums(jax.lax.stop_gradient(weights * x))
-    estimate = jnp.clip(estimate, low, high)
-    mean = estimate + jnp.sum(weights * (x - estimate), 0)
-    within = jnp.clip(mean, low, high)
-    return mean + jax.lax.stop_gradient(within - mean)

@@ -27,7 +27,7 @@ def psnr(image: Image, reference: Image, data_range: Number) -> Float[Array, ""]
         SoftSortError: an argument out of its range, or shapes that differ.
 
     Example:
-        >>> from filters import psnr
+        >>> from softsort_filters import psnr
         >>> print(psnr([[0.0, 0.5]], [[0.1, 0.4]], 1.0).round(1))
         20.0
     """
@@ -54,7 +54,7 @@ def ssim(image: Image, reference: Image, data_range: Number) -> Float[Array, ""]
 
     Example:
         >>> import numpy as np
-        >>> from filters import ssim
+        >>> from softsort_filters import ssim
         >>> image = np.eye(9)
         >>> print(ssim(image, image, 1.0), ssim(image, 1 - image, 1.0).round(1))
         1.0 -0.3

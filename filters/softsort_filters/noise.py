@@ -52,7 +52,7 @@ def salt_and_pepper(
 
     Example:
         >>> import jax
-        >>> from filters import salt_and_pepper
+        >>> from softsort_filters import salt_and_pepper
         >>> noisy = salt_and_pepper([[0.5] * 4] * 5, 0.3, jax.random.key(0))
         >>> print((noisy != 0.5).sum())
         6
@@ -90,7 +90,7 @@ def gaussian_noise(
 
     Example:
         >>> import jax
-        >>> from filters import gaussian_noise
+        >>> from softsort_filters import gaussian_noise
         >>> noisy = gaussian_noise([[0.5] * 100] * 100, 0.1, jax.random.key(0))
         >>> print(noisy.mean().round(2), noisy.std().round(2))
         0.5 0.1
@@ -127,7 +127,7 @@ def speckle_noise(
 
     Example:
         >>> import jax
-        >>> from filters import speckle_noise
+        >>> from softsort_filters import speckle_noise
         >>> noisy = speckle_noise([[0.0, 0.5] * 50] * 100, 0.1, jax.random.key(0))
         >>> print(noisy[:, 1::2].std().round(2), noisy[:, ::2].std())
         0.05 0.0
@@ -201,10 +201,10 @@ def _as_count(amount: Number, height: int, width: int) -> Count:
             raise SoftSortError(f"amount has shape {amount.shape}: give one number")
         fraction = jnp.clip(jnp.nan_to_num(amount), 0, 1)
         return jnp.ceil(fraction * height * width).astype(int)
-    found = np.asarray(amount)
-    if found.shape != () or found.dtype.kind not in "fiu" or not 0 <= found <= 1:
+    share = np.asarray(amount)
+    if share.shape != () or share.dtype.kind not in "fiu" or not 0 <= share <= 1:
         raise SoftSortError(f"amount is {amount!r}: give one fraction in [0, 1]")
-    return math.ceil(found[()] * height * width)
+    return math.ceil(share[()] * height * width)
 
 
 def _sample(

@@ -1,9 +1,9 @@
 """The soft quantiles of small windows of float32 values, in one loop over the pixels.
 
-The equations are those of `_plan.py`, which also solves the few windows that are left
-uncertified here. What makes it fast: every value of the window is an array of its own,
-sorted, so that the start is known; the number of Newton steps is fixed; and
-`_elementary.py` lets all of it compile into one loop.
+The equations are those of `three_targets`, which also solves the few windows that are
+left uncertified here. What makes it fast: every value of the window is an array of its
+own, sorted, so that the start is known; the number of Newton steps is fixed; and
+`fused_math` lets all of it compile into one loop.
 """
 
 import jax
@@ -88,7 +88,7 @@ def _squash(
     x: list[Pixels],
 ) -> tuple[list[Pixels], Pixels, Bool[Array, "*tile"]]:
     """Squashed values, a unit of their range, and whether all values were finite."""
-    # As in `_median.py`, but for the scale, which cancels.
+    # As in `window_quantiles`, but for the scale, which cancels.
     low, high, each = x[0], x[-1], 1 / len(x)
     middle, half_range = low / 2 + high / 2, high / 2 - low / 2
     unit = reciprocal_power_of_two(half_range)
@@ -102,7 +102,7 @@ def _squash(
 
 
 def _start(b: Weights, n: int) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
-    """Places of s_low and s_high in sorted order, and A and C: see `_plan.py`."""
+    """Places of s_low and s_high in sorted order, and A and C: see `three_targets`."""
     end_of_low, start_of_high = n * b[0], n * (b[0] + b[1])
     low_place = jnp.minimum(jnp.floor(end_of_low), n - 1)
     high_place = jnp.maximum(jnp.ceil(start_of_high), 1) - 1
@@ -121,7 +121,7 @@ def _start(b: Weights, n: int) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Sca
 def _improve(
     lows: list[Pixels], highs: list[Pixels], b: Weights, a: Pixels, c: Pixels
 ) -> tuple[Pixels, Pixels]:
-    """One Newton step, as in `_plan.py`."""
+    """One Newton step, as in `three_targets`."""
     each, tiny = 1 / len(lows), jnp.full_like(a, _TINY)
     low = middle = high = lm = um = lu = jnp.zeros_like(a)
     for l_i, u_i in zip(lows, highs, strict=True):

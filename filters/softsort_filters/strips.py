@@ -71,7 +71,7 @@ def soft_quantile_strips(
 
     Example:
         >>> import numpy as np
-        >>> from filters import soft_quantile_strips
+        >>> from softsort_filters import soft_quantile_strips
         >>> image = np.arange(200.0).reshape(40, 5)
         >>> for rows, values in soft_quantile_strips(image, memory=2**26 + 4000):
         ...     print(rows, values.shape)

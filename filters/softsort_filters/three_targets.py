@@ -28,7 +28,7 @@ Pixels: TypeAlias = Float[Array, "*tile"]
 Masses: TypeAlias = Float[Array, "n *#tile"]
 Scalar: TypeAlias = Float[Array, ""]
 Weights: TypeAlias = tuple[Scalar, Scalar, Scalar]
-Scales: TypeAlias = tuple[Pixels, Pixels]
+_Scales: TypeAlias = tuple[Pixels, Pixels]
 
 # The middle target weighs at most this.
 WIDEST = 0.02
@@ -80,7 +80,7 @@ def reach(dtype: DTypeLike) -> float:
 
 def _start(
     s: Values, weights: Masses, b: Weights, epsilon: Scalar
-) -> tuple[Float[Array, "2 *tile"], Scales]:
+) -> tuple[Float[Array, "2 *tile"], _Scales]:
     """The references, and A and C, of the limit epsilon -> 0.
 
     There the sorted values fill the targets one after the other. The value that
@@ -140,13 +140,13 @@ def quotient(x: Array, y: Array) -> Array:
 @quotient.defjvp
 def _quotient_jvp(primals, tangents):
     (x, y), (x_dot, y_dot) = primals, tangents
-    found = quotient(x, y)
-    return found, quotient(x_dot, y) - found * quotient(y_dot, y)
+    ratio = quotient(x, y)
+    return ratio, quotient(x_dot, y) - ratio * quotient(y_dot, y)
 
 
 @jax.custom_jvp
 def _solved(
-    from_low: Values, from_high: Values, weights: Masses, b: Weights, start: Scales
+    from_low: Values, from_high: Values, weights: Masses, b: Weights, start: _Scales
 ) -> tuple[tuple[Values, ...], Values]:
     """Shares whose weighted sums are b, by log l_i and log u_i; the middle column.
 
@@ -223,8 +223,8 @@ def _shares(
 
 
 def _solve(
-    low: Values, high: Values, weights: Masses, b: Weights, start: Scales
-) -> Scales:
+    low: Values, high: Values, weights: Masses, b: Weights, start: _Scales
+) -> _Scales:
     """A and C that give the weighted shares the column sums b."""
     # A margin for what the certificate, summed anew, rounds differently.
     accepted = 0.1 * tolerance(low.dtype)

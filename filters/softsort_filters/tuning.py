@@ -72,7 +72,7 @@ def choose(
 
     Example:
         >>> import jax, numpy as np
-        >>> from filters import choose, gaussian_noise, salt_and_pepper
+        >>> from softsort_filters import choose, gaussian_noise, salt_and_pepper
         >>> wave = 0.5 + 0.4 * np.sin(np.arange(64) / 9) * np.ones((64, 1))
         >>> choose(gaussian_noise(wave, 0.1, jax.random.key(0))).epsilon
         1.0

@@ -59,5 +59,5 @@ def hard_if_certain(
         points = np.moveaxis(np.asarray(squashed), axis, -1).reshape(rows.shape)
     if any(hard_error(each, epsilon) > tolerance for each in points):
         return None
-    found = np.stack([read(row) for row in rows]).reshape(moved.shape)
-    return jnp.asarray(np.moveaxis(found, -1, axis), inputs.dtype)
+    results = np.stack([read(row) for row in rows]).reshape(moved.shape)
+    return jnp.asarray(np.moveaxis(results, -1, axis), inputs.dtype)

@@ -1,4 +1,4 @@
-"""Groups of values, of any sizes, in blocks for `_groups`.
+"""Groups of values, of any sizes, in blocks for `groups`.
 
 What is compiled is the same for all sizes. Groups of few values are padded to one of
 some widths, in blocks of any of them. Of others, those of a size are the rows of a

@@ -25,16 +25,16 @@ from softsort_core.operators.group_blocks import (
 from softsort_core.operators.read_slices import Read
 from softsort_core.parallel import core_count
 from softsort_core.plans.dense import Plan, transport
+from softsort_core.plans.direct_plan import DirectPlan, direct_plan
 from softsort_core.plans.gauss_rules import Rules, SharedNodes, rules, shared_nodes
 from softsort_core.plans.shared_kernel import (
-    DirectPlan,
     RowPlan,
-    Solved,
-    direct_plan,
+    RowSolution,
     point_moments,
-    solved_by,
+    solve_row,
 )
-from softsort_core.squash import in_double, squash
+from softsort_core.precision import in_double
+from softsort_core.squash import squash
 
 # What reads a plan of a row, given that, the values, the targets and their number.
 Reading: TypeAlias = Callable[[Any, Array, Array, Array], Read]
@@ -76,8 +76,8 @@ def over_groups(
         # Nodes are doubles.
         with jax.enable_x64(True), jax.default_device(device):
             if width <= MOST:
-                given = rows, counts, scale, most
-                found = _of_few(*given, read=read, squashes=squashes)
+                arguments = rows, counts, scale, most
+                read_values = _of_few(*arguments, read=read, squashes=squashes)
             else:
                 counts = counts[:, 0]
                 each = [rules(count, nodes) for count in counts.tolist()]
@@ -85,10 +85,10 @@ def over_groups(
                 order = nodes.order(int(counts[0]))
                 s, moments = _placed(rows, counts, order=order, squashes=squashes)
                 solved = _solved(moments, scale, stacked)
-                given = rows, s, counts, scale, most, stacked, solved
-                found = _read(*given, read=read)
-        found, certain = map(np.asarray, found)
-        results[where[used]] = np.where(certain[..., None], found, np.nan)[used]
+                arguments = rows, s, counts, scale, most, stacked, solved
+                read_values = _read(*arguments, read=read)
+        read_values, certain = map(np.asarray, read_values)
+        results[where[used]] = np.where(certain[..., None], read_values, np.nan)[used]
 
     left = np.flatnonzero((sizes > MOST) & (sizes <= LARGEST))
     work, narrowest = of_few(sizes), 1
@@ -152,11 +152,11 @@ def _placed(x: Array, sizes: Array, *, order: int, squashes: bool) -> Any:
 
 
 @jax.jit
-def _solved(moments: Array, epsilon: Array, nodes: Rules) -> Solved:
+def _solved(moments: Array, epsilon: Array, nodes: Rules) -> RowSolution:
     """Return plans of rows: the longest to compile, and the same for all widths."""
 
     def of_row(moments, nodes):
-        return in_double(solved_by, moments, epsilon, nodes)
+        return in_double(solve_row, moments, epsilon, nodes)
 
     rows = jax.vmap(of_row, (0, None))
     return jax.lax.map(lambda block: rows(*block), (moments, nodes))
@@ -170,7 +170,7 @@ def _read(
     epsilon: Array,
     tolerance: Array,
     nodes: Rules,
-    solved: Solved,
+    solved: RowSolution,
     *,
     read: Reading,
 ) -> Read:

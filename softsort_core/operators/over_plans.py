@@ -117,12 +117,8 @@ def over_plans(
     if not is_concrete((slices, problem)) or is_staging():
         results = _read_traced(reading, slices, problem, number, resolutions[-1], axes)
     else:
-        is_square = m == n > 1 and a is None and len(axes) == 1
-        if limit is not None and is_square and epsilon < LEAST_EPSILON:
-            # So small an epsilon is costly, if it can be solved for at all.
-            results = hard_if_certain(
-                limit, x, squashed, axes[0], float(epsilon), float(tolerance)
-            )
+        if limit is not None and m == n > 1 and epsilon < LEAST_EPSILON:
+            results = _at_limit(limit, slices, axes, float(epsilon), float(tolerance))
             if results is not None:
                 return results.astype(dtype)
         check_reach(n, m, float(epsilon))
@@ -157,6 +153,24 @@ def _read_traced(
     # What is wrong with those that are traced has made them NaN.
     numbers = [jnp.sum(each) for each in jax.tree.leaves(problem[:3])]
     return marked(values, certain & jnp.isfinite(sum(numbers)))
+
+
+def _at_limit(
+    limit: Callable[[np.ndarray], np.ndarray],
+    slices: Slices,
+    axes: tuple[int, ...],
+    epsilon: float,
+    tolerance: float,
+) -> Array | None:
+    """Return what results tend to, if that is what they are.
+
+    So small an epsilon is costly, if it can be solved for at all.
+    """
+    x, a, squashed = slices
+    axis, *others = axes
+    if a is not None or others:
+        return None
+    return hard_if_certain(limit, x, squashed, axis, epsilon, tolerance)
 
 
 def _read_padded(

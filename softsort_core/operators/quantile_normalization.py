@@ -22,8 +22,8 @@ from softsort_core.operators.over_plans import (
     over_plans,
     read_levels,
 )
-from softsort_core.plans.adaptive_panels import EvenTargets
 from softsort_core.plans.choose import are_many_targets
+from softsort_core.plans.panels import EvenTargets
 from softsort_core.streaming.curves import (
     Curve,
     Distribution,

@@ -13,9 +13,9 @@ from softsort_core.arguments import as_epsilon, is_concrete
 from softsort_core.defaults import SMALL_EPSILON
 from softsort_core.errors import SoftSortError
 from softsort_core.padding import with_last, with_zeros
-from softsort_core.plans.adaptive_panels import EvenTargets, FewPoints, Resolution
 from softsort_core.plans.dense import Plan, transport, without_lightest
 from softsort_core.plans.gauss_rules import SharedNodes, rules, shared_nodes
+from softsort_core.plans.panels import EvenTargets, FewPoints, Resolution
 from softsort_core.plans.quadrature import MANY, CompressedPlan, compressed_plan
 from softsort_core.plans.shared_kernel import RowPlan, row_plan
 from softsort_core.squash import squash
@@ -151,20 +151,20 @@ def plan_of(
         places: so many results there are at targets, those beyond the last like that,
             so that different numbers of targets share what is compiled.
     """
-    given = values, weights, squashed
+    inputs = values, weights, squashed
     if resolution is None:
-        return _dense_plan(*given, *points_of(targets, places, values.dtype), epsilon)
+        return _dense_plan(*inputs, *points_of(targets, places, values.dtype), epsilon)
     if isinstance(resolution, SharedNodes):
         assert isinstance(targets, int)
         y = jnp.asarray(positions(targets), values.dtype)
         nodes = resolution.order(targets), rules(targets, resolution)
-        return row_plan(*given, *nodes, y, epsilon, tolerance)
+        return row_plan(*inputs, *nodes, y, epsilon, tolerance)
     if isinstance(targets, int):
         points = EvenTargets(targets)
     else:
         y, b = points_of(targets, None, values.dtype)
         points = FewPoints(y, without_lightest(b))
-    return compressed_plan(*given, points, epsilon, tolerance, resolution, places)
+    return compressed_plan(*inputs, points, epsilon, tolerance, resolution, places)
 
 
 @jax.jit

@@ -11,10 +11,8 @@ import numpy as np
 
 # Orders that are enough for values that spread like normal ones, times sqrt(epsilon).
 _ORDERS = {"float32": 5.6, "float64": 7.2}
-
-
 # So few targets are their own nodes.
-EXACT = 32
+_EXACT = 32
 # What they save is spent on points for inputs: so few values can be far apart.
 _FINER = 1.5
 
@@ -30,11 +28,11 @@ class SharedNodes(NamedTuple):
 
     def order(self, m: int) -> int:
         """Return half the number of points for inputs if there are m targets."""
-        finer = _FINER if m <= EXACT else 1
+        finer = _FINER if m <= _EXACT else 1
         return 4 * math.ceil(finer * self.nodes / 4)
 
 
-def orders(order: int) -> tuple[int, int, int]:
+def rule_orders(order: int) -> tuple[int, int, int]:
     """Return the orders whose results are compared; the last is that of all."""
     return order // 2, 3 * order // 4, order
 
@@ -56,9 +54,9 @@ Rules = tuple[tuple[Any, Any], ...]
 @functools.lru_cache(maxsize=1024)
 def rules(m: int, resolution: SharedNodes) -> Rules:
     """Return what stands for m even targets of equal weight."""
-    if m <= EXACT:
-        return (_targets(m, EXACT),) * 3
-    return tuple(_rule(m, order) for order in orders(resolution.order(m)))
+    if m <= _EXACT:
+        return (_targets(m, _EXACT),) * 3
+    return tuple(_rule(m, order) for order in rule_orders(resolution.order(m)))
 
 
 def _targets(m: int, size: int) -> tuple[np.ndarray, np.ndarray]:

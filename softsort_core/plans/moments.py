@@ -6,11 +6,7 @@ up to those of the whole. Taking moments and evaluating a series are each other'
 transpose.
 
 A function that is smooth only in small parts of [-1, 1] has a series of its own in
-each of many even cells. In a single cell both are made of the factors in
-
-    T_(J i) T_j = (T_(J i + j) + T_|J i - j|) / 2,
-
-J being about the square root of the number of moments.
+each of many even cells.
 
 Both are primitives of jax, each the other's transpose: what jax would make of their
 loops itself is several times slower.
@@ -27,9 +23,17 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
-from softsort_core.numerics import largest, product, varying_like
+from softsort_core.numerics import product, varying_like
 from softsort_core.parallel import over_parts
-from softsort_core.squash import Standardisation, as_double
+from softsort_core.plans.chebyshev import (
+    Cells,
+    first,
+    folded_shape,
+    slope_matrix,
+    unfolding_of,
+)
+from softsort_core.precision import as_double, as_dtype
+from softsort_core.squash import Standardisation
 
 # Points in flight: their factors stay in the cache.
 _CHUNK = 2**12
@@ -37,19 +41,7 @@ _CHUNK = 2**12
 _CELL_CHUNK = 2**16
 
 
-class Cells(NamedTuple):
-    """Even cells of [-1, 1].
-
-    Attributes:
-        number: how many.
-        order: number of moments, or of coefficients, of each.
-    """
-
-    number: int
-    order: int
-
-
-class Placing(NamedTuple):
+class _Placing(NamedTuple):
     """How values x become points t in [-1, 1]: t = shape(standard score of x).
 
     It is part of the loops over chunks, so that no points need be stored.
@@ -73,8 +65,8 @@ class Placing(NamedTuple):
             cell = jnp.clip(jnp.floor(position), 0, count - 1)
             local = 2 * (position - cell) - 1
         return (
-            jax.lax.convert_element_type(cell, jnp.int32),
-            jax.lax.convert_element_type(local, values.dtype),
+            as_dtype(cell, jnp.int32),
+            as_dtype(local, values.dtype),
         )
 
     def _shaped(self, scores: Array) -> Array:
@@ -88,43 +80,7 @@ class Placing(NamedTuple):
         return moved * (1 - self.points(values) ** 2) / 2 if self.squashes else moved
 
 
-@functools.cache
-def nodes(size: int) -> np.ndarray:
-    """Return the Chebyshev points in (-1, 1), in ascending order."""
-    return -np.cos(np.pi * (np.arange(size) + 0.5) / size)
-
-
-@functools.cache
-def analysis(size: int) -> np.ndarray:
-    """Return the matrix from values at the nodes to coefficients of the series.
-
-    Its transpose maps moments to weights of the nodes that have these moments.
-    """
-    degrees = np.arange(size)
-    matrix = np.cos(np.outer(degrees, np.arccos(nodes(size)))) * (2 / size)
-    matrix[0] /= 2
-    return matrix
-
-
-def first(t: Array, count: int, scale: Array | None = None) -> list[Array]:
-    """Return T_0(t) ... of the given count, times the scale if there is one."""
-    found = [jnp.ones_like(t), t] if scale is None else [scale, scale * t]
-    while len(found) < count:
-        found.append(2 * t * found[-1] - found[-2])
-    return found[:count]
-
-
-def stacked(t: Float[Array, "*shape"], count: int) -> Float[Array, "count *shape"]:
-    """Return T_0(t) ... of the given count, along a first axis."""
-
-    def following(two: tuple[Array, Array], _: None) -> tuple[Any, Array]:
-        before, now = two
-        return (now, 2 * t * now - before), before
-
-    return jax.lax.scan(following, (jnp.ones_like(t), t), length=count)[1]
-
-
-def moments(
+def moments_of(
     values: Float[Array, " n"],
     standardisation: Standardisation,
     weights: Float[Array, " n"] | None,
@@ -132,13 +88,13 @@ def moments(
     squashes: bool,
 ) -> Float[Array, "cells order"]:
     """Return sum_i weights_i T_k(t_i) in each cell; no weights stand for ones."""
-    given = () if weights is None else (weights,)
+    masses = () if weights is None else (weights,)
     return _moments_p.bind(
-        values, *standardisation, *given, cells=cells, squashes=squashes
+        values, *standardisation, *masses, cells=cells, squashes=squashes
     )
 
 
-def evaluate(
+def evaluate_series(
     values: Float[Array, " n"],
     standardisation: Standardisation,
     series: Float[Array, "cells order"],
@@ -152,7 +108,11 @@ def evaluate(
 
 
 _moments_p = Primitive("chebyshev_moments")
+
+
 _evaluate_p = Primitive("chebyshev_evaluate")
+
+
 # Both are given values, what standardises them and, last, what they are linear in.
 _PLACING = 1 + len(Standardisation._fields)
 
@@ -185,7 +145,7 @@ def _of_chunks(
     """Return the moments of some chunks, in double precision, to be completed."""
     values, *numbers = operands[:_PLACING]
     weights = operands[_PLACING:]
-    placing = Placing(Standardisation(*numbers), squashes)
+    placing = _Placing(Standardisation(*numbers), squashes)
     n = values.shape[0]
     size = min(n, _CHUNK)
 
@@ -212,16 +172,20 @@ def _completed(totals: Sequence[Array], *operands: Array, cells: Cells) -> Array
         if cells.number == 1:
             unfolding = jnp.asarray(unfolding_of(cells.order))
             total = product(unfolding, total.reshape(-1))[None]
-        return jax.lax.convert_element_type(total, operands[0].dtype)
+        return as_dtype(total, operands[0].dtype)
 
 
 _STATIC = "cells", "squashes"
+
+
 _of_chunks_alone = jax.jit(_of_chunks, static_argnames=_STATIC)
+
+
 _completed_alone = jax.jit(_completed, static_argnames="cells")
 
 
 def _added(
-    total: Array, placing: Placing, cells: Cells, values: Array, *weights: Array
+    total: Array, placing: _Placing, cells: Cells, values: Array, *weights: Array
 ) -> Array:
     """Add the moments of some values."""
     if cells.number == 1:
@@ -235,15 +199,15 @@ def _added(
     return total.at[cell.astype(jnp.int32)].add(terms)
 
 
-def _products(placing: Placing, order: int, values: Array, *weights: Array) -> Array:
+def _products(placing: _Placing, order: int, values: Array, *weights: Array) -> Array:
     """Return the sums of the products of all factors."""
     # Stacked, both are in memory: the compiler would else make the points and read the
     # weights anew for every factor, which with weights takes three times as long.
     stacked = jnp.stack([placing.points(values), *weights])
-    points, *given = jax.lax.optimization_barrier(stacked)
+    points, *masses = jax.lax.optimization_barrier(stacked)
     rows, split = folded_shape(order)
     high = first(first(points, split + 1)[split], rows)
-    low = jnp.stack(first(points, split, *given)).T
+    low = jnp.stack(first(points, split, *masses)).T
     # The compiler is quick at small products.
     parts = -(-rows // split)
     high = [
@@ -255,7 +219,7 @@ def _products(placing: Placing, order: int, values: Array, *weights: Array) -> A
 
 def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
     values, *numbers, series = operands
-    placing = Placing(Standardisation(*numbers), squashes)
+    placing = _Placing(Standardisation(*numbers), squashes)
     count, order = cells
     if count == 1:
         # Unrolled, all is one pass over the values, which shares nothing with others:
@@ -283,10 +247,10 @@ def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
         return of_chunk(values)
 
     # In place, so that nothing is copied. The last two chunks overlap.
-    def step(i: Array, found: Array) -> Array:
+    def step(i: Array, results: Array) -> Array:
         start = jnp.minimum(i * _CELL_CHUNK, n - _CELL_CHUNK)
         part = of_chunk(*_chunk(start, _CELL_CHUNK, values))
-        return jax.lax.dynamic_update_slice(found, part, (start,))
+        return jax.lax.dynamic_update_slice(results, part, (start,))
 
     none = varying_like(jnp.zeros_like(values), *operands)
     return jax.lax.fori_loop(0, -(-n // _CELL_CHUNK), step, none)
@@ -303,7 +267,7 @@ def _moments_jvp(primals, tangents, *, cells, squashes):
     if moved is not None:
         for each in weights:
             moved = moved * each
-        changes.append(product(bind(moved), _slope(cells, values.dtype).T))
+        changes.append(product(bind(moved), slope_matrix(cells, values.dtype).T))
     if weights and type(tangents[-1]) is not ad.Zero:
         changes.append(bind(tangents[-1]))
     result = bind(*weights)
@@ -318,7 +282,7 @@ def _evaluate_jvp(primals, tangents, *, cells, squashes):
     changes = []
     moved = _points_dot(primals, tangents, squashes)
     if moved is not None:
-        slope = bind(product(series, _slope(cells, values.dtype)))
+        slope = bind(product(series, slope_matrix(cells, values.dtype)))
         changes.append(jax.lax.optimization_barrier(slope) * moved)
     if type(tangents[-1]) is not ad.Zero:
         changes.append(bind(tangents[-1]))
@@ -333,7 +297,7 @@ def _points_dot(primals, tangents, squashes: bool) -> Array | None:
         return None
     values, *numbers = primals[:_PLACING]
     values_dot, *numbers_dot = map(ad.instantiate_zeros, dots)
-    placing = Placing(Standardisation(*numbers), squashes)
+    placing = _Placing(Standardisation(*numbers), squashes)
     return placing.tangents(values, values_dot, Standardisation(*numbers_dot))
 
 
@@ -343,8 +307,8 @@ def _transposed(other: Primitive, cotangent, *operands, **parameters):
     if type(cotangent) is ad.Zero:
         return [None] * len(fixed) + [ad.Zero(linear.aval)]
     # Computed once, whatever is made of it.
-    found = jax.lax.optimization_barrier(other.bind(*fixed, cotangent, **parameters))
-    return [None] * len(fixed) + [found]
+    result = jax.lax.optimization_barrier(other.bind(*fixed, cotangent, **parameters))
+    return [None] * len(fixed) + [result]
 
 
 def _batched(primitive: Primitive, operands, axes, **parameters):
@@ -352,10 +316,10 @@ def _batched(primitive: Primitive, operands, axes, **parameters):
     mapped = [place for place, axis in enumerate(axes) if axis is not None]
 
     def one(parts):
-        given = list(operands)
+        arguments = list(operands)
         for place, part in zip(mapped, parts, strict=True):
-            given[place] = part
-        return primitive.bind(*given, **parameters)
+            arguments[place] = part
+        return primitive.bind(*arguments, **parameters)
 
     parts = [jnp.moveaxis(operands[place], axes[place], 0) for place in mapped]
     return jax.lax.map(one, parts), 0
@@ -381,6 +345,8 @@ _register(
     lambda _, cells: tuple(cells),
     _moments_jvp,
 )
+
+
 _register(
     _evaluate_p,
     _moments_p,
@@ -397,46 +363,3 @@ def _chunk(start: Array, size: int, *arrays: Array) -> list[Array]:
 
 def _sum(terms: Iterable[Array]) -> Array:
     return functools.reduce(jnp.add, terms)
-
-
-def folded_shape(size: int) -> tuple[int, int]:
-    """Return the numbers of factors T_(J i) and T_j: J is the latter."""
-    split = min(8, 2 ** (round(np.log2(size)) // 2))
-    return -(-size // split), split
-
-
-@functools.cache
-def unfolding_of(size: int) -> np.ndarray:
-    """Return U with T_k = sum_ij U_kij T_(J i) T_j."""
-    i, j = folded_shape(size)
-    unfolding = np.zeros((i * j, i, j))
-    for high in range(i):
-        for low in range(j):
-            k = high * j + low
-            unfolding[k, high, low] = 2.0 if high and low else 1.0
-            if high and low:
-                unfolding[k] -= unfolding[high * j - low]
-    return unfolding[:size].reshape(size, -1)
-
-
-def steepest(series: Float[Array, "cells order"], degree: int = 1) -> Array:
-    """Return the largest derivative, of some degree, of the series at the nodes."""
-    count, order = series.shape
-    slope = _slope(Cells(count, order), series.dtype)
-    for _ in range(degree):
-        series = product(series, slope)
-    synthesis = jnp.asarray(np.linalg.inv(analysis(order)).T, series.dtype)
-    return largest(product(series, synthesis))
-
-
-def _slope(cells: Cells, dtype: Any) -> Array:
-    """Return D with T_k' = sum_l D_kl T_l, the derivative being that by the point."""
-    return jnp.asarray(cells.number * _slope_of_one(cells.order), dtype)
-
-
-@functools.cache
-def _slope_of_one(order: int) -> np.ndarray:
-    slope = np.zeros((order, order))
-    for k in range(1, order):
-        slope[k, :k] = np.polynomial.chebyshev.chebder(np.eye(order)[k])[:k]
-    return slope

@@ -13,18 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import (
-    Values,
-    as_floating,
-    as_tolerance,
-)
+from softsort_core.arguments import Values, as_floating, as_tolerance
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import clipped, increasing
-from softsort_core.plans.adaptive_panels import EvenTargets, FewPoints
 from softsort_core.plans.choose import are_many_targets, positions
 from softsort_core.plans.dense import without_lightest
 from softsort_core.plans.gauss_rules import gauss_rule
-from softsort_core.plans.quadrature import NodePlan, evaluate_even
+from softsort_core.plans.node_plan import NodePlan
+from softsort_core.plans.panels import EvenTargets, FewPoints
+from softsort_core.plans.quadrature import evaluate_even
 from softsort_core.streaming.summaries import (
     Statistics,
     Summary,
@@ -146,7 +143,7 @@ def _at_nodes(plan: NodePlan, m: int, levels: Any) -> Float[np.ndarray, "3 N"]:
     there, so that its expectation of the levels is the same.
     """
     order = plan.resolution.order
-    edges = np.round(np.asarray(plan.found.y_edges) * (m - 1) + 0.5)
+    edges = np.round(np.asarray(plan.solution.y_edges) * (m - 1) + 0.5)
     counts = np.maximum(np.diff(edges), 1.0)
     middles = edges[:-1] + (counts - 1) / 2
 
@@ -159,11 +156,10 @@ def _at_nodes(plan: NodePlan, m: int, levels: Any) -> Float[np.ndarray, "3 N"]:
             part = np.bincount(panel, masses * values * term, counts.size)
             moments[degree] += part
 
-    nodes = np.asarray(plan.found.plan.y).reshape(3, counts.size, order) * (m - 1)
+    nodes = np.asarray(plan.solution.plan.y).reshape(3, counts.size, order) * (m - 1)
     terms = _orthonormal(nodes - middles[:, None], counts[:, None], order)
     used = np.arange(order)[:, None] < plan.resolution.orders()
-    found = np.einsum("ip,ij,ijpk->jpk", moments, used, terms)
-    return found.reshape(3, -1)
+    return np.einsum("ip,ij,ijpk->jpk", moments, used, terms).reshape(3, -1)
 
 
 def _points(
@@ -190,13 +186,13 @@ def _orthonormal(x: np.ndarray, counts: np.ndarray, order: int) -> np.ndarray:
     By the recurrence of Gram's polynomials, the degrees along the first axis; there are
     no more than places.
     """
-    found = np.zeros((order, *x.shape))
-    found[0] = 1 / np.sqrt(counts)
+    terms = np.zeros((order, *x.shape))
+    terms[0] = 1 / np.sqrt(counts)
     before = np.zeros(x.shape)
     for k in range(1, order):
         squares = k**2 * (counts**2 - k**2) / (4.0 * (4 * k**2 - 1))
         step = np.sqrt(np.where(counts > k, squares, 0.0))
-        rest = x * found[k - 1] - (before * found[k - 2] if k > 1 else 0.0)
-        found[k] = np.where(step > 0, rest / np.where(step > 0, step, 1.0), 0.0)
+        rest = x * terms[k - 1] - (before * terms[k - 2] if k > 1 else 0.0)
+        terms[k] = np.where(step > 0, rest / np.where(step > 0, step, 1.0), 0.0)
         before = step
-    return found
+    return terms

@@ -24,11 +24,12 @@ from softsort_core.arguments import (
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import clipped, increasing
-from softsort_core.plans import moments as chebyshev
-from softsort_core.plans.adaptive_panels import EvenTargets, FewPoints, Inputs
+from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.choose import check_reach, resolution_for
-from softsort_core.plans.moments import Cells
-from softsort_core.plans.quadrature import NodePlan, evaluate_even, node_plan
+from softsort_core.plans.moments import evaluate_series, moments_of
+from softsort_core.plans.node_plan import NodePlan, node_plan
+from softsort_core.plans.panels import EvenTargets, FewPoints, Inputs
+from softsort_core.plans.quadrature import evaluate_even
 from softsort_core.squash import Standardisation, among_used, standardisation
 
 
@@ -335,14 +336,14 @@ def _moments(
 ) -> tuple[Array, Array]:
     scaled = (x - placing.middle) / (2 * placing.half_range)
     masses = a, scaled if a is None else a * scaled
-    one, other = (chebyshev.moments(x, placing, mass, cells, True) for mass in masses)
+    one, other = (moments_of(x, placing, mass, cells, True) for mass in masses)
     return one, other
 
 
 @jax.jit
 def evaluated(x: Array, placing: Standardisation, series: Array) -> Array:
     """Return a series in cells, of what is from 0 to 1, at some of the values."""
-    return clipped(chebyshev.evaluate(x, placing, series, True), 0.0, 1.0)
+    return clipped(evaluate_series(x, placing, series, True), 0.0, 1.0)
 
 
 def _as_masses(weights: Values | None, shape: tuple[int, ...]) -> Array | None:

@@ -8,8 +8,8 @@ from samples import sample
 
 import softsort_core as soft
 from softsort_core.numerics import largest, marked, used_range
-from softsort_core.plans import adaptive_panels as panels
-from softsort_core.plans.shared_kernel import Solved
+from softsort_core.plans.certificate import estimated_error
+from softsort_core.plans.shared_kernel import RowSolution
 
 CAUCHY = sample("cauchy", 3000).astype(np.float32)
 
@@ -75,7 +75,7 @@ def test_no_reduction_loses_a_nan(shape, bad, which):
         assert reduce(jnp.asarray([[1.0, -3.0]])) == 3
     for reduce in used_range, jax.jit(used_range):
         assert np.isnan(reduce(jnp.asarray(values).reshape(-1), None)).all()
-    error = jax.jit(panels.estimated_error)(jnp.asarray(values), 0.01)
+    error = jax.jit(estimated_error)(jnp.asarray(values), 0.01)
     assert not error <= np.inf
-    error = jax.jit(Solved((), jnp.zeros(())).error)(jnp.asarray(values), 0.01)
+    error = jax.jit(RowSolution((), jnp.zeros(())).error)(jnp.asarray(values), 0.01)
     assert not error <= np.inf

@@ -5,9 +5,10 @@ import pytest
 from derivatives import check_derivatives
 from numpy.polynomial import chebyshev as oracle
 
-from softsort_core import parallel as cores
-from softsort_core.plans import moments as chebyshev
-from softsort_core.plans.moments import Cells
+from softsort_core import parallel
+from softsort_core.plans import chebyshev, moments
+from softsort_core.plans.chebyshev import Cells
+from softsort_core.plans.moments import evaluate_series, moments_of
 from softsort_core.squash import Standardisation, standardisation
 
 IDENTITY = Standardisation(*map(jnp.float32, (0, 1, 0, 1, 0, 0)))
@@ -36,20 +37,20 @@ def vandermonde(t, cells):
 @pytest.mark.parametrize("n", [3, 4 * 64 + 5, 64])
 @pytest.mark.parametrize("cells", [Cells(1, 64), Cells(1, 100), Cells(8, 5)])
 def test_moments_and_series_are_numpys(x64, monkeypatch, n, cells):
-    monkeypatch.setattr(chebyshev, "_CHUNK", 64)
-    monkeypatch.setattr(chebyshev, "_CELL_CHUNK", 64)
-    monkeypatch.setattr(cores, "_LEAST", 1)
+    monkeypatch.setattr(moments, "_CHUNK", 64)
+    monkeypatch.setattr(moments, "_CELL_CHUNK", 64)
+    monkeypatch.setattr(parallel, "_LEAST", 1)
     monkeypatch.setenv("NPROC", "3")
     t, weights = points(n), np.random.default_rng(1).normal(size=n)
     series = np.random.default_rng(2).normal(size=cells)
     expected = vandermonde(t, cells)
     placing = jax.tree.map(lambda each: each.astype(float), IDENTITY)
     t, weights, series = jnp.asarray(t), jnp.asarray(weights), jnp.asarray(series)
-    found = chebyshev.moments(t, placing, None, cells, False)
+    found = moments_of(t, placing, None, cells, False)
     np.testing.assert_allclose(found, expected.sum(axis=0), atol=1e-8)
-    found = chebyshev.moments(t, placing, weights, cells, False)
+    found = moments_of(t, placing, weights, cells, False)
     np.testing.assert_allclose(found, np.tensordot(weights, expected, 1), atol=1e-8)
-    found = chebyshev.evaluate(t, placing, series, False)
+    found = evaluate_series(t, placing, series, False)
     np.testing.assert_allclose(found, np.tensordot(expected, series, 2), atol=1e-9)
 
 
@@ -59,7 +60,7 @@ def test_cells_are_finer_than_single_precision():
     x = jnp.concatenate([x, jnp.array([-3e3, 3e3], jnp.float32)])
     placing = standardisation(x, None, is_fine=True)
     cells = Cells(2**14, 2)
-    found = chebyshev.moments(x, placing, None, cells, True)
+    found = moments_of(x, placing, None, cells, True)
     wide = np.asarray(x, float)
     t = np.tanh((wide - wide.mean()) / wide.std() / 2)
     expected = np.zeros(cells)
@@ -69,8 +70,8 @@ def test_cells_are_finer_than_single_precision():
 
 def test_points_stand_for_a_measure(x64):
     t = points(50)
-    moments = oracle.chebvander(t, 31).mean(axis=0)
-    weights = moments @ chebyshev.analysis(32)
+    exact = oracle.chebvander(t, 31).mean(axis=0)
+    weights = exact @ chebyshev.analysis(32)
     nodes = chebyshev.nodes(32)
     assert np.dot(weights, np.exp(nodes)) == pytest.approx(np.exp(t).mean())
 
@@ -91,8 +92,8 @@ def test_derivatives(x64, cells, squashes):
             jnp.zeros(()),
             jnp.zeros(()),
         )
-        moments = chebyshev.moments(x, placing, weights, cells, squashes)
-        return chebyshev.evaluate(x, placing, moments, squashes)
+        series = moments_of(x, placing, weights, cells, squashes)
+        return evaluate_series(x, placing, series, squashes)
 
     def slopes(*arguments):
         values, backwards = jax.vjp(function, *arguments)

@@ -11,13 +11,12 @@ from samples import KINDS, sample
 
 import softsort_core as soft
 from softsort_core.operators import read_slices
-from softsort_core.plans import choose
-from softsort_core.plans import moments as chebyshev
-from softsort_core.plans import quadrature as compressed
-from softsort_core.plans.adaptive_panels import Inputs, Resolution
+from softsort_core.plans import choose, quadrature
+from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.dense import transport
 from softsort_core.plans.gauss_rules import gauss_rule
-from softsort_core.plans.moments import Cells
+from softsort_core.plans.moments import moments_of
+from softsort_core.plans.panels import Inputs, Resolution
 from softsort_core.squash import squash
 
 N = 200
@@ -27,7 +26,7 @@ HARDEST = ("normal", "cauchy", "three clusters", "two values")
 @pytest.fixture
 def few_are_many(monkeypatch):
     """Take more than a hundred inputs for many."""
-    for module in (compressed, choose, read_slices):
+    for module in (quadrature, choose, read_slices):
         monkeypatch.setattr(module, "MANY", 100)
     jax.clear_caches()
     yield
@@ -250,7 +249,7 @@ def test_no_large_array_is_a_part_of_the_program(name):
 
 
 def test_chords_of_sorted_values(monkeypatch):
-    monkeypatch.setattr(compressed, "_MOST_KNOTS", 2**8)
+    monkeypatch.setattr(quadrature, "_MOST_KNOTS", 2**8)
     x = sample("normal", 4999).astype(np.float32)
     # They are not enough for the usual tolerance.
     rough, fine = (np.asarray(soft.sort(x, tolerance=t)) for t in (1e-3, 1e-6))
@@ -271,8 +270,8 @@ def test_slopes_through_nodes_are_as_precise_as_numbers(resolution):
 
     def total(s):
         half = jnp.asarray(0.5, s.dtype)
-        placing = compressed._linear(half, half)
-        moments = chebyshev.moments(s, placing, None, cells, False)
+        placing = quadrature._linear(half, half)
+        moments = moments_of(s, placing, None, cells, False)
         inputs = Inputs(moments, half - half, half + half)
         order = resolution.order
         y, weights = inputs.nodes(edges.astype(s.dtype), order, order)

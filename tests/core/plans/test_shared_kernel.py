@@ -9,10 +9,11 @@ import pytest
 from samples import KINDS, sample
 
 import softsort_core as soft
-from softsort_core.plans import shared_kernel as rows
+from softsort_core.plans import shared_kernel
+from softsort_core.plans.certificate import ROW_ACCURACY
 from softsort_core.plans.choose import plan_of
 from softsort_core.plans.gauss_rules import shared_nodes
-from softsort_core.squash import in_double
+from softsort_core.precision import in_double
 
 N = 40
 
@@ -42,9 +43,11 @@ def by_nodes(x, epsilon, nodes):
     def both(x):
         plan = plan_of(x, None, None, x.size, epsilon, jnp.inf, nodes)
         s, a, y = plan.s, plan.input_weights, jnp.linspace(0, 1, x.size)
-        solved = epsilon, plan.rules, plan.solved
-        ranks, off = in_double(rows._read_at_inputs, s, *solved, plan.targets)
-        values, far = in_double(rows._read_at_targets, s, a, epsilon, plan.solved, x, y)
+        solved = epsilon, plan.rules, plan.solution
+        ranks, off = in_double(shared_kernel._read_at_inputs, s, *solved, plan.targets)
+        values, far = in_double(
+            shared_kernel._read_at_targets, s, a, epsilon, plan.solution, x, y
+        )
         return ranks, values, off, far
 
     return jax.vmap(both)(x)
@@ -59,7 +62,7 @@ def test_errors_are_estimated(x64, epsilon, n, finer):
     smooth = np.resize([kind in ("normal", "uniform") for kind in KINDS], len(x))
     for means, exact, estimate in zip(found, expected, (off, far), strict=True):
         error = np.abs(means - exact).max(axis=1)
-        certain = estimate <= rows._ACCURACY["float64"]
+        certain = estimate <= ROW_ACCURACY["float64"]
         assert certain[smooth].all() if finer else certain[smooth].mean() > 0.9
         assert (error <= estimate)[certain].all()
         assert (error <= 1e-10)[certain].all()

@@ -1,0 +1,264 @@
+"""Plans between nodes that stand for inputs and targets, read at both."""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from softsort_core.numerics import largest, product
+from softsort_core.plans import chebyshev
+from softsort_core.plans.adaptive_panels import PanelSolution, Potentials, search
+from softsort_core.plans.certificate import estimated_error
+from softsort_core.plans.derivatives import (
+    InCells,
+    Points,
+    means_at_inputs,
+    means_at_targets,
+    means_of_levels,
+)
+from softsort_core.plans.panels import (
+    EvenTargets,
+    FewPoints,
+    Inputs,
+    Resolution,
+    between,
+    cell_nodes,
+    divided,
+    panel_nodes,
+)
+from softsort_core.precision import as_dtype, in_double
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NodePlan:
+    """A plan between nodes that stand for inputs and targets.
+
+    It is the same for any number of these, and so is what is compiled to read it.
+
+    Attributes:
+        inputs: how they are represented.
+        points: the inputs, squashed, if they are represented as points.
+        solution: the nodes, for half, three quarters and all of the order.
+        epsilon: regularisation.
+        resolution: how finely all is resolved.
+        is_even: whether targets are many and even, and not taken as they are.
+    """
+
+    inputs: Inputs
+    points: Float[Array, " n"] | None
+    solution: PanelSolution
+    epsilon: Float[Array, ""]
+    resolution: Resolution = field(metadata={"static": True})
+    is_even: bool = field(metadata={"static": True})
+
+    @property
+    def targets(self) -> Float[Array, "3 N"]:
+        """The positions of the nodes of targets, for all three orders."""
+        return self._single(self.solution.plan.y)
+
+    @jax.jit
+    def at_inputs(self, values: Array) -> tuple[Array, Array]:
+        """Return the expectation of values, which differ by up to 1, given an input.
+
+        At points, or as series in cells; and its error.
+        """
+        values = jnp.broadcast_to(values, self.solution.plan.y.shape)
+
+        def read(plans, epsilon, values):
+            rows = jax.vmap(Potentials.rows, (0, None))(plans, epsilon)
+            means = jax.vmap(product)(rows, values)
+            # What they are where there are no inputs does not matter.
+            compared = jnp.where(plans.a[-1] != 0, means, 0.0)
+            return means[-1], estimated_error(compared, epsilon)
+
+        plans = self._among_inputs()
+        means, error = self._single(in_double(read, plans, self.epsilon, values))
+        known = jax.tree.map(lambda each: each[-1], plans)
+        means = means_at_inputs(
+            self.resolution.order,
+            self._measured(None),
+            self.epsilon,
+            values[-1],
+            jax.lax.stop_gradient((means, known)),
+        )
+        return self._as_series(means, error)
+
+    @jax.jit
+    def of_levels(self, levels: Inputs) -> tuple[Array, Array]:
+        """Return the expectation of levels of many even targets, given an input.
+
+        See `at_inputs`; `levels` are the targets with levels times weights for weights.
+        """
+        order = self.resolution.order
+
+        def placed(solution, levels):
+            edges = divided(solution.y_edges, self.resolution.finer)
+            edges = levels.rounded(jnp.clip(edges, 0.0, 1.0))
+            return edges, panel_nodes(edges, order).reshape(-1)
+
+        def read(plans, epsilon, levels, edges, y):
+            weights = self._weights_of_orders(levels, edges)
+            columns, received = _columns(plans, epsilon, y)
+            means = jax.vmap(product)(columns, weights / received)
+            compared = jnp.where(plans.a[-1] != 0, means, 0.0)
+            return means[-1], estimated_error(compared, epsilon)
+
+        edges, y = in_double(placed, self.solution, levels)
+        plans = self._among_inputs()
+        means, error = self._single(
+            in_double(read, plans, self.epsilon, levels, edges, y)
+        )
+        known = jax.tree.map(lambda each: each[-1], plans)
+        means = means_of_levels(
+            order,
+            self._measured(None),
+            self.epsilon,
+            levels.weights(self._single(edges), order, order),
+            jax.lax.stop_gradient((means, y, known)),
+        )
+        return self._as_series(means, error)
+
+    @functools.partial(jax.jit, static_argnames="places")
+    def at_targets(
+        self, weighted: Inputs, m: Any = None, places: int | None = None
+    ) -> tuple[Array, Array]:
+        """Return the expectation of values, which differ by up to 1, given a target.
+
+        And its error. At the targets, of which the first of m even ones, so many as
+        there are places, are read if these are given; else, as series in cells.
+        `weighted` are the inputs with values times weights for weights.
+        """
+        order = self.resolution.order
+        edges, further = in_double(self._further, self.solution)
+
+        def read(epsilon, solution, y, weighted):
+            weights = self._weights_of_orders(weighted, solution.s_edges)
+            columns, received = _columns(solution.plan, epsilon, y)
+            means = jax.vmap(product)(weights, columns) / received
+            return means[-1], estimated_error(means, epsilon)
+
+        means, error = self._single(
+            in_double(read, self.epsilon, self.solution, further, weighted)
+        )
+        known = jax.tree.map(lambda each: each[-1], self._among_inputs())
+        means = means_at_targets(
+            order,
+            self._measured(weighted.moments),
+            self.epsilon,
+            jax.lax.stop_gradient((means, further, known)),
+        )
+        if not self.is_even:
+            return means, self._total(error, jnp.zeros(()))
+        if places is not None:
+            at = in_double(lambda m: jnp.minimum(jnp.arange(places) / (m - 1), 1.0), m)
+            means, left_out = between(means, edges, at)
+            return means, self._total(error, left_out)
+        shape = (self.resolution.cells, self.resolution.cell_order)
+        at = in_double(lambda: cell_nodes(shape))
+        means, left_out = between(means, edges, at)
+        analysis = jnp.asarray(chebyshev.analysis(shape[1]), means.dtype)
+        series = product(means, analysis.T)
+        return series, self._total(error, left_out + _rounding(series))
+
+    def _weights_of_orders(self, inputs: Inputs, edges: Array) -> Array:
+        """Return the weights of nodes, for all three orders."""
+        orders, order = jnp.asarray(self.resolution.orders()), self.resolution.order
+        # All have the same panels, so that most of the work is done once.
+        return jax.vmap(inputs.weights, (None, 0, None))(edges, orders, order)
+
+    def _as_series(self, means: Array, error: Array) -> tuple[Array, Array]:
+        """Return means at the nodes of cells as series in these, and their error."""
+        if self.points is not None:
+            return means, self._total(error, jnp.zeros(()))
+        series, left_out = self.inputs.series(means, self._edges())
+        return series, self._total(error, left_out + _rounding(series))
+
+    def _further(self, solution: PanelSolution) -> tuple[Array, Array]:
+        """Return the targets at which means are read, and the edges of panels of them.
+
+        In double precision: where means rise steeply, a rounding of these would show.
+        """
+        edges = solution.y_edges
+        if not self.is_even:
+            return edges, solution.plan.y[-1]
+        # Reading costs little, so it is the finer still.
+        edges = divided(edges, self.resolution.finer**2)
+        return edges, panel_nodes(edges, self.resolution.order).reshape(-1)
+
+    @jax.jit
+    def effort(self) -> tuple[Array, Array]:
+        """Return the number of Newton steps, and how far they are from the solution.
+
+        That is the largest relative difference between the mass of a node of targets
+        and what it receives.
+        """
+
+        def residual(plan: Potentials, epsilon: Array) -> Array:
+            received = product(plan.a, plan.rows(epsilon))
+            shares = received / jnp.where(plan.b > 0, plan.b, 1.0)
+            return largest(jnp.where(plan.b > 0, shares - 1, 0.0))
+
+        last = jax.tree.map(lambda each: each[-1], self.solution.plan)
+        return self._single(
+            (self.solution.steps, in_double(residual, last, self.epsilon))
+        )
+
+    def _single(self, tree: Any) -> Any:
+        """Return what is in double precision in that of the inputs."""
+        return as_dtype(tree, self.epsilon.dtype)
+
+    def _edges(self) -> Array:
+        return self._single(self.solution.s_edges)
+
+    def _among_inputs(self) -> Potentials:
+        """Return the plans of nodes; of inputs, if these are taken as points."""
+
+        def among(plans, inputs, epsilon):
+            s, a = inputs.low + inputs.width * inputs.places, inputs.moments[:, 0]
+            return jax.vmap(lambda plan: plan.among(s, a, epsilon))(plans)
+
+        if self.points is None:
+            return self.solution.plan
+        return in_double(among, self.solution.plan, self.inputs, self.epsilon)
+
+    def _measured(self, weighted: Array | None) -> Points | InCells:
+        if self.points is None:
+            return InCells(self.inputs, weighted, self._edges())
+        weighted = None if weighted is None else weighted[:, 0]
+        return Points(self.points, self.inputs.moments[:, 0], weighted)
+
+    def _total(self, error: Array, left_out: Array) -> Array:
+        failure = self._single(self.solution.failure)
+        ulp = float(jnp.finfo(self.epsilon.dtype).eps)
+        return jax.lax.stop_gradient(error + failure + left_out) + 2 * ulp
+
+
+def _columns(plans: Potentials, epsilon: Array, y: Array) -> tuple[Array, Array]:
+    """Return the columns of plans at further targets, and what these receive."""
+    at_further = jax.vmap(Potentials.log_columns, (0, None, None))
+    columns = jnp.exp(at_further(plans, epsilon, y)[0])
+    return columns, jax.vmap(product)(plans.a, columns)
+
+
+def _rounding(series: Float[Array, "cells order"]) -> Array:
+    """Return what the rounding of points in a single cell makes of a series."""
+    if series.shape[0] > 1:
+        return jnp.zeros(())
+    return 2 * float(jnp.finfo(series.dtype).eps) * chebyshev.steepest(series)
+
+
+def node_plan(
+    inputs: Inputs,
+    points: Array | None,
+    targets: EvenTargets | FewPoints,
+    epsilon: Float[Array, ""],
+    resolution: Resolution,
+) -> NodePlan:
+    """Return the plan between the nodes of inputs and of targets."""
+    solution = search(inputs, targets, epsilon, resolution)
+    is_even = isinstance(targets, EvenTargets)
+    return NodePlan(inputs, points, solution, epsilon, resolution, is_even)

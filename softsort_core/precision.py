@@ -1,0 +1,66 @@
+"""Double precision within what is of single precision."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jaxtyping import Array
+
+from softsort_core.numerics import product
+
+_PART = 2**10
+
+
+def as_double(tree: Any) -> Any:
+    """Return all arrays in double precision, without derivative."""
+    with jax.enable_x64(True):
+        return as_dtype(jax.lax.stop_gradient(tree), jnp.float64)
+
+
+def as_dtype(tree: Any, dtype: Any) -> Any:
+    """Return all arrays in some precision, whatever the default is."""
+    return jax.tree.map(lambda each: jax.lax.convert_element_type(each, dtype), tree)
+
+
+def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in double precision, without derivative.
+
+    All its arguments are arrays. What jax makes of the call later, a batch for one, is
+    made in double precision as well, which it would not be by `enable_x64` alone.
+    """
+    with jax.enable_x64(True):
+        arguments = as_double(arguments)
+        traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+
+        # Constants are arguments too: jax makes batches of those in branches.
+        def call(*arrays):
+            with jax.enable_x64(True):
+                closed = ClosedJaxpr(traced.jaxpr, arrays[:constants])
+                return jaxpr_as_fun(closed)(*arrays[constants:])
+
+        def batched(size, are_batched, *arrays):
+            axes = tuple(0 if each else None for each in are_batched)
+            results = jax.vmap(call, axes, axis_size=size)(*arrays)
+            return results, [True] * len(results)
+
+        constants = len(traced.consts)
+        evaluated = jax.custom_batching.custom_vmap(call)
+        evaluated.def_vmap(batched)
+        results = evaluated(*traced.consts, *jax.tree.leaves(arguments))
+    return jax.tree.unflatten(jax.tree.structure(shapes), results)
+
+
+def total(values: Array) -> Array:
+    """Return the sum, in parts that are added in double precision."""
+    n = values.shape[0]
+    if values.dtype == jnp.float64:
+        return product(values, jnp.ones_like(values))
+    whole = n - n % _PART
+    ones = jnp.ones(_PART, values.dtype)
+    parts = product(values[:whole].reshape(-1, _PART), ones)
+    parts = jnp.append(parts, jnp.sum(values[whole:]))
+    with jax.enable_x64(True):
+        total = jnp.sum(as_dtype(parts, jnp.float64))
+    return as_dtype(total, values.dtype)
