@@ -14,7 +14,7 @@ import typer
 from softsort_cli import app, console
 from softsort_cli.io import files
 from softsort_cli.operate import exact
-from softsort_cli.options import groups
+from softsort_cli.options import sizes
 from softsort_cli.options.fast_values import Coercion
 
 import softsort_core
@@ -334,7 +334,7 @@ def test_errors_are_one_line_and_have_their_exit_code(
     ],
 )
 def test_sizes_of_memory(text, size):
-    assert groups.bytes_of(text) == size
+    assert sizes.bytes_of(text) == size
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.options.groups import (
-    Device,
-    Place,
-    TableWriting,
-    command,
-    option,
-    positive,
-)
+from softsort_cli.options.declare import command, option, positive
+from softsort_cli.options.softness import Device, Place
+from softsort_cli.options.tables import TableWriting
 from softsort_cli.training import run_folder
 
 BATCH_SIZE = 256

@@ -5,15 +5,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from softsort_cli.errors import UsageError
-from softsort_cli.options.groups import (
-    Reading,
-    Solver,
-    Tables,
-    TableWriting,
-    TalkWithoutQ,
-    command,
-    option,
-)
+from softsort_cli.options.declare import TalkWithoutQ, command, option
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import Reading, Tables, TableWriting
 
 if TYPE_CHECKING:
     from softsort_cli.operate.apply import Few

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from softsort_cli import console, interrupts
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.options.groups import Device, Place, command, option, positive
+from softsort_cli.options.declare import command, option, positive
+from softsort_cli.options.softness import Device, Place
 from softsort_cli.training import run_folder
 
 if TYPE_CHECKING:

@@ -11,13 +11,8 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
 from softsort_cli.operate import groups, streaming
-from softsort_cli.options.groups import (
-    Appending,
-    PartsWriting,
-    Reading,
-    Solver,
-    TableWriting,
-)
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import Appending, PartsWriting, Reading, TableWriting
 from softsort_cli.tables import column_data, columnar, formats, numbers
 from softsort_cli.tables import write as results
 from softsort_cli.tables.group_keys import Grouped

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from softsort_cli import console
 from softsort_cli.operate import exact as hard
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 
 if TYPE_CHECKING:
     import numpy as np

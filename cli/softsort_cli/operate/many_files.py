@@ -19,7 +19,8 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
 from softsort_cli.operate import apply, streaming
-from softsort_cli.options.groups import PartsWriting, Reading, Solver, TableWriting
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
 from softsort_cli.tables import column_data, formats, opening, select, write
 from softsort_cli.work import engine as cluster
 from softsort_cli.work import manifest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.tables import column_data, write
 
 if TYPE_CHECKING:

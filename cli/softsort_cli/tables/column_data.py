@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch, source
-from softsort_cli.options.groups import Reading
+from softsort_cli.options.tables import Reading
 from softsort_cli.tables import csv, numbers, opening, select
 from softsort_cli.tables.group_keys import Groups, Keys
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from softsort_cli.errors import UsageError
 from softsort_cli.io import source
-from softsort_cli.options.groups import Reading
+from softsort_cli.options.tables import Reading
 from softsort_cli.tables import columnar, csv, formats, ndjson
 
 Table: TypeAlias = csv.Delimited | ndjson.Ndjson | columnar.Frames

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from softsort_cli.errors import CommandError
 from softsort_cli.io import compression, files, prefetch
-from softsort_cli.options.groups import TableWriting
+from softsort_cli.options.tables import TableWriting
 from softsort_cli.tables import columnar, csv, ndjson, numbers, opening
 from softsort_cli.tables.column_data import Kept
 from softsort_cli.tables.formats import Form, quote

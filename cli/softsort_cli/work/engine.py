@@ -32,7 +32,7 @@ import typer
 from softsort_cli import console, interrupts
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 
 if TYPE_CHECKING:
     from distributed import Client

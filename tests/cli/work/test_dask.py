@@ -29,7 +29,7 @@ from softsort_cli.commands import normalize
 from softsort_cli.errors import CommandError
 from softsort_cli.images import tiff_bands, tiff_streaming
 from softsort_cli.io import files
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.work import engine as cluster
 from softsort_cli.work import manifest
 
@@ -278,7 +278,7 @@ INTERRUPTED = """
 import time
 from pathlib import Path
 from cli import app, cluster, files
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 def write(output):
     with files.open_output(output, force=False):
         print("writing", flush=True)
