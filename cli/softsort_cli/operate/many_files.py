@@ -90,7 +90,7 @@ class Work:
             for block in table.parts(wanted):
                 found = column_data.parse(block, wanted)
                 for column, numbers in found.items():
-                    tallies[column].add(block, column, numbers)
+                    tallies[column] += column_data.Tally.of(block, column, numbers)
                 kept = column_data.skip(found, block.height, self.reading.on_invalid)
                 height += block.height
                 left_out += 0 if kept is None else block.height - int(kept.sum())
@@ -142,7 +142,7 @@ class Work:
 
         table, kept = part.open(self.reading), np.zeros(0, np.int64)
         on_invalid = self.reading.on_invalid
-        return column_data.Chosen(table, list(wanted), {}, 0, on_invalid, {}, kept)
+        return column_data.Chosen(table, list(wanted), 0, on_invalid, {}, kept)
 
 
 @dataclass(frozen=True)
@@ -351,7 +351,7 @@ def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whol
     }
     if chosen_columns is None:
         candidates = column_data.numeric(table, candidates, tallies, reading.on_invalid)
-    wrong = column_data.judge(table, candidates, tallies, reading.on_invalid)
+    wrong = column_data.report_bad_cells(table, candidates, tallies, reading.on_invalid)
     if wrong:
         cells = sum(tallies[column].invalid for column in wrong)
         console.note(
@@ -360,9 +360,7 @@ def _surveyed(engine: cluster.Engine, parts: Sequence[Part], work: Work) -> Whol
         )
     height = sum(survey.height for survey in surveys)
     none = np.zeros(0, np.int64)
-    data = column_data.Chosen(
-        table, candidates, tallies, height, reading.on_invalid, {}, none
-    )
+    data = column_data.Chosen(table, candidates, height, reading.on_invalid, {}, none)
     known = _merge(*(survey.statistics for survey in surveys))
     statistics = {column: known[column] for column in candidates if column in known}
     return Whole(data, [survey.kept for survey in surveys], statistics)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -11,22 +11,22 @@ from softsort_cli.options import completion
 from softsort_cli.options.declare import option
 from softsort_cli.options.output import Writing, to_file, to_folder
 from softsort_cli.options.sizes import bytes_of, memory
+from softsort_cli.tables import formats
 
-Table = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="FILE",
-        help="CSV, TSV, PSV, NDJSON, Parquet or Arrow, and .gz and .zst of them; - or "
-        "nothing for standard input.",
-    ),
-]
+TABLE_HELP = (
+    f"{formats.titles('or')}, and {formats.PACKED}; - or nothing for standard input."
+)
+if TYPE_CHECKING:
+    Format: TypeAlias = str
+else:
+    Format = Literal[tuple(formats.NAMED)]
+
+Table = Annotated[Path | None, typer.Argument(metavar="FILE", help=TABLE_HELP)]
 Tables = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="FILES",
-        help="CSV, TSV, PSV, NDJSON, Parquet or Arrow, and .gz and .zst of them; - or "
-        "nothing for standard input. Several, or a quoted pattern, are parts of one "
-        "table.",
+        help=f"{TABLE_HELP} Several, or a quoted pattern, are parts of one table.",
     ),
 ]
 Plot = Annotated[
@@ -79,7 +79,7 @@ class Reading:
         ),
     ] = None
     form: Annotated[
-        Literal["csv", "tsv", "psv", "ndjson", "parquet", "arrow"] | None,
+        Format | None,
         option(
             "--format",
             show_default="by extension, else CSV in, and out as it came",

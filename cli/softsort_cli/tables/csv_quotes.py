@@ -191,7 +191,7 @@ def _regular(text: np.ndarray, quotes: np.ndarray, delimiter: str) -> bool:
 def _quoted_cells(
     data: bytes | bytearray, delimiter: str, remark: bytes | None
 ) -> np.ndarray:
-    """The same as the quotes of a regular text, found one cell at a time."""
+    """Where quotes open and close cells of any text, found one cell at a time."""
     import numpy as np
 
     start = len(BOM) if data.startswith(BOM) else 0
@@ -207,3 +207,16 @@ def _quoted_cells(
         if match[1]:
             bounds.append(start + match.end() - 1)
     return np.array(bounds, np.int64)
+
+
+def unquote(cell: str) -> str:
+    """What a cell says, as `csv` reads it."""
+    quoted = re.match(r'"((?:[^"]|"")*)"', cell)
+    return quoted[1].replace('""', '"') + cell[quoted.end() :] if quoted else cell
+
+
+def quote(cell: str, delimiter: str) -> str:
+    """A cell that says this, quoted only where it must be."""
+    if re.search(rf'[{re.escape(delimiter)}"\r\n]', cell):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softsort_cli.errors import UsageError
-from softsort_cli.tables.formats import quote
+from softsort_cli.tables.csv_quotes import quote
 
 if TYPE_CHECKING:
     import numpy as np
