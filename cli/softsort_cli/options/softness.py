@@ -13,13 +13,7 @@ class Softness:
     """How soft."""
 
     epsilon: Annotated[
-        float,
-        option(
-            "--epsilon",
-            "-e",
-            callback=positive,
-            help=f"{EPSILON_HELP}.",
-        ),
+        float, option("--epsilon", "-e", callback=positive, help=f"{EPSILON_HELP}.")
     ] = 0.01
     squash: Annotated[
         Literal["sigmoid", "none"],

@@ -154,7 +154,7 @@ def test_keys_that_come_in_parts_are_found(parts):
         def __init__(self, keys):
             self.keys, self.height = keys, len(keys)
 
-        def said(self, _):
+        def texts(self, _):
             return [pl.Series(self.keys, dtype=pl.String).replace("", None)]
 
     rows = [key for part in parts for key in part]
