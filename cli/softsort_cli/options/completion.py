@@ -44,7 +44,7 @@ def _names(path: Path, options: dict[str, Any]) -> list[str]:
     with path.open("rb") as file:
         packing = compression.packing_of(file.read(4))
         file.seek(0)
-        stream = compression.unpacked(file, packing, "") if packing else file
+        stream = compression.unpacked(file, packing, "")
         codec = options.get("encoding") or "utf-8-sig"
         text = stream.read(START).decode(codec, "replace")
     comment = options.get("comment")

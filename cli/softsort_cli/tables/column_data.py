@@ -179,10 +179,10 @@ def survey(
 
 @dataclass
 class Seen:
-    """What a pass over a table has found, column by column."""
+    """What a pass over a table tells, column by column."""
 
     tallies: dict[int, Tally]
-    parts: dict[int, numbers.Together] | None  # None if they would take too much
+    arrays: dict[int, numbers.GrowingArray] | None  # None if they would take too much
     invalid: dict[int, list[np.ndarray]]  # rows
     height: int = 0
 
@@ -190,11 +190,11 @@ class Seen:
         """The numbers of each column in one array."""
         import numpy as np
 
-        if self.parts is None:
+        if self.arrays is None:
             return {}
         values = {}
         for column in used:
-            values[column] = self.parts.pop(column).all()
+            values[column] = self.arrays.pop(column).all()
             values[column][skipped] = np.nan
         return values
 
@@ -205,7 +205,7 @@ def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen
     most = allowed / (VALUE * max(1, len(used) + bool(keys.columns)))
     seen = Seen(
         {column: Tally() for column in used},
-        {column: numbers.Together(blocks, most) for column in used},
+        {column: numbers.GrowingArray(blocks, most) for column in used},
         {column: [] for column in used},
     )
     needed = list(dict.fromkeys([*used, *keys.columns]))
@@ -216,12 +216,12 @@ def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen
             for column, cells in columns.items():
                 seen.tallies[column] += Tally.of(part, column, cells)
                 seen.invalid[column].append(cells.invalid + seen.height)
-                if seen.parts is not None:
-                    seen.parts[column].add(cells.values)
+                if seen.arrays is not None:
+                    seen.arrays[column].add(cells.values)
             keys.add(of_keys)
             seen.height += part.height
             if seen.height > most:
-                seen.parts = None
+                seen.arrays = None
             step()
     return seen
 

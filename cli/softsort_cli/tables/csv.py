@@ -18,7 +18,7 @@ from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch
 from softsort_cli.io.source import Input, read_blocks
 from softsort_cli.tables.csv_block import Block
-from softsort_cli.tables.csv_quotes import count, mask, quote, whole
+from softsort_cli.tables.csv_quotes import count, end_of_records, mask, quote
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Table
 
@@ -79,7 +79,7 @@ class Delimited(Table):
         for data in read_blocks(
             self.input.stream(),
             self.source,
-            lambda data: whole(data, delimiter, comment),
+            lambda data: end_of_records(data, delimiter, comment),
         ):
             yield data, before
             before += count(data, "\n")
