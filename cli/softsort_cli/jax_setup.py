@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from softsort_cli import compile_cache, console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch
-from softsort_cli.options.groups import Device, Solver
+from softsort_cli.options.softness import Device, Solver
 
 if TYPE_CHECKING:
     import numpy as np

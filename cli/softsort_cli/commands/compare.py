@@ -16,7 +16,10 @@ from softsort_cli.commands.denoise import BITS
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import window as windows
 from softsort_cli.io import files
-from softsort_cli.options.groups import Device, Noise, Solver, Writing, command, option
+from softsort_cli.options.declare import command, option
+from softsort_cli.options.images import Noise
+from softsort_cli.options.output import Writing
+from softsort_cli.options.softness import Device, Solver
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,17 +16,10 @@ from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import alpha as opacity
 from softsort_cli.images import jobs, size_buckets, tiff_bands, tiff_streaming
 from softsort_cli.io import files
-from softsort_cli.options.groups import (
-    AUTO,
-    BatchWriting,
-    ImageSolver,
-    Shape,
-    Solver,
-    bytes_of,
-    command,
-    memory,
-    option,
-)
+from softsort_cli.options.declare import command, option
+from softsort_cli.options.images import AUTO, BatchWriting, ImageSolver, Shape
+from softsort_cli.options.sizes import bytes_of, memory
+from softsort_cli.options.softness import Solver
 from softsort_cli.work import engine, manifest
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """`softsort info`."""
 
 from softsort_cli.errors import CommandError
-from softsort_cli.options.groups import Device, Solver, command
+from softsort_cli.options.declare import command
+from softsort_cli.options.softness import Device, Solver
 
 VALUES = [1.0, 5.0, 4.0, 8.0, 12.0]
 # Converged values from an independent float64 solver, at epsilon 0.01.

@@ -9,7 +9,9 @@ import typer
 
 from softsort_cli import console
 from softsort_cli.io import files
-from softsort_cli.options.groups import Device, ImageWriting, Noise, command
+from softsort_cli.options.declare import command
+from softsort_cli.options.images import ImageWriting, Noise
+from softsort_cli.options.softness import Device
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from softsort_cli.errors import UsageError
-from softsort_cli.options.groups import (
-    PartsWriting,
-    Reading,
-    Solver,
-    Tables,
-    command,
-    option,
-)
+from softsort_cli.options.declare import command, option
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import PartsWriting, Reading, Tables
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from softsort_cli.options.groups import Place, TableWriting, command, option, positive
+from softsort_cli.options.declare import command, option, positive
+from softsort_cli.options.softness import Place
+from softsort_cli.options.tables import TableWriting
 
 
 @command

@@ -4,15 +4,9 @@ from functools import partial
 from typing import Annotated
 
 from softsort_cli.errors import UsageError
-from softsort_cli.options.groups import (
-    Reading,
-    Solver,
-    Tables,
-    TableWriting,
-    TalkWithoutQ,
-    command,
-    option,
-)
+from softsort_cli.options.declare import TalkWithoutQ, command, option
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import Reading, Tables, TableWriting
 
 
 @partial(command, talk=TalkWithoutQ)

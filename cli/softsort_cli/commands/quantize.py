@@ -2,15 +2,9 @@
 
 from typing import Annotated
 
-from softsort_cli.options.groups import (
-    MOST,
-    PartsWriting,
-    Reading,
-    Solver,
-    Tables,
-    command,
-    option,
-)
+from softsort_cli.options.declare import MOST, command, option
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import PartsWriting, Reading, Tables
 
 
 @command

@@ -3,15 +3,9 @@
 from typing import Annotated
 
 from softsort_cli.errors import UsageError
-from softsort_cli.options.groups import (
-    PartsWriting,
-    Plot,
-    Reading,
-    Solver,
-    Tables,
-    command,
-    option,
-)
+from softsort_cli.options.declare import command, option
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import PartsWriting, Plot, Reading, Tables
 
 
 @command

@@ -4,15 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from softsort_cli.errors import UsageError
-from softsort_cli.options.groups import (
-    MOST,
-    Reading,
-    Solver,
-    Table,
-    TableWriting,
-    command,
-    option,
-)
+from softsort_cli.options.declare import MOST, command, option
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import Reading, Table, TableWriting
 
 
 @command

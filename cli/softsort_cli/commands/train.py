@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from softsort_cli.errors import UsageError
-from softsort_cli.options.groups import Place, command, option, positive
+from softsort_cli.options.declare import command, option, positive
+from softsort_cli.options.softness import Place
 from softsort_cli.training.settings import DEFAULTS
 
 

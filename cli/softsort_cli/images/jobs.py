@@ -12,7 +12,8 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images.picture import FORMATS
 from softsort_cli.io import files
-from softsort_cli.options.groups import BatchWriting, Solver
+from softsort_cli.options.images import BatchWriting
+from softsort_cli.options.softness import Solver
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, finish, open_engine, with_name
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.options.groups import MOST, Shape
+from softsort_cli.options.declare import MOST
+from softsort_cli.options.images import Shape
 
 if TYPE_CHECKING:
     import numpy as np

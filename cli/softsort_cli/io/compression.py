@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO
 
 from softsort_cli.errors import CommandError, UsageError
@@ -44,12 +45,14 @@ class _Filter(io.RawIOBase):
 
 
 def unpacked(stream: BinaryIO, packing: str, source: str) -> BinaryIO:
-    """The content of a packed stream."""
+    """The content of a stream that may be packed."""
+    if not packing:
+        return stream
     return io.BufferedReader(_Filter(_unpacked(stream, packing, source)), CHUNK)
 
 
 def _unpacked(stream: BinaryIO, packing: str, source: str) -> Iterator[bytes]:
-    new: Callable[[], Any] = lambda: zlib.decompressobj(wbits=31)  # noqa: E731
+    new: Callable[[], Any] = partial(zlib.decompressobj, wbits=31)
     broken: type[Exception] = zlib.error
     if packing == "zst":
         import zstandard
@@ -73,19 +76,18 @@ def _unpacked(stream: BinaryIO, packing: str, source: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def packed(stream: BinaryIO, packing: str) -> Iterator[BinaryIO]:
+def packed(stream: BinaryIO, packing: str) -> Iterator[Any]:
     """A stream whose content is packed into another."""
     if packing == "gz":
         import gzip
 
         with gzip.GzipFile("", "wb", 6, stream, mtime=0) as file:
-            yield file  # pyright: ignore[reportReturnType]
+            yield file
     elif packing == "zst":
         import zstandard
 
-        packer = zstandard.ZstdCompressor()
-        with packer.stream_writer(stream, closefd=False) as file:
-            yield file  # pyright: ignore[reportReturnType]
+        with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as file:
+            yield file
     else:
         yield stream
 
@@ -109,6 +111,8 @@ def codec_of(encoding: str, start: bytes) -> str:
 
 def transcoded(stream: BinaryIO, codec: str, source: str) -> BinaryIO:
     """A text as UTF-8, if it can be written back byte for byte."""
+    if codec == "utf-8":
+        return stream
     return io.BufferedReader(_Filter(_transcoded(stream, codec, source)), CHUNK)
 
 

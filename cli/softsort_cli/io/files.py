@@ -1,6 +1,5 @@
 """Bytes in and bytes out: files, pipes, and outputs that are whole or absent."""
 
-import io
 import os
 import secrets
 import shutil
@@ -9,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from softsort_cli import interrupts
 from softsort_cli.errors import ClosedPipeError, CommandError, UsageError
@@ -43,14 +42,21 @@ def beside(path: Path, addition: str) -> Path | None:
     return path.parent / (path.stem + addition + path.suffix)
 
 
+def open_input(path: Path | None) -> BinaryIO:
+    """Open a file, or standard input for None and `-`."""
+    if path is not None and not is_stream(path):
+        return path.open("rb")
+    if sys.stdin is None or (path is None and sys.stdin.isatty()):
+        raise UsageError(
+            "no FILE, and standard input is a terminal: name a file or pipe data in"
+        )
+    return sys.stdin.buffer
+
+
 def read_bytes(path: Path | None) -> bytes:
     """All bytes of a file, or of standard input for None and `-`."""
     if path is None or is_stream(path):
-        if sys.stdin is None or (path is None and sys.stdin.isatty()):
-            raise UsageError(
-                "no FILE, and standard input is a terminal: name a file or pipe data in"
-            )
-        return sys.stdin.buffer.read()
+        return open_input(path).read()
     try:
         return path.read_bytes()
     except OSError as error:
@@ -65,8 +71,8 @@ def is_pattern(path: Path) -> bool:
 def matches(pattern: Path) -> list[tuple[Path, Path]]:
     """The files that match a pattern, and where each is from its first wildcard on."""
     root = next(folder for folder in pattern.parents if not is_pattern(folder))
-    found = sorted(root.glob(str(pattern.relative_to(root))))
-    return [(path, path.relative_to(root)) for path in found if path.is_file()]
+    paths = sorted(root.glob(str(pattern.relative_to(root))))
+    return [(path, path.relative_to(root)) for path in paths if path.is_file()]
 
 
 def make_folder(path: Path) -> None:
@@ -135,41 +141,13 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     remove = partial(temporary.unlink, missing_ok=True)
     with interrupts.on_forced_exit(remove):
         try:
-            stream = _Begun(temporary) if target.exists() else temporary.open("xb")
-            with stream:
+            with temporary.open("xb") as stream:
                 yield stream
             if target.exists():
                 shutil.copymode(target, temporary)
             temporary.replace(target)
         finally:
             remove()
-
-
-class _Begun(io.BufferedWriter):
-    """A new file that Linux writes to disk from the start, and nobody waits for that.
-
-    Left to itself it begins at the end, when this file takes the place of another, for
-    one of them has to survive whatever happens; who replaces it waits.
-    """
-
-    STEP = 1 << 24  # bytes
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "x"))
-        self._end = 0  # of what is begun
-
-    def write(self, data: Any) -> int:
-        """Write as ever."""
-        count = super().write(data)
-        end = self.tell()
-        if end - self._end >= self.STEP and sys.platform == "linux":
-            import ctypes
-
-            begin = ctypes.CDLL(None).sync_file_range
-            start, size = map(ctypes.c_int64, (self._end, end - self._end))
-            begin(self.fileno(), start, size, ctypes.c_uint(2))
-            self._end = end
-        return count
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
-import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.errors import CommandError
 from softsort_cli.io import compression, files
 
 BLOCK = 3 << 20  # bytes read at a time
@@ -35,12 +32,8 @@ class Input:
     def stream(self) -> BinaryIO:
         """The content from its start: unpacked, and a text as UTF-8."""
         self.file.seek(self.start)
-        stream = self.file
-        if self.packing:
-            stream = compression.unpacked(stream, self.packing, self.source)
-        if self.codec != "utf-8":
-            stream = compression.transcoded(stream, self.codec, self.source)
-        return stream
+        stream = compression.unpacked(self.file, self.packing, self.source)
+        return compression.transcoded(stream, self.codec, self.source)
 
     def size(self) -> int:
         """Bytes as they are stored."""
@@ -75,7 +68,7 @@ def open_input(path: Path | None, encoding: str | None = None) -> Input:
     """Open a file, or standard input for None and `-`."""
     source = files.label(path)
     try:
-        file = _standard_input(path) if files.is_stream(path) else _opened(path)
+        file = files.open_input(path)
         stamp = _stamp(file)
         if not file.seekable():
             file, stamp = _spooled(file), None
@@ -83,26 +76,13 @@ def open_input(path: Path | None, encoding: str | None = None) -> Input:
         start = file.read(4)
     except OSError as error:
         raise CommandError(f"cannot read {source}: {error.strerror}") from error
-    given = Input(source, file, compression.packing_of(start), "utf-8", stamp, place)
+    opened = Input(source, file, compression.packing_of(start), "utf-8", stamp, place)
     if not files.is_stream(path) or stamp is None:
-        weakref.finalize(given, file.close)
+        weakref.finalize(opened, file.close)
     if encoding is None:
-        return given
-    codec = compression.codec_of(encoding, given.stream().read(4))
-    return replace(given, codec=codec, first=given)
-
-
-def _opened(path: Path | None) -> BinaryIO:
-    assert path is not None
-    return path.open("rb")
-
-
-def _standard_input(path: Path | None) -> BinaryIO:
-    if sys.stdin is None or (path is None and sys.stdin.isatty()):
-        raise UsageError(
-            "no FILE, and standard input is a terminal: name a file or pipe data in"
-        )
-    return sys.stdin.buffer
+        return opened
+    codec = compression.codec_of(encoding, opened.stream().read(4))
+    return replace(opened, codec=codec, first=opened)
 
 
 def _spooled(pipe: BinaryIO) -> BinaryIO:
@@ -122,33 +102,17 @@ def _stamp(file: BinaryIO) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-@functools.cache
-def _keep_memory() -> None:
-    """Keep memory that pieces of a file take turns in, where glibc allocates it.
-
-    It would give it back to the system in between, which clears it before each use.
-    """
-    # Not all systems have the function, and a module of it.
-    with suppress(ImportError, OSError, AttributeError, TypeError):
-        import ctypes
-
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD
-        mallopt(-1, 1 << 25)  # M_TRIM_THRESHOLD
-
-
 def read_blocks(
-    stream: BinaryIO, source: str, whole: Callable[[bytearray], int]
+    stream: BinaryIO, source: str, end_of_records: Callable[[bytearray], int]
 ) -> Iterator[bytes]:
-    """The content of a stream in pieces of whole records, by `whole(data)`."""
-    _keep_memory()
+    """The content of a stream in pieces of whole records, by where they end."""
     buffer, held = bytearray(BLOCK), 0
     try:
         while True:
             with memoryview(buffer) as view:
                 held += stream.readinto(view[held:])  # pyright: ignore[reportAttributeAccessIssue]
                 is_last = held < len(buffer)
-                end = held if is_last else whole(buffer)
+                end = held if is_last else end_of_records(buffer)
                 if end:
                     yield bytes(view[:end])
                 if is_last:

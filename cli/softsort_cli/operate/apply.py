@@ -16,7 +16,8 @@ from softsort_cli.operate import groups, many_files, streaming, target
 from softsort_cli.operate.groups import Result
 from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import Naming, ResultTable
-from softsort_cli.options.groups import PartsWriting, Reading, Solver, TableWriting
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
 from softsort_cli.tables import column_data, write
 from softsort_cli.tables.column_data import Chosen
 

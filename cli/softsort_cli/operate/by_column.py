@@ -7,7 +7,8 @@ from pathlib import Path
 
 from softsort_cli.operate import apply, exact, groups, target
 from softsort_cli.operate.operator import Operator
-from softsort_cli.options.groups import Appending, Reading, Solver
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import Appending, Reading
 from softsort_cli.tables import column_data
 
 

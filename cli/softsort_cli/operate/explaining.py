@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from softsort_cli import console
 from softsort_cli.operate import exact, groups
 from softsort_cli.operate.operator import Operator
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:

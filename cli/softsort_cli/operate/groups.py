@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.operate.operator import Operator, softness
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
 from softsort_cli.tables.group_keys import Grouped
 

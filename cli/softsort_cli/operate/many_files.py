@@ -21,7 +21,8 @@ from softsort_cli.io import files
 from softsort_cli.operate import streaming, target
 from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import Naming, ResultTable
-from softsort_cli.options.groups import PartsWriting, Reading, Solver, TableWriting
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
 from softsort_cli.tables import column_data, formats, opening, select, write
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
@@ -91,7 +92,7 @@ class Work:
             for block in table.parts(wanted):
                 found = column_data.parse(block, wanted)
                 for column, numbers in found.items():
-                    tallies[column].add(block, column, numbers)
+                    tallies[column] += column_data.Tally.of(block, column, numbers)
                 kept = column_data.skip(found, block.height, self.reading.on_invalid)
                 height += block.height
                 left_out += 0 if kept is None else block.height - int(kept.sum())
@@ -143,7 +144,7 @@ class Work:
 
         table, kept = part.open(self.reading), np.zeros(0, np.int64)
         on_invalid = self.reading.on_invalid
-        return column_data.Chosen(table, list(wanted), {}, 0, on_invalid, {}, kept)
+        return column_data.Chosen(table, list(wanted), 0, on_invalid, {}, kept)
 
 
 @dataclass(frozen=True)
@@ -351,7 +352,7 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     }
     if chosen_columns is None:
         candidates = column_data.numeric(table, candidates, tallies, reading.on_invalid)
-    wrong = column_data.judge(table, candidates, tallies, reading.on_invalid)
+    wrong = column_data.report_bad_cells(table, candidates, tallies, reading.on_invalid)
     if wrong:
         cells = sum(tallies[column].invalid for column in wrong)
         console.note(
@@ -360,9 +361,7 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
         )
     height = sum(survey.height for survey in surveys)
     none = np.zeros(0, np.int64)
-    data = column_data.Chosen(
-        table, candidates, tallies, height, reading.on_invalid, {}, none
-    )
+    data = column_data.Chosen(table, candidates, height, reading.on_invalid, {}, none)
     known = _merge(*(survey.statistics for survey in surveys))
     statistics = {column: known[column] for column in candidates if column in known}
     return Whole(data, [survey.kept for survey in surveys], statistics)

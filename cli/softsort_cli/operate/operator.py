@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli import jax_setup
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from softsort_cli.options.groups import TableWriting
+from softsort_cli.options.tables import TableWriting
 from softsort_cli.tables import formats, write
 from softsort_cli.tables.column_data import Chosen
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.operate.operator import Operator
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
 from softsort_cli.tables.column_data import Chosen
 

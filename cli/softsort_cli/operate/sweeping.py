@@ -12,7 +12,9 @@ from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.operate import apply, exact, plots, target
 from softsort_cli.operate.groups import require_converged
 from softsort_cli.operate.operator import Operator
-from softsort_cli.options.groups import MOST, Reading, Solver, TableWriting
+from softsort_cli.options.declare import MOST
+from softsort_cli.options.softness import Solver
+from softsort_cli.options.tables import Reading, TableWriting
 from softsort_cli.tables import column_data, write
 
 if TYPE_CHECKING:

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 from softsort_cli import console
 from softsort_cli.errors import UsageError
 from softsort_cli.io import files
-from softsort_cli.options.groups import (
-    Appending,
-    PartsWriting,
-    Reading,
-    TableWriting,
-)
+from softsort_cli.options.tables import Appending, PartsWriting, Reading, TableWriting
 from softsort_cli.tables import columnar, formats, numbers, write
 from softsort_cli.tables.column_data import Chosen
 

@@ -25,8 +25,8 @@ def columns(ctx: Any, incomplete: str) -> list[str]:
     # An option that still lacks its value leaves the file among what is not parsed, and
     # what comes behind the cursor is known to the shell alone.
     line = os.environ.get("COMP_WORDS", "").split()[1:]
-    given = [ctx.params.get("file"), *(ctx.params.get("tables") or [])]
-    words = [*given, *ctx.args, *line]
+    files = [ctx.params.get("file"), *(ctx.params.get("tables") or [])]
+    words = [*files, *ctx.args, *line]
     file = next((Path(word) for word in words if word and Path(word).is_file()), None)
     if file is None:
         return []
@@ -37,20 +37,22 @@ def columns(ctx: Any, incomplete: str) -> list[str]:
     return [before + comma + name for name in names if name.startswith(begun)]
 
 
-def _names(path: Path, given: dict[str, Any]) -> list[str]:
-    form = formats.form_in(path, given.get("form"), given.get("delimiter"))
+def _names(path: Path, options: dict[str, Any]) -> list[str]:
+    form = formats.form_in(path, options.get("form"), options.get("delimiter"))
     if form.is_binary:
         return []
     with path.open("rb") as file:
-        start = file.read(4)
+        packing = compression.packing_of(file.read(4))
         file.seek(0)
-        packed = compression.packing_of(start)
-        stream = compression.unpacked(file, packed, "") if packed else file
-        codec = given.get("encoding") or "utf-8-sig"
+        stream = compression.unpacked(file, packing, "")
+        codec = options.get("encoding") or "utf-8-sig"
         text = stream.read(START).decode(codec, "replace")
-    lines = [line for line in text.split("\n") if line.strip("\r")]
-    if comment := given.get("comment"):
-        lines = [line for line in lines if not line.startswith(comment)]
-    if form.kind == "ndjson":
-        return list(json.loads(lines[0])) if lines else []
-    return next(csv.reader(lines, delimiter=form.delimiter), [])
+    comment = options.get("comment")
+    lines = [
+        line
+        for line in text.split("\n")
+        if line.strip("\r") and not (comment and line.startswith(comment))
+    ]
+    if form.delimiter:
+        return next(csv.reader(lines, delimiter=form.delimiter), [])
+    return list(json.loads(lines[0])) if lines else []

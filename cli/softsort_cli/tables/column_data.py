@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch, source
-from softsort_cli.options.groups import Reading
-from softsort_cli.tables import csv, numbers, opening, select
+from softsort_cli.options.tables import Reading
+from softsort_cli.tables import numbers, opening, select
 from softsort_cli.tables.group_keys import Groups, Keys
+from softsort_cli.tables.table import Part, Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,7 @@ SAMPLE = 1000  # rows that tell a column of text from one of numbers
 # Bytes a value takes: itself, while columns are put together and solved a copy, what
 # is solved, and the result.
 VALUE = 32
+SHOWN = 8  # columns that a message names
 FATES = {"skip": "left out", "null": "treated as absent"}  # of invalid cells
 
 
@@ -37,14 +39,13 @@ class Tally:
     first: str = ""  # the first invalid one, and where it is
     rounded: bool = False  # whether float64 does not hold an integer among them
 
-    def add(self, part: opening.Part, column: int, found: numbers.Numbers) -> None:
-        """Count the cells of a part of the table."""
-        if len(found.invalid) and not self.invalid:
-            self.first = part.place(column, int(found.invalid[0]))
-        self.present += part.height - found.absent - len(found.invalid)
-        self.absent += found.absent
-        self.invalid += len(found.invalid)
-        self.rounded |= found.rounded
+    @classmethod
+    def of(cls, part: Part, column: int, cells: numbers.Numbers) -> Tally:
+        """What the cells of a part of the table say."""
+        absent, invalid = cells.absent, len(cells.invalid)
+        first = part.place(column, int(cells.invalid[0])) if invalid else ""
+        present = part.height - absent - invalid
+        return cls(present, absent, invalid, first, cells.rounded)
 
     def __add__(self, other: Tally) -> Tally:
         """What the cells of two parts of a column say."""
@@ -61,9 +62,8 @@ class Tally:
 class Chosen:
     """A table and what is known of the columns that a command works on."""
 
-    table: opening.Table
+    table: Table
     columns: list[int]
-    tallies: dict[int, Tally]
     height: int
     on_invalid: str
     values: dict[int, np.ndarray]  # NaN where there is no number; none if too many
@@ -90,29 +90,31 @@ class Chosen:
         kept[self.skipped] = False
         return kept
 
-    def reread(self) -> Iterator[tuple[opening.Part, dict[int, np.ndarray], Kept]]:
+    def reread(self) -> Iterator[tuple[Part, dict[int, np.ndarray], Kept]]:
         """The table once more, its numbers, and which rows are in the output."""
         for part in self.table.parts():
-            found = parse(part, self.columns)
-            kept = skip(found, part.height, self.on_invalid)
-            yield part, {column: each.values for column, each in found.items()}, kept
+            cells = parse(part, self.columns)
+            kept = skip(cells, part.height, self.on_invalid)
+            yield part, {column: each.values for column, each in cells.items()}, kept
 
 
-def parse(part: opening.Part, wanted: Sequence[int]) -> dict[int, numbers.Numbers]:
+def parse(part: Part, columns: Sequence[int]) -> dict[int, numbers.Numbers]:
     """The chosen columns of a part of a table as numbers."""
-    cells = part.cells(wanted)
-    return {
-        column: numbers.parse(cell) for column, cell in zip(wanted, cells, strict=True)
-    }
+    cells = map(numbers.parse, part.cells(columns))
+    return dict(zip(columns, cells, strict=True))
 
 
-def skip(found: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
+def skip(columns: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
     """Which rows are in the output; the numbers of the others become NaN."""
+    import numpy as np
+
     if on_invalid != "skip":
         return None
-    kept = _without([each.invalid for each in found.values()], height)
-    for each in found.values():
-        each.values[~kept] = float("nan")
+    kept = np.ones(height, bool)
+    for each in columns.values():
+        kept[each.invalid] = False
+    for each in columns.values():
+        each.values[~kept] = np.nan
     return kept
 
 
@@ -145,119 +147,110 @@ def survey(
     *,
     again: bool = False,
 ) -> Chosen:
-    """The same, but without the numbers if --max-memory is not enough for them."""
-    table = opening.open_table(path, reading)
-    if again and isinstance(table, csv.Delimited):
-        table = table.holding(reading.allowed())
+    """Read as `read` does, but without the numbers if --max-memory is too little."""
+    table = opening.open_table(path, reading, twice=again)
     wanted, excluded = select.choose(reading.columns or [], table.names)
-    keys = _keys(table, reading)
-    by = (
-        None
-        if criterion is None
-        else select.choose_one(criterion, table.names, "--by-column")
+    keys = Keys(
+        [select.choose_one(name, table.names, "--by") for name in reading.by or []]
     )
-    candidates = wanted or candidates_of(table, excluded | set(keys.columns))
-    used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
-    seen = _pass(table, used, keys, reading.allowed())
+    by = (
+        []
+        if criterion is None
+        else [select.choose_one(criterion, table.names, "--by-column")]
+    )
+    columns = wanted or candidates_of(table, excluded | set(keys.columns))
+    seen = _pass(table, list(dict.fromkeys([*columns, *by])), keys, reading.allowed())
     if wanted is None:
-        candidates = numeric(table, candidates, seen.tallies, reading.on_invalid)
-    used = list(dict.fromkeys(candidates if by is None else [*candidates, by]))
-    skipped = _judge(table, used, seen, reading.on_invalid)
-    values = seen.columns(used, skipped)
+        columns = numeric(table, columns, seen.tallies, reading.on_invalid)
+    used = list(dict.fromkeys([*columns, *by]))
+    skipped = _rows_to_skip(table, used, seen, reading.on_invalid)
+    values = seen.values(used, skipped)
     return Chosen(
         table,
-        candidates,
-        {column: seen.tallies[column] for column in candidates},
+        columns,
         seen.height,
         reading.on_invalid,
-        {column: values[column] for column in candidates} if values else {},
+        {column: values[column] for column in columns} if values else {},
         skipped,
-        values[by] if values and by is not None else None,
+        values[by[0]] if values and by else None,
         keys.groups() if keys.columns else None,
     )
 
 
 @dataclass
 class Seen:
-    """What a pass over a table has found."""
+    """What a pass over a table tells, column by column."""
 
     tallies: dict[int, Tally]
-    parts: dict[int, numbers.Together] | None  # None if they would take too much
-    invalid: dict[int, list[np.ndarray]]
+    arrays: dict[int, numbers.GrowingArray] | None  # None if they would take too much
+    invalid: dict[int, list[np.ndarray]]  # rows
     height: int = 0
 
-    def columns(
-        self, used: Sequence[int], skipped: np.ndarray
-    ) -> dict[int, np.ndarray]:
-        """The numbers of each column together."""
+    def values(self, used: Sequence[int], skipped: np.ndarray) -> dict[int, np.ndarray]:
+        """The numbers of each column in one array."""
         import numpy as np
 
-        if self.parts is None:
+        if self.arrays is None:
             return {}
         values = {}
         for column in used:
-            values[column] = self.parts.pop(column).all()
+            values[column] = self.arrays.pop(column).all()
             values[column][skipped] = np.nan
         return values
 
 
-def _pass(
-    table: opening.Table, used: Sequence[int], keys: Keys, allowed: float
-) -> Seen:
+def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen:
     """Go over the table once, and keep the numbers as long as memory allows it."""
     blocks = -(-table.input.size() // source.BLOCK)
-    width = max(1, len(used) + bool(keys.columns))
-    most = allowed / (VALUE * width)
+    most = allowed / (VALUE * max(1, len(used) + bool(keys.columns)))
     seen = Seen(
         {column: Tally() for column in used},
-        {column: numbers.Together(blocks, most) for column in used},
+        {column: numbers.GrowingArray(blocks, most) for column in used},
         {column: [] for column in used},
     )
     needed = list(dict.fromkeys([*used, *keys.columns]))
     with console.progress("reading", blocks) as step:
-        parts = prefetch.each(
-            lambda part: (part, parse(part, used), keys.said(part)), table.parts(needed)
-        )
-        for part, found, said in parts:
-            for column, some in found.items():
-                seen.tallies[column].add(part, column, some)
-                seen.invalid[column].append(some.invalid + seen.height)
-                if seen.parts is not None:
-                    seen.parts[column].add(some.values)
-            keys.add(said)
+        for part, columns, of_keys in prefetch.each(
+            lambda part: (part, parse(part, used), keys.of(part)), table.parts(needed)
+        ):
+            for column, cells in columns.items():
+                seen.tallies[column] += Tally.of(part, column, cells)
+                seen.invalid[column].append(cells.invalid + seen.height)
+                if seen.arrays is not None:
+                    seen.arrays[column].add(cells.values)
+            keys.add(of_keys)
             seen.height += part.height
             if seen.height > most:
-                seen.parts = None
+                seen.arrays = None
             step()
     return seen
 
 
-def _keys(table: opening.Table, reading: Reading) -> Keys:
-    names = reading.by or []
-    return Keys([select.choose_one(name, table.names, "--by") for name in names])
+def _first_part(table: Table, columns: Sequence[int]) -> Part:
+    return next(part for part in table.parts(columns) if part.height)
 
 
-def candidates_of(table: opening.Table, excluded: set[int]) -> list[int]:
+def candidates_of(table: Table, excluded: set[int]) -> list[int]:
     """Columns that may be numeric, by their first rows."""
-    wanted = [column for column in range(len(table.names)) if column not in excluded]
-    part = next(part for part in table.parts(wanted) if part.height)
-    cells = [cell.head(SAMPLE) for cell in part.cells(wanted)]
-    sample = [numbers.parse(cell) for cell in cells]
-    return [
-        column
-        for column, cell, some in zip(wanted, cells, sample, strict=True)
-        if 2 * len(some.invalid) <= len(cell) - some.absent
-    ]
+    columns = [column for column in range(len(table.names)) if column not in excluded]
+    candidates = []
+    part = _first_part(table, columns)
+    for column, cells in zip(columns, part.cells(columns), strict=True):
+        sample = cells.head(SAMPLE)
+        read = numbers.parse(sample)
+        if 2 * len(read.invalid) <= len(sample) - read.absent:
+            candidates.append(column)
+    return candidates
 
 
 def numeric(
-    table: opening.Table,
+    table: Table,
     candidates: Sequence[int],
     tallies: Mapping[int, Tally],
     on_invalid: str,
 ) -> list[int]:
     """The columns whose every cell is a number or absent, with at least one number."""
-    found = []
+    columns = []
     for column in candidates:
         tally = tallies[column]
         if tally.present < max(tally.invalid, 1):
@@ -268,36 +261,31 @@ def numeric(
                 "not a number; choose it with -c, or see --on-invalid"
             )
         else:
-            found.append(column)
-    if not found:
+            columns.append(column)
+    if not columns:
         raise CommandError(_no_numbers(table))
-    return found
+    return columns
 
 
-def _no_numbers(table: opening.Table) -> str:
+def _no_numbers(table: Table) -> str:
     message = f"{table.source} has no numeric column"
-    if len(table.names) == 1 and table.form.kind == "delimited":
-        (name,) = table.names
-        part = next(part for part in table.parts() if part.height)
-        text = name + str(part.cells([0])[0].head(1).item())
-        for delimiter, shown in (
-            (";", "';'"),
-            ("\t", "tab"),
-            ("|", "'|'"),
-            (",", "','"),
-        ):
+    if len(table.names) == 1 and table.form.delimiter:
+        cells = _first_part(table, [0]).cells([0])[0]
+        text = table.names[0] + str(cells.head(1).item())
+        for delimiter in ";\t|,":
             if delimiter in text:
+                shown = "tab" if delimiter == "\t" else repr(delimiter)
                 return f"{message}: is it separated by {shown}? Try --delimiter {shown}"
     return message + "; choose one with -c to see why"
 
 
-def _judge(
-    table: opening.Table, used: Sequence[int], seen: Seen, on_invalid: str
+def _rows_to_skip(
+    table: Table, used: Sequence[int], seen: Seen, on_invalid: str
 ) -> np.ndarray:
     """Report absent and invalid cells; return the rows to leave out."""
     import numpy as np
 
-    wrong = judge(table, used, seen.tallies, on_invalid)
+    wrong = report_bad_cells(table, used, seen.tallies, on_invalid)
     if not wrong:
         return np.zeros(0, np.int64)
     rows = np.unique(np.concatenate([part for c in wrong for part in seen.invalid[c]]))
@@ -308,13 +296,11 @@ def _judge(
     return rows if on_invalid == "skip" else rows[:0]
 
 
-def judge(
-    table: opening.Table,
-    used: Sequence[int],
-    tallies: Mapping[int, Tally],
-    on_invalid: str,
+def report_bad_cells(
+    table: Table, used: Sequence[int], tallies: Mapping[int, Tally], on_invalid: str
 ) -> list[int]:
     """Report absent and rounded cells, refuse invalid ones; return columns of these."""
+    named = [(table.names[column], tallies[column]) for column in used]
     wrong = [column for column in used if tallies[column].invalid]
     if wrong and on_invalid == "error":
         raise CommandError(
@@ -322,28 +308,16 @@ def judge(
             f"{tallies[wrong[0]].first} is not a finite number; correct it, or see "
             "--on-invalid"
         )
-    absent = [
-        f"{tallies[column].absent} in {table.names[column]!r}"
-        for column in used
-        if tallies[column].absent
-    ]
+    absent = [f"{tally.absent} in {name!r}" for name, tally in named if tally.absent]
     if absent:
-        more = f" and {len(absent) - 8} more columns" if len(absent) > 8 else ""
-        console.note(
-            f"{table.source}: absent cells left out: {', '.join(absent[:8])}{more}"
-        )
-    rounded = [repr(table.names[column]) for column in used if tallies[column].rounded]
+        more = len(absent) - SHOWN
+        listed = ", ".join(absent[:SHOWN])
+        listed += f" and {more} more columns" if more > 0 else ""
+        console.note(f"{table.source}: absent cells left out: {listed}")
+    rounded = [repr(name) for name, tally in named if tally.rounded]
     if rounded:
         console.note(
             f"{table.source}: integers beyond 2^53 are taken as the nearest numbers "
-            f"that 64 bits hold, which may be equal: in {', '.join(rounded[:8])}"
+            f"that 64 bits hold, which may be equal: in {', '.join(rounded[:SHOWN])}"
         )
     return wrong
-
-
-def _without(rows: Sequence[np.ndarray], height: int) -> np.ndarray:
-    import numpy as np
-
-    kept = np.ones(height, bool)
-    kept[np.concatenate(rows)] = False
-    return kept

@@ -32,10 +32,8 @@ class Masked:
 
     text: bytes
     newline: str  # what stands for a newline inside quotes, if there are quotes
-    delimiter: str  # what stands for a delimiter inside quotes
     carriage: str  # what stands for a carriage return anywhere
-    unused: str  # a character that does not occur at all
-    originals: dict[str, str]
+    originals: dict[str, str]  # of the characters that stand for others
 
     def restore(self, masked: bytes) -> bytes:
         """The original bytes of (a part of) the text."""
@@ -65,11 +63,11 @@ def places(text: bytes, character: str) -> np.ndarray:
     import numpy as np
 
     codes = np.frombuffer(text, np.uint8)
-    found = np.flatnonzero(codes == ord(character))
-    return found.astype(np.int32) if len(text) < 1 << 31 else found
+    places = np.flatnonzero(codes == ord(character))
+    return places.astype(np.int32) if len(text) < 1 << 31 else places
 
 
-def whole(data: bytes | bytearray, delimiter: str, comment: str | None) -> int:
+def end_of_records(data: bytes | bytearray, delimiter: str, comment: str | None) -> int:
     """How many bytes at the start of a text are whole records."""
     import numpy as np
 
@@ -97,35 +95,30 @@ def mask(
             f"{source} is not a text table (it holds zero bytes): expected CSV or the "
             "like in UTF-8; see --format and --encoding"
         )
-    # Looking for each takes time: not for more than are needed.
+    quotes, returns = b'"' in data, b"\r" in data
+    # Looking for each takes time: not for more than are needed. One is never used.
     unused = (
         chr(code) for code in CONTROL if chr(code) != delimiter and code not in data
     )
-    quotes, returns = b'"' in data, b"\r" in data
-    needed = 1 + 2 * quotes + returns
-    free = list(islice(unused, needed))
-    if len(free) < needed:
+    free = list(islice(unused, 1 + 2 * quotes + returns))
+    if len(free) < 1 + 2 * quotes + returns:
         raise CommandError(
             f"{source} is not a text table (it is full of control codes)"
         )
-    nothing = free[0]
-    newline, cell = free[1:3] if quotes else (nothing, nothing)
-    carriage = free[-1] if returns else nothing
-    originals = {}
+    newline, cell = free[1:3] if quotes else (free[0], free[0])
+    carriage = free[-1] if returns else free[0]
     if quotes:
         bounds = _quoted(data, delimiter, comment)
         if len(bounds) % 2:
             line = before + data.count(b"\n", 0, int(bounds[-1])) + 1
             raise CommandError(f"{source}, line {line}: a quoted cell is never closed")
         data = _hide(data, bounds, {"\n": newline, delimiter: cell})
-        originals = {newline: "\n", cell: delimiter}
     if returns:
         data = data.replace(b"\r", carriage.encode())
-        originals[carriage] = "\r"
-    originals = {
-        code: text for code, text in originals.items() if code.encode() in data
-    }
-    return Masked(data, newline, cell, carriage, nothing, originals)
+    originals = {newline: "\n", cell: delimiter} if quotes else {}
+    originals |= {carriage: "\r"} if returns else {}
+    used = {code: text for code, text in originals.items() if code.encode() in data}
+    return Masked(data, newline, carriage, used)
 
 
 def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
@@ -137,14 +130,14 @@ def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
     is_wanted[bounds] = True
     for structure in marks:
         is_wanted |= text == ord(structure)
-    found = np.flatnonzero(is_wanted)
-    codes = text[found]
+    places = np.flatnonzero(is_wanted)
+    codes = text[places]
     bounded = codes == ord('"')
     # Whether the number of bounds before is odd; that it overflows does not matter.
     inside = (np.cumsum(bounded, dtype=np.uint8) & 1).astype(bool) & ~bounded
-    found, codes = found[inside], codes[inside]
+    places, codes = places[inside], codes[inside]
     for structure, stand_in in marks.items():
-        text[found[codes == ord(structure)]] = ord(stand_in)
+        text[places[codes == ord(structure)]] = ord(stand_in)
     return text.tobytes()
 
 
@@ -191,7 +184,7 @@ def _regular(text: np.ndarray, quotes: np.ndarray, delimiter: str) -> bool:
 def _quoted_cells(
     data: bytes | bytearray, delimiter: str, remark: bytes | None
 ) -> np.ndarray:
-    """The same as the quotes of a regular text, found one cell at a time."""
+    """Where quotes open and close cells of any text, found one cell at a time."""
     import numpy as np
 
     start = len(BOM) if data.startswith(BOM) else 0
@@ -207,3 +200,16 @@ def _quoted_cells(
         if match[1]:
             bounds.append(start + match.end() - 1)
     return np.array(bounds, np.int64)
+
+
+def unquote(cell: str) -> str:
+    """What a cell says, as `csv` reads it."""
+    quoted = re.match(r'"((?:[^"]|"")*)"', cell)
+    return quoted[1].replace('""', '"') + cell[quoted.end() :] if quoted else cell
+
+
+def quote(cell: str, delimiter: str) -> str:
+    """A cell that says this, quoted only where it must be."""
+    if re.search(rf'[{re.escape(delimiter)}"\r\n]', cell):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell

@@ -1,106 +1,122 @@
-"""Which format a table has, and how a cell of delimited text is quoted."""
+"""The formats of tables: one entry here, and one file that reads and writes it.
+
+The file has `open_table(input, form, **settings)`. Where cells have types, it has
+`write(lazy, form, stream)` as well; where they are texts
+
+- `append(part, columns, rows)`: the bytes of a part with more cells,
+- `text_of(frame, form, formatted, headers=)`: those of whole rows,
+- `results_of(table, columns, form, formatted)`: those of a table of results.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from softsort_cli.errors import UsageError
-
-DELIMITERS = {"csv": ",", "tsv": "\t", "psv": "|"}
-KINDS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".psv": "psv",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
-PACKINGS = {".gz": "gz", ".zst": "zst"}
-# What people have besides; taking it for CSV would only give a puzzling message.
-FOREIGN = {".json", ".xlsx", ".xls", ".ods", ".bz2", ".xz", ".zip"}
+from softsort_cli.io.compression import MAGIC
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a table is written down."""
+    """A format, and how a table in it is delimited and packed."""
 
-    kind: str  # delimited, ndjson, parquet or arrow
-    delimiter: str = ""
+    title: str
+    suffixes: tuple[str, ...]
+    file: str  # in this folder
+    delimiter: str = ""  # of delimited text
+    is_binary: bool = False  # whether cells have types instead of texts
     packing: str = ""  # gz, zst or none
 
     @property
-    def is_binary(self) -> bool:
-        """Whether cells have types instead of texts."""
-        return self.kind in ("parquet", "arrow")
+    def name(self) -> str:
+        """What --format calls it."""
+        return self.title.lower()
+
+    @property
+    def kind(self) -> str:
+        """What messages call it: all delimited texts are of one kind."""
+        return "delimited" if self.delimiter else self.name
+
+    def load(self) -> Any:
+        """The file that reads and writes it, imported when it is needed."""
+        return import_module(f"softsort_cli.tables.{self.file}")
 
 
-def form_in(path: Path | None, kind: str | None, delimiter: str | None) -> Form:
-    """The form of an input: as asked for, or by the extension, or CSV.
+ALL = (
+    Form("CSV", (".csv",), "csv", ","),
+    Form("TSV", (".tsv", ".tab"), "csv", "\t"),
+    Form("PSV", (".psv",), "csv", "|"),
+    Form("NDJSON", (".ndjson", ".jsonl"), "ndjson"),
+    Form("Parquet", (".parquet",), "columnar", is_binary=True),
+    Form("Arrow", (".arrow", ".feather"), "columnar", is_binary=True),
+)
+NAMED = {form.name: form for form in ALL}
+BY_SUFFIX = {suffix: form for form in ALL for suffix in form.suffixes}
+PACKED = " and ".join(f".{packing}" for packing in MAGIC.values()) + " of them"
+# What people have besides; taking it for CSV would only give a puzzling message.
+FOREIGN = {".json", ".xlsx", ".xls", ".ods", ".bz2", ".xz", ".zip"}
+
+
+def titles(joint: str) -> str:
+    """The names of all formats in a sentence."""
+    *others, last = (form.title for form in ALL)
+    return f"{', '.join(others)} {joint} {last}"
+
+
+def form_in(path: Path | None, name: str | None, delimiter: str | None) -> Form:
+    """The form of an input: by the extension, or as asked for, or CSV.
 
     Whether it is packed is seen from its first bytes.
     """
-    named = _kind_of(path)
     if path is not None and path.suffix.lower() in FOREIGN:
         raise UsageError(
-            f"{path}: CSV, TSV, PSV, NDJSON, Parquet and Arrow are read, and .gz and "
-            ".zst of them; convert it to one of these"
+            f"{path}: {titles('and')} are read, and {PACKED}; convert it to one of "
+            "these"
         )
-    return _form(named or kind or "csv", delimiter)
+    form = _by_suffix(path) or NAMED[name or "csv"]
+    if delimiter is None:
+        return form
+    if not form.delimiter:
+        raise UsageError(f"--delimiter is for delimited text, not for {form.name}")
+    return replace(form, delimiter=_character(delimiter))
 
 
-def check_kind(kind: str | None, path: Path | None, output: Path | None) -> None:
+def check_kind(name: str | None, path: Path | None, output: Path | None) -> None:
     """Refuse a --format that no file is left for, as the names of both say another."""
-    named = _kind_of(path), _kind_of(output)
-    if kind is not None and None not in named and kind not in named:
+    came, goes = _by_suffix(path), _by_suffix(output)
+    if name and came and goes and name not in (came.name, goes.name):
         raise UsageError(
-            f"--format {kind} is for files whose names do not tell: {path} is "
-            f"{named[0]} and {output} is {named[1]}; leave it out, or rename one"
+            f"--format {name} is for files whose names do not tell: {path} is "
+            f"{came.name} and {output} is {goes.name}; leave it out, or rename one"
         )
 
 
-def form_out(output: Path | None, kind: str | None, came: Form) -> Form:
+def form_out(output: Path | None, name: str | None, came: Form) -> Form:
     """The form of an output: by the extension, or as asked for, or as it came."""
-    if output is not None and output.suffix.lower() in FOREIGN:
-        raise UsageError(
-            f"-o {output}: CSV, TSV, PSV, NDJSON, Parquet and Arrow are written, and "
-            ".gz and .zst of them"
-        )
-    packing = "" if output is None else PACKINGS.get(output.suffix.lower(), "")
-    named = _kind_of(output) or kind
-    if named is None:
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix in FOREIGN:
+        raise UsageError(f"-o {output}: {titles('and')} are written, and {PACKED}")
+    packing = suffix[1:] if suffix[1:] in MAGIC.values() else ""
+    named = _by_suffix(output) or NAMED.get(name or "")
+    has_own = came.delimiter not in ("", *(form.delimiter for form in ALL))
+    if named is None or (named.delimiter and has_own):  # what --delimiter says
         return replace(came, packing=packing)
-    form = replace(_form(named, None), packing=packing)
-    if form.delimiter and came.delimiter not in ("", *DELIMITERS.values()):
-        return replace(came, packing=packing)  # what --delimiter says
-    if form.is_binary and packing:
+    if named.is_binary and packing:
         raise UsageError(
-            f"-o {output}: {form.kind} is compressed inside: leave out .{packing}"
+            f"-o {output}: {named.kind} is compressed inside: leave out .{packing}"
         )
-    return form
+    return replace(named, packing=packing)
 
 
-def _kind_of(path: Path | None) -> str | None:
+def _by_suffix(path: Path | None) -> Form | None:
     if path is None:
         return None
-    suffix = path.suffix.lower()
-    if suffix in PACKINGS:
-        suffix = Path(path.stem).suffix.lower()
-    return KINDS.get(suffix)
-
-
-def _form(kind: str, delimiter: str | None) -> Form:
-    if delimiter is not None:
-        if kind not in DELIMITERS:
-            raise UsageError(f"--delimiter is for delimited text, not for {kind}")
-        return Form("delimited", _character(delimiter))
-    if kind in DELIMITERS:
-        return Form("delimited", DELIMITERS[kind])
-    return Form(kind)
+    is_packed = path.suffix.lower()[1:] in MAGIC.values()
+    return BY_SUFFIX.get((Path(path.stem) if is_packed else path).suffix.lower())
 
 
 def _character(delimiter: str) -> str:
@@ -111,16 +127,3 @@ def _character(delimiter: str) -> str:
             "number contains; write --delimiter tab for a tab"
         )
     return character
-
-
-def unquote(cell: str) -> str:
-    """What a cell says, as `csv` reads it."""
-    quoted = re.match(r'"((?:[^"]|"")*)"', cell)
-    return quoted[1].replace('""', '"') + cell[quoted.end() :] if quoted else cell
-
-
-def quote(cell: str, delimiter: str) -> str:
-    """A cell that says this, quoted only where it must be."""
-    if re.search(rf'[{re.escape(delimiter)}"\r\n]', cell):
-        return '"' + cell.replace('"', '""') + '"'
-    return cell

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from softsort_cli.tables import opening
+    from softsort_cli.tables.table import Part
 
 ROWS_AT_ONCE = 1 << 18  # whose keys are found together, at least
 
@@ -79,21 +79,21 @@ class Keys:
         self._known: pl.DataFrame | None = None
         self._added: list[pl.DataFrame] = []
 
-    def said(self, part: opening.Part) -> pl.DataFrame | None:
+    def of(self, part: Part) -> pl.DataFrame | None:
         """The keys of the rows of a part, for `add`; None if it has none."""
         import polars as pl
 
         if not self.columns or not part.height:
             return None
-        cells = part.said(self.columns)
+        cells = part.texts(self.columns)
         names = [str(place) for place in range(len(cells))]
         return pl.DataFrame(dict(zip(names, cells, strict=True)))
 
-    def add(self, said: pl.DataFrame | None) -> None:
+    def add(self, keys: pl.DataFrame | None) -> None:
         """Find the groups of more rows."""
-        if said is None:
+        if keys is None:
             return
-        self._added.append(said)
+        self._added.append(keys)
         # All keys that are known are looked at each time: it is worth it for as many.
         known = 0 if self._known is None else self._known.height
         if sum(frame.height for frame in self._added) >= max(ROWS_AT_ONCE, known):

@@ -89,15 +89,15 @@ def texts(values: pl.Series) -> pl.Series:
     content = value.str.strip_prefix('"').str.strip_suffix('"')
     # In one step, for each step takes its time whatever it does.
     frame = values.alias("value").to_frame()
-    found = frame.select(
-        said=pl.when(is_string).then(content).when(value != "null").then(value),
+    columns = frame.select(
+        text=pl.when(is_string).then(content).when(value != "null").then(value),
         escaped=is_string & value.str.contains("\\", literal=True),
     )
-    said, places = found["said"], found["escaped"].arg_true()
+    texts, places = columns["text"], columns["escaped"].arg_true()
     if len(places):
         strings = [_unescaped(string) for string in values.gather(places)]
-        said = said.scatter(places, pl.Series(strings, dtype=pl.String))
-    return said
+        texts = texts.scatter(places, pl.Series(strings, dtype=pl.String))
+    return texts
 
 
 def _unescaped(string: str) -> str:

@@ -11,13 +11,14 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from softsort_cli.errors import CommandError
 from softsort_cli.io.source import Input, read_blocks
 from softsort_cli.tables import json_members
 from softsort_cli.tables.csv_quotes import BOM
 from softsort_cli.tables.formats import Form
+from softsort_cli.tables.table import Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +58,7 @@ class Block:
             if names:
                 lines = json_members.lines_beyond(lines, names)
             for line in lines:
-                names.update(
-                    dict.fromkeys(json.loads(line.removeprefix("\ufeff")).keys())
-                )
+                names |= dict.fromkeys(json.loads(line.removeprefix("\ufeff")).keys())
         except (ValueError, AttributeError):  # not JSON, no object
             self._check_lines()
             raise
@@ -67,7 +66,7 @@ class Block:
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
         """The values of chosen members as text, one a row; null for none.
 
-        Numbers may be spelled in another way; see `said`.
+        Numbers may be spelled in another way; see `texts`.
         """
         import polars as pl
 
@@ -81,24 +80,24 @@ class Block:
             frame = None
         if frame is None or frame.height != self.height:
             self._check_lines()
-            return self.said(columns)  # polars reads no NaN
+            return self.texts(columns)  # polars reads no NaN
         # Polars takes the first of several members of one name.
         if ESCAPED.search(text) or any(
             _repeats(text, name, frame[name].count()) for name in names
         ):
-            return self.said(columns)
+            return self.texts(columns)
         return [frame[name] for name in names]
 
-    def said(self, columns: Sequence[int]) -> list[pl.Series]:
-        """The same as it is written: `1.10` stays that. The lines are valid JSON.
+    def texts(self, columns: Sequence[int]) -> list[pl.Series]:
+        """Values as they are written: `1.10` stays that. The lines are valid JSON.
 
         The last of several members of one name counts, as in most readers of JSON.
         """
         import numpy as np
         import polars as pl
 
-        found = json_members.split(self.text())
-        rows, keys = found["row"].to_numpy(), found["key"]
+        members = json_members.split(self.text())
+        rows, keys = members["row"].to_numpy(), members["key"]
         names = [self.names[column] for column in columns]
         mine: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for key in keys.unique():
@@ -108,15 +107,16 @@ class Block:
         for name in names:
             which = np.full(self.height, -1)
             places = np.sort(np.concatenate([*mine[name], which[:0]]))
-            said = json_members.texts(found["value"].gather(places))
+            values = json_members.texts(members["value"].gather(places))
             which[rows[places]] = np.arange(len(places))
-            cells.append(said.gather(pl.Series(which).set(pl.Series(which < 0), None)))
+            absent = pl.Series(which < 0)
+            cells.append(values.gather(pl.Series(which).set(absent, None)))
         return cells
 
     def place(self, column: int, row: int) -> str:
         """Where a value is and what it is, for messages."""
-        said = json.dumps(json.loads(self.lines[self.rows[row]])[self.names[column]])
-        shown = said if len(said) <= 40 else said[:40] + "..."
+        text = json.dumps(json.loads(self.lines[self.rows[row]])[self.names[column]])
+        shown = text if len(text) <= 40 else text[:40] + "..."
         return f"line {self.before + self.rows[row] + 1}: {shown}"
 
     def _check_lines(self) -> None:
@@ -140,20 +140,14 @@ def _repeats(text: bytes, name: str, values: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Ndjson:
+class Ndjson(Table):
     """A table in NDJSON."""
 
-    input: Input
-    form: Form
-    names: list[str]
+    can_replace: ClassVar[bool] = False
 
-    @property
-    def source(self) -> str:
-        """Its name in messages."""
-        return self.input.source
-
-    def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:  # noqa: ARG002
+    def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:
         """The table, some lines at a time, whatever columns are asked for."""
+        del columns
         before = 0
         for data in read_blocks(
             self.input.stream(), self.source, lambda data: data.rfind(b"\n") + 1
@@ -165,20 +159,15 @@ class Ndjson:
             yield Block(self.source, self.names, lines, rows, before)
             before += data.count(b"\n")
 
-    def typed(self, block: Block) -> Mapping[str, pl.Series]:
-        """The columns of a block for a format whose cells have types: texts."""
-        columns = block.said(range(len(self.names)))
-        return dict(zip(self.names, columns, strict=True))
 
-
-def open_ndjson(given: Input, form: Form) -> Ndjson:
+def open_table(file: Input, form: Form, **_: object) -> Ndjson:
     """Find the members that the objects have."""
     names: dict[str, None] = {}
-    for block in Ndjson(given, form, []).parts():
+    for block in Ndjson(file, form, []).parts():
         block.add_names(names)
     if not names:
-        raise CommandError(f"{given.source} is empty: expected a JSON object a line")
-    return Ndjson(given, form, list(names))
+        raise CommandError(f"{file.source} is empty: expected a JSON object a line")
+    return Ndjson(file, form, list(names))
 
 
 def _label(name: str, space: str = " ") -> pl.Expr:
@@ -203,7 +192,9 @@ def _numbers(cells: pl.Series) -> pl.Series:
     return cells.cast(pl.String).fill_null("null")
 
 
-def table_of(frame: pl.DataFrame, formatted: Container[str] = ()) -> bytes:
+def text_of(
+    frame: pl.DataFrame, form: Form, formatted: Container[str] = (), **_: object
+) -> bytes:
     """The rows of a frame as objects; formatted columns hold numbers as texts."""
     import polars as pl
 
@@ -218,23 +209,36 @@ def table_of(frame: pl.DataFrame, formatted: Container[str] = ()) -> bytes:
             texts.append(_label(name, "") + _numbers(cells))
         else:
             # An object of this member alone, without its braces.
-            lines = table_of(cells.to_frame()).decode().split("\n")[:-1]
+            lines = text_of(cells.to_frame(), form).decode().split("\n")[:-1]
             texts.append(pl.lit(pl.Series([line[1:-1] for line in lines])))
     joined = pl.select(pl.concat_str(texts, separator=",")).to_series()
     return "".join(f"{{{line}}}\n" for line in joined).encode()
 
 
-def append(
-    block: Block, columns: Mapping[str, pl.Series], kept: np.ndarray | None = None
+def results_of(
+    table: Table,
+    columns: Mapping[str, pl.Series],
+    form: Form,
+    formatted: Container[str] = (),
 ) -> bytes:
-    """The bytes of the block with members added to the objects of the rows kept."""
+    """A table of results, whatever table they are of."""
+    import polars as pl
+
+    del table
+    return text_of(pl.DataFrame(columns), form, formatted)
+
+
+def append(
+    block: Block, columns: Mapping[str, pl.Series], rows: np.ndarray | None = None
+) -> bytes:
+    """The bytes of the block with members added to all objects, or to true `rows`."""
     import polars as pl
 
     lines: list[bytes | None] = list(block.lines)
     texts = [_label(name) + _numbers(cells) for name, cells in columns.items()]
     added = pl.select(pl.concat_str(texts, separator=", ")).to_series()
     for place, row in enumerate(block.rows):
-        if kept is not None and not kept[place]:
+        if rows is not None and not rows[place]:
             lines[row] = None
             continue
         line = block.lines[row].rstrip()

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softsort_cli.errors import UsageError
-from softsort_cli.tables.formats import quote
+from softsort_cli.tables.csv_quotes import quote
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+BLANKS = " \t"
 ABSENT = ("", "na", "nan")  # in any case of letters
 LONGEST = 1000  # characters, or digits, that --float-format can ask for
 
@@ -27,7 +28,7 @@ class Numbers:
     rounded: bool = False  # whether a cell is an integer that float64 does not hold
 
 
-class Together:
+class GrowingArray:
     """Numbers that come in parts, in one array from the first of them on."""
 
     ALIGNED = 8  # numbers, of 64 bits: XLA copies what begins anywhere else
@@ -72,27 +73,25 @@ def parse(cells: pl.Series) -> Numbers:
         cells.dtype.is_numeric() or cells.dtype == pl.String
     ):
         values = np.full(len(cells), np.nan)
-        there = cells.is_not_null()
-        return Numbers(values, int((~there).sum()), there.arg_true().to_numpy())
+        invalid = cells.is_not_null().arg_true().to_numpy()
+        return Numbers(values, len(cells) - len(invalid), invalid)
     numbers = cells.cast(pl.Float64, strict=False)
     values = numbers.to_numpy(writable=True)  # NaN for null
     if np.isfinite(values).all():
         return Numbers(values, 0, np.zeros(0, int), _are_rounded(cells, values))
     odd = (~numbers.is_finite()).fill_null(True).arg_true()
-    if cells.dtype != pl.String:
-        values[np.isinf(values)] = np.nan
-        infinite = numbers.is_infinite().fill_null(False).arg_true()
-        rounded = _are_rounded(cells, values)
-        return Numbers(values, len(odd) - len(infinite), infinite.to_numpy(), rounded)
-    blanks = " \t"
-    said = cells.gather(odd).fill_null("").str.strip_chars(blanks)
-    quoted = said.str.starts_with('"') & said.str.ends_with('"')
-    bare = said.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(blanks)
-    said = said.zip_with(~quoted, bare)
-    again = said.cast(pl.Float64, strict=False)
-    again = again.set(~again.is_finite(), None)
+    if cells.dtype == pl.String:
+        texts = cells.gather(odd).fill_null("").str.strip_chars(BLANKS)
+        quoted = texts.str.starts_with('"') & texts.str.ends_with('"')
+        bare = texts.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(BLANKS)
+        texts = texts.zip_with(~quoted, bare)
+        again = texts.cast(pl.Float64, strict=False)
+        again = again.set(~again.is_finite(), None)
+        absent = texts.str.to_lowercase().is_in(ABSENT)
+    else:
+        again = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(odd))
+        absent = ~numbers.gather(odd).is_infinite().fill_null(False)
     values[odd.to_numpy()] = again.fill_null(np.nan).to_numpy()
-    absent = said.str.to_lowercase().is_in(ABSENT)
     invalid = odd.filter(again.is_null() & ~absent)
     rounded = _are_rounded(cells, values)
     return Numbers(values, int(absent.sum()), invalid.to_numpy(), rounded)

@@ -15,7 +15,7 @@ def choose(
 ) -> tuple[list[int] | None, set[int]]:
     """Positions that were chosen, in the order asked for, and those excluded.
 
-    The first is None if nothing was chosen but only excluded, or nothing said at all:
+    The first is None if nothing was chosen but only excluded, or no choice made at all:
     the caller then starts from every numeric column.
 
     >>> choose(["b,1", "!c"], ["a", "b", "c"])
@@ -31,36 +31,35 @@ def choose(
                 excluded |= set(_positions(token[1:], names))
     if not any(choices) or (not chosen and excluded):
         return None, excluded
-    kept = [column for column in dict.fromkeys(chosen) if column not in excluded]
-    if not kept:
+    columns = [column for column in dict.fromkeys(chosen) if column not in excluded]
+    if not columns:
         raise UsageError("-c excludes every column that it chooses")
-    return kept, excluded
+    return columns, excluded
 
 
 def choose_one(choice: str, names: Sequence[str], option: str) -> int:
     """The position of the one column that `choice` names."""
-    found = _positions(choice, names, option)
-    if len(found) != 1:
+    places = _positions(choice, names, option)
+    if len(places) != 1:
         raise UsageError(
-            f"{option} {choice!r} stands for {len(found)} columns, not one"
+            f"{option} {choice!r} stands for {len(places)} columns, not one"
         )
-    return found[0]
+    return places[0]
 
 
 def _tokens(choice: str) -> list[str]:
-    found = [match[1].strip() for match in TOKEN.finditer(choice)]
-    return [token for token in found if token]
+    return [token for match in TOKEN.finditer(choice) if (token := match[1].strip())]
 
 
 def _positions(token: str, names: Sequence[str], option: str = "-c") -> list[int]:
     if token in names:
-        found = [place for place, name in enumerate(names) if name == token]
-        if len(found) > 1:
-            numbers = " and ".join(str(place + 1) for place in found)
+        places = [place for place, name in enumerate(names) if name == token]
+        if len(places) > 1:
+            numbers = " and ".join(str(place + 1) for place in places)
             raise UsageError(
                 f"{option} {token!r} is the name of columns {numbers}: choose by number"
             )
-        return found
+        return places
     if len(token) > 1 and token[0] == token[-1] == "/":
         return _matching(token, names, option)
     if match := re.fullmatch(r"(\d+)(?:(-)(\d*))?", token, re.ASCII):
@@ -81,10 +80,10 @@ def _matching(token: str, names: Sequence[str], option: str) -> list[int]:
         raise UsageError(
             f"{option} {token}: not a regular expression: {error}"
         ) from None
-    found = [place for place, name in enumerate(names) if pattern.search(name)]
-    if not found:
+    places = [place for place, name in enumerate(names) if pattern.search(name)]
+    if not places:
         raise UsageError(f"{option} {token}: matches no column; {_nearest('', names)}")
-    return found
+    return places
 
 
 def _nearest(token: str, names: Sequence[str]) -> str:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from softsort_cli.errors import CommandError
 from softsort_cli.io import compression, files, prefetch
-from softsort_cli.options.groups import TableWriting
-from softsort_cli.tables import columnar, csv, ndjson, numbers, opening
+from softsort_cli.options.tables import TableWriting
+from softsort_cli.tables import columnar, numbers
 from softsort_cli.tables.column_data import Kept
-from softsort_cli.tables.formats import Form, quote
+from softsort_cli.tables.formats import Form
+from softsort_cli.tables.table import Part, Table
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
 # A part of a table, the results for its rows, and which of these are written.
-Rows: TypeAlias = "tuple[opening.Part, Mapping[str, np.ndarray], Kept]"
+Rows: TypeAlias = "tuple[Part, Mapping[str, np.ndarray], Kept]"
 
 
 def check_names(
-    table: opening.Table, sources: Sequence[str], names: Sequence[str], replace: bool
+    table: Table, sources: Sequence[str], names: Sequence[str], replace: bool
 ) -> None:
     """Refuse names of results that are taken, before anything is computed."""
-    if isinstance(table, csv.Delimited) and not table.headers:
+    if not table.headers:
         return
     for position, name in enumerate(names):
         if name in names[:position]:
@@ -46,67 +43,43 @@ def check_names(
                 f"{table.source} has several columns named {name!r}: --replace cannot "
                 "tell which one to overwrite; rename them"
             )
-        if name in table.names and isinstance(table, ndjson.Ndjson):
+        if name in table.names and not table.can_replace:
             raise CommandError(
                 f"{table.source} has a member {name!r}: NDJSON is written as it came, "
                 "and cannot have it replaced; rename it"
             )
 
 
-def _check_types(
-    table: opening.Table, types: Mapping[str, pl.DataType], form: Form
-) -> None:
-    """Refuse columns of types that a text has no cells for."""
-    import polars as pl
-
-    for name, kind in types.items():
-        nested = kind.is_nested() or kind == pl.Duration
-        if (form.kind == "delimited" and nested) or _has_bytes(kind):
-            raise CommandError(
-                f"{table.source}, column {name!r}: {form.kind} text has no cells for "
-                f"{str(kind).lower()}; write Parquet or Arrow, as in -o FILE.parquet, "
-                "or cast the column to text, or leave it out of the file"
-            )
-
-
-def _has_bytes(kind: pl.DataType) -> bool:
-    """Whether cells of this type hold bytes, which may be no text."""
-    import polars as pl
-
-    if isinstance(kind, pl.Struct):
-        return any(_has_bytes(field.dtype) for field in kind.fields)  # pyright: ignore[reportArgumentType]
-    inner = getattr(kind, "inner", None)
-    return kind == pl.Binary or (inner is not None and _has_bytes(inner))
-
-
 def write_appended(
-    table: opening.Table, rows: Iterable[Rows], form: Form, writing: TableWriting
+    table: Table, rows: Iterable[Rows], form: Form, writing: TableWriting
 ) -> None:
     """Write the table with results behind its rows."""
-    spec = writing.float_format
-    if isinstance(table, columnar.Frames) and not form.is_binary:
-        _check_types(table, table.lazy().collect_schema(), form)
+    if not form.is_binary:
+        columnar.check_types(table.source, table.types(), form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            parts = (frame for frame, _ in _typed(table, rows))
-            _sink(_lazy(parts), form, stream)
+            frames = (frame for frame, _ in _frames(table, rows))
+            form.load().write(columnar.lazy_of(frames), form, stream)
         else:
-            as_it_came = form.kind == table.form.kind and (
-                form.delimiter == table.form.delimiter
-            )
+            came = table.form
+            as_it_came = (form.kind, form.delimiter) == (came.kind, came.delimiter)
             write = _appended if as_it_came else _converted
-            with compression.packed(stream, form.packing) as packed:
-                for text in write(table, rows, form, spec):
-                    packed.write(compression.encoded(text, table.input.codec))
+            _pack(write(table, rows, form, writing.float_format), table, form, stream)
         table.input.check_unchanged()
 
 
+def _pack(texts: Iterable[bytes], table: Table, form: Form, stream: BinaryIO) -> None:
+    """Write texts in the encoding in which the table came."""
+    with compression.packed(stream, form.packing) as packed:
+        for text in texts:
+            packed.write(compression.encoded(text, table.input.codec))
+
+
 def _appended(
-    _: opening.Table, rows: Iterable[Rows], form: Form, spec: str | None
+    _: Table, rows: Iterable[Rows], form: Form, spec: str | None
 ) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
-    append = ndjson.append if form.kind == "ndjson" else csv.append
-    delimiter = form.delimiter or None
+    append, delimiter = form.load().append, form.delimiter or None
 
     def text(row: Rows) -> bytes:
         part, results, kept = row
@@ -114,28 +87,23 @@ def _appended(
             name: numbers.as_cells(values, spec, delimiter)
             for name, values in results.items()
         }
-        return append(part, cells, kept)  # pyright: ignore[reportArgumentType]
+        return append(part, cells, kept)
 
     yield from prefetch.each(text, rows)
 
 
 def _converted(
-    table: opening.Table, rows: Iterable[Rows], form: Form, spec: str | None
+    table: Table, rows: Iterable[Rows], form: Form, spec: str | None
 ) -> Iterator[bytes]:
-    headed = not isinstance(table, csv.Delimited) or table.headers
-    for place, (frame, formatted) in enumerate(_typed(table, rows, spec)):
-        if form.kind == "ndjson":
-            yield ndjson.table_of(frame, formatted)
-            continue
-        buffer = BytesIO()
-        frame.write_csv(
-            buffer, separator=form.delimiter, include_header=headed and place == 0
-        )
-        yield buffer.getvalue()
+    """What the rows say, in another format."""
+    headers = table.headers
+    for frame, formatted in _frames(table, rows, spec):
+        yield form.load().text_of(frame, form, formatted, headers=headers)
+        headers = False
 
 
-def _typed(
-    table: opening.Table, rows: Iterable[Rows], spec: str | None = None
+def _frames(
+    table: Table, rows: Iterable[Rows], spec: str | None = None
 ) -> Iterator[tuple[pl.DataFrame, Container[str]]]:
     """The parts as frames, whose texts stay texts, and which columns `spec` made."""
     import polars as pl
@@ -146,7 +114,7 @@ def _typed(
             "in the format in which it came"
         )
     for part, results, kept in rows:
-        columns = dict(table.typed(part))  # pyright: ignore[reportArgumentType]
+        columns = table.columns(part)
         for name, values in results.items():
             columns[name] = numbers.as_cells(values, spec)
         frame = pl.DataFrame(columns)
@@ -162,69 +130,21 @@ def write_beside(
     form: Form,
     writing: TableWriting,
 ) -> None:
-    """Write a table of typed cells with whole columns of results beside its own.
-
-    Polars takes both in row groups, side by side, without a visit to this program.
-    """
-    import polars as pl
-    from polars import selectors
-
-    new = {name: numbers.as_cells(each, None) for name, each in columns.items()}
-    replaced = [name for name in table.names if name in new]
-    old = table.lazy().drop(selectors.by_name(replaced))
-    order = list(dict.fromkeys([*table.names, *new]))
-    stays = "kept"
-    while stays in order:
-        stays += "_"
-    if kept is not None:
-        new[stays] = pl.Series(kept)
-    lazy = pl.concat([old, pl.LazyFrame(new)], how="horizontal")
-    lazy = lazy if kept is None else lazy.filter(stays)
+    """Write a table of typed cells with whole columns of results beside its own."""
+    cells = {name: numbers.as_cells(each, None) for name, each in columns.items()}
+    lazy = columnar.beside(table, cells, kept)
     with files.open_output(writing.output, force=writing.force) as stream:
-        _sink(lazy.select(selectors.by_name(order)), form, stream)
+        form.load().write(lazy, form, stream)
         table.input.check_unchanged()
 
 
-def _lazy(parts: Iterator[pl.DataFrame]) -> pl.LazyFrame:
-    """The parts of a frame, taken one by one."""
-    from polars.io.plugins import register_io_source
-
-    first = next(parts)
-
-    def source(with_columns, predicate, n_rows, batch_size):  # noqa: ARG001
-        yield first
-        yield from parts
-
-    return register_io_source(source, schema=first.schema)
-
-
-def _sink(lazy: pl.LazyFrame, form: Form, stream: BinaryIO) -> None:
-    import polars as pl
-
-    with tempfile.TemporaryFile() as spool:
-        # Straight into a file; into a pipe by way of one, for polars needs to seek.
-        name = getattr(stream, "name", None)
-        target = stream if isinstance(name, str) and Path(name).is_file() else spool
-        try:
-            if form.kind == "parquet":
-                # Level 3, the default, takes a fifth longer for half a percent.
-                lazy.sink_parquet(target, compression_level=1)
-            else:
-                lazy.sink_ipc(target)
-        except pl.exceptions.PolarsError as error:
-            raise OSError(0, str(error).splitlines()[0]) from error
-        if target is spool:
-            spool.seek(0)
-            shutil.copyfileobj(spool, stream)
-
-
 def write_table(
-    table: opening.Table,
+    table: Table,
     columns: Mapping[str, pl.Series | np.ndarray],
     form: Form,
     writing: TableWriting,
 ) -> None:
-    """Write a table of results alone."""
+    """Write a table of results alone: numbers, and series of what else they are of."""
     import polars as pl
 
     spec = writing.float_format
@@ -232,37 +152,14 @@ def write_table(
         name: each if isinstance(each, pl.Series) else numbers.as_cells(each, spec)
         for name, each in columns.items()
     }
-    given = {name for name, each in columns.items() if isinstance(each, pl.Series)}
-    formatted = cells.keys() - given if spec else ()
     if not form.is_binary:
-        _check_types(table, {name: each.dtype for name, each in cells.items()}, form)
+        types = {name: each.dtype for name, each in cells.items()}
+        columnar.check_types(table.source, types, form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            _sink(pl.LazyFrame(cells), form, stream)
+            form.load().write(pl.LazyFrame(cells), form, stream)
             return
-        if form.kind == "ndjson":
-            text = ndjson.table_of(pl.DataFrame(cells), formatted)
-        else:
-            text = _delimited(table, cells, form)
-        with compression.packed(stream, form.packing) as packed:
-            packed.write(compression.encoded(text, table.input.codec))
-
-
-def _delimited(
-    table: opening.Table, cells: Mapping[str, pl.Series], form: Form
-) -> bytes:
-    import polars as pl
-
-    names, ending = list(cells), "\n"
-    if isinstance(table, csv.Delimited):
-        names = names if table.headers else []
-        first = next(table.parts())
-        crlf = first.stops[0] < first.ends[0]
-        ending = "\r\n" if crlf else "\n"
-    quoted = [
-        pl.Series([quote(text or "", form.delimiter) for text in each], dtype=pl.String)
-        if each.dtype == pl.String
-        else each
-        for each in cells.values()
-    ]
-    return csv.table_of(names, quoted, form.delimiter, ending)
+        series = {n for n, each in columns.items() if isinstance(each, pl.Series)}
+        formatted = cells.keys() - series if spec else ()
+        text = form.load().results_of(table, cells, form, formatted)
+        _pack([text], table, form, stream)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, interrupts, jax_setup
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.options.groups import Device, Place
+from softsort_cli.options.softness import Device, Place
 from softsort_cli.training import run_folder
 from softsort_cli.training.settings import CROSS, DEFAULTS, DIGITS, Settings
 

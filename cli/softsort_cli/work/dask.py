@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, interrupts, jax_setup
 from softsort_cli.errors import CommandError, UsageError, reported
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 
 if TYPE_CHECKING:
     from distributed import Client

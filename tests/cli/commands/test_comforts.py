@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from softsort_cli.io import source
 from softsort_cli.operate import explain, streaming
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.tables import column_data
 
 import softsort_core as soft

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from softsort_cli.commands import compare
 from softsort_cli.images import picture as images
 from softsort_cli.images import window
-from softsort_cli.options.groups import Shape
+from softsort_cli.options.images import Shape
 
 RANDOM = np.random.default_rng(0)
 NOISE = ("--amount", "0.2", "--seed", "3")

@@ -154,7 +154,7 @@ def test_keys_that_come_in_parts_are_found(parts):
         def __init__(self, keys):
             self.keys, self.height = keys, len(keys)
 
-        def said(self, _):
+        def texts(self, _):
             return [pl.Series(self.keys, dtype=pl.String).replace("", None)]
 
     rows = [key for part in parts for key in part]
@@ -163,7 +163,7 @@ def test_keys_that_come_in_parts_are_found(parts):
         patch.setattr(group_keys, "ROWS_AT_ONCE", 3)
         keys = group_keys.Keys([0])
         for part in parts:
-            keys.add(keys.said(Part(part)))
+            keys.add(keys.of(Part(part)))
         found = keys.groups()
     first = list(dict.fromkeys(rows))
     assert found.keys.to_series().to_list() == [key or None for key in first]

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import zstandard
 from softsort_cli.io import source
+from softsort_cli.tables import formats
 
 pytest_plugins = ["tests.tabular"]
 
@@ -31,6 +32,16 @@ READERS = {
     "parquet": lambda data: pl.read_parquet(data),
     "arrow": lambda data: pl.read_ipc(data),
 }
+
+
+def test_every_format_has_a_name_and_suffixes_of_its_own():
+    assert list(WRITERS) == list(formats.NAMED)
+    suffixes = [suffix for form in formats.ALL for suffix in form.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    for form in formats.ALL:
+        module = form.load()
+        names = ["write"] if form.is_binary else ["append", "text_of", "results_of"]
+        assert all(callable(getattr(module, name)) for name in ["open_table", *names])
 
 
 def stored(kind: str) -> bytes:

@@ -3,7 +3,7 @@
 import csv as python_csv
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -14,20 +14,22 @@ from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import source
 from softsort_cli.io.source import Input
 from softsort_cli.tables import arrow_texts, csv
-from softsort_cli.tables.formats import Form, form_in, quote, unquote
+from softsort_cli.tables.csv_block import Block
+from softsort_cli.tables.csv_quotes import quote, unquote
+from softsort_cli.tables.formats import NAMED, form_in
 
 pytest_plugins = ["tests.tabular"]
 
 BOM = b"\xef\xbb\xbf"
 
 
-def opened(data: bytes, delimiter=",", headers=True, comment=None):
+def opened(data: bytes, delimiter=",", headers=True, comment=None, spare=0.0):
     given = Input("x.csv", io.BytesIO(data), "", "utf-8", None)
-    form = Form("delimited", delimiter)
-    return csv.open_delimited(given, form, headers=headers, comment=comment)
+    form = replace(NAMED["csv"], delimiter=delimiter)
+    return csv.open_table(given, form, headers=headers, comment=comment, spare=spare)
 
 
-def parse(data: bytes, delimiter=",", headers=True, comment=None) -> csv.Block:
+def parse(data: bytes, delimiter=",", headers=True, comment=None) -> Block:
     (block,) = opened(data, delimiter, headers, comment).parts()
     return block
 
@@ -332,10 +334,9 @@ def test_a_table_that_is_held_for_writing_is_written_as_if_read_anew(
 
 def test_what_is_held_is_given_once(folder):
     (folder / "in.csv").write_bytes(b"x\n1\n2\n")
-    form = Form("delimited", ",")
+    form = NAMED["csv"]
     given = source.open_input(folder / "in.csv")
-    table = csv.open_delimited(given, form, headers=True, comment=None)
-    table = table.holding(float("inf"))
+    table = csv.open_table(given, form, headers=True, comment=None, spare=float("inf"))
     for _ in range(3):
         next(table.parts())
         (block,) = table.parts()
@@ -343,18 +344,18 @@ def test_what_is_held_is_given_once(folder):
         assert [cells.to_list() for cells in block.cells([0])] == [["1", "2"]]
         # Text that is in the file is not held beside it.
         assert not any(block.masked.text for block, _ in table.held or ())
-    assert table.holding(9).held is not None
-    assert opened(b"x\n1\n").holding(float("inf")).held is None
+    little = csv.open_table(given, form, headers=True, comment=None, spare=9)
+    assert little.held is None
+    assert opened(b"x\n1\n", spare=float("inf")).held is None  # of no known size
 
 
 @pytest.mark.parametrize("data", [b"x\n1\n", b"x\n12\n3\n", b"x\n1\n\n\n"])
 def test_a_file_that_has_changed_is_not_taken_for_what_it_was(folder, data):
     (folder / "in.csv").write_bytes(b"x\n1\n2\n")
     os.utime(folder / "in.csv", (0, 0))
-    form = Form("delimited", ",")
+    form = NAMED["csv"]
     given = source.open_input(folder / "in.csv")
-    table = csv.open_delimited(given, form, headers=True, comment=None)
-    table = table.holding(float("inf"))
+    table = csv.open_table(given, form, headers=True, comment=None, spare=float("inf"))
     list(table.parts())
     (folder / "in.csv").write_bytes(data)
     with pytest.raises(CommandError, match="has changed while it was read"):

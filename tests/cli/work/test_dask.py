@@ -29,7 +29,7 @@ from softsort_cli.commands import normalize
 from softsort_cli.errors import CommandError
 from softsort_cli.images import tiff_bands, tiff_streaming
 from softsort_cli.io import files
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.work import dask as workers
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import open_engine
@@ -281,7 +281,7 @@ import time
 from pathlib import Path
 from softsort_cli import app
 from softsort_cli.io import files
-from softsort_cli.options.groups import Solver
+from softsort_cli.options.softness import Solver
 from softsort_cli.work.engine import open_engine
 def write(output):
     with files.open_output(output, force=False):

@@ -1,0 +1,133 @@
+"""Options of the commands on images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from softsort_cli.options.declare import option, positive
+from softsort_cli.options.output import Writing, to_folder
+from softsort_cli.options.softness import EPSILON_HELP, Solver
+
+AUTO = 0.0  # the epsilon that stands for the choice of one
+
+
+def _epsilon_or_auto(text: Any) -> float:
+    if text == "auto":
+        return AUTO
+    try:
+        value = float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor auto.") from None
+    positive(value)
+    return value
+
+
+@dataclass(frozen=True)
+class ImageSolver(Solver):
+    """How soft, which the noise of an image can tell, and where it is computed."""
+
+    epsilon: Annotated[
+        float,
+        option(
+            "--epsilon",
+            "-e",
+            metavar="NUMBER|auto",
+            parser=_epsilon_or_auto,
+            help=f"{EPSILON_HELP}; auto chooses for each image, and says what.",
+        ),
+    ] = 0.01
+
+
+@dataclass(frozen=True)
+class ImageWriting(Writing):
+    """Where an image goes, and with how much of what its file said."""
+
+    strip: Annotated[
+        bool,
+        option(
+            "--strip",
+            help="Leave out EXIF (the orientation too), ICC profile, resolution and "
+            "other metadata.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class BatchWriting(ImageWriting):
+    """Where many images go."""
+
+    out_dir: Annotated[
+        Path | None,
+        to_folder("Write here, under the same names and in the same folders."),
+    ] = None
+    recursive: Annotated[
+        bool, option("--recursive", "-r", help="Take all images in folders.")
+    ] = False
+    skip_existing: Annotated[
+        bool, option("--skip-existing", help="Leave out images that are done already.")
+    ] = False
+    dry_run: Annotated[
+        bool, option("--dry-run", help="Only say what would be written.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which pixels around each one count, and how much."""
+
+    size: Annotated[
+        str | None,
+        option(
+            "--size",
+            metavar="N|WxH|auto",
+            show_default="3",
+            help="The sides of the window in pixels, odd: 3, or 5x3; with --epsilon "
+            "auto also auto, for 3, 5 or 7.",
+        ),
+    ] = None
+    footprint: Annotated[
+        str | None,
+        option(
+            "--footprint",
+            metavar="disk:R|FILE",
+            help="Which pixels of the window count: those within R pixels, or those "
+            "above 0 in a grey image or a table (.txt, .csv).",
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        option(
+            "--weights",
+            metavar="gaussian:S|FILE",
+            help="How much they count: by their distance, S pixels being the standard "
+            "deviation, or as in a grey image or a table.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How an image is spoilt."""
+
+    kind: Annotated[
+        Literal["salt-and-pepper", "gaussian", "speckle"],
+        option("--kind", help="Of which kind the noise is."),
+    ] = "salt-and-pepper"
+    amount: Annotated[
+        float,
+        option(
+            "--amount",
+            min=0,
+            max=1,
+            help="The share of pixels that turn black or white; the standard deviation "
+            "of Gaussian noise, white being 1; of speckle, each value being 1.",
+        ),
+    ] = 0.1
+    seed: Annotated[
+        int,
+        option(
+            "--seed", min=0, max=2**63 - 1, help="The same seed gives the same noise."
+        ),
+    ] = 0

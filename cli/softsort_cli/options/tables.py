@@ -1,0 +1,173 @@
+"""Options of the commands on tables."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from softsort_cli.options import completion
+from softsort_cli.options.declare import option
+from softsort_cli.options.output import Writing, to_file, to_folder
+from softsort_cli.options.sizes import bytes_of, memory
+from softsort_cli.tables import formats
+
+TABLE_HELP = (
+    f"{formats.titles('or')}, and {formats.PACKED}; - or nothing for standard input."
+)
+if TYPE_CHECKING:
+    Format: TypeAlias = str
+else:
+    Format = Literal[tuple(formats.NAMED)]
+
+Table = Annotated[Path | None, typer.Argument(metavar="FILE", help=TABLE_HELP)]
+Tables = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="FILES",
+        help=f"{TABLE_HELP} Several, or a quoted pattern, are parts of one table.",
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    option(
+        "--plot",
+        metavar="FILE",
+        help="Draw soft against exact results too: .png, .svg or .pdf.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read."""
+
+    columns: Annotated[
+        list[str] | None,
+        option(
+            "--columns",
+            "-c",
+            autocompletion=completion.columns,
+            metavar="COLUMNS",
+            show_default="every numeric column",
+            help="Names, numbers from 1, ranges 2-4 or 3-, /regex/, !excluded; "
+            "separated by commas or repeated. An exact name wins.",
+        ),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        option(
+            "--delimiter",
+            "-d",
+            metavar="CHAR",
+            show_default="by extension, else ,",
+            help="What separates cells; `tab` for a tab.",
+        ),
+    ] = None
+    no_headers: Annotated[
+        bool,
+        option("--no-headers", "-n", help="The first row holds data; write no header."),
+    ] = False
+    comment: Annotated[
+        str | None,
+        option(
+            "--comment",
+            metavar="PREFIX",
+            help="Lines that begin with this hold no data; where the table is written "
+            "again, they stay where they are.",
+        ),
+    ] = None
+    form: Annotated[
+        Format | None,
+        option(
+            "--format",
+            show_default="by extension, else CSV in, and out as it came",
+            help="The format of standard input and output, and of files whose names do "
+            "not tell.",
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        option(
+            "--encoding",
+            metavar="NAME",
+            show_default="utf-8",
+            help="Of the text that is read; the table is written in it again.",
+        ),
+    ] = None
+    by: Annotated[
+        list[str] | None,
+        option(
+            "--by",
+            metavar="COLUMN",
+            autocompletion=completion.columns,
+            help="Take each group of rows with the same cell here on its own; "
+            "repeatable. Rows without a cell are a group.",
+        ),
+    ] = None
+    on_invalid: Annotated[
+        Literal["error", "null", "skip"],
+        option(
+            "--on-invalid",
+            help="A cell that is neither number nor empty, NA, NaN: fail, treat it as "
+            "empty, or leave its row out.",
+        ),
+    ] = "error"
+    max_memory: Annotated[
+        str | None,
+        memory(
+            "What the numbers may take. Beyond it, the file is read more often "
+            "instead, if the command can.",
+            show_default="no limit",
+        ),
+    ] = None
+
+    def allowed(self) -> float:
+        """The bytes that numbers may take."""
+        return math.inf if self.max_memory is None else bytes_of(self.max_memory)
+
+
+@dataclass(frozen=True)
+class TableWriting(Writing):
+    """Where a table goes, and how its numbers are written."""
+
+    output: Annotated[Path | None, to_file(show_default="standard output")] = None
+    float_format: Annotated[
+        str | None,
+        option(
+            "--float-format",
+            metavar="SPEC",
+            show_default="the shortest that reads back the same",
+            help="Format of the results, such as .4f.",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        option(
+            "--dry-run", help="Read and check everything, and say what would be done."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Appending(TableWriting):
+    """Where a table with more columns goes, and what they may replace."""
+
+    replace: Annotated[
+        bool,
+        option("--replace", help="Overwrite columns that have the name of a result."),
+    ] = False
+
+
+@dataclass(frozen=True)
+class PartsWriting(Appending):
+    """Where a table in one or many parts goes."""
+
+    out_dir: Annotated[
+        Path | None,
+        to_folder(
+            "Write each part here, under its name. A second run leaves out the parts "
+            "that are finished."
+        ),
+    ] = None

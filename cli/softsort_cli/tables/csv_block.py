@@ -1,0 +1,216 @@
+"""Some lines of delimited text: where they and their cells begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from softsort_cli.errors import CommandError
+from softsort_cli.tables.csv_quotes import BOM, Masked, places, unquote
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some lines of a delimited text, masked (see `csv_quotes`), and what they are."""
+
+    source: str
+    delimiter: str
+    headers: bool  # whether the table has a line that names its columns
+    comment: str | None
+    known: list[str] | None  # the names of the columns, if a block before has told them
+    masked: Masked
+    before: int  # how many lines came before
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Where each line ends in the masked text."""
+        import numpy as np
+
+        text = self.masked.text
+        ends = places(text, "\n")
+        return ends if text.endswith(b"\n") else np.append(ends, len(text))
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where each line starts."""
+        import numpy as np
+
+        starts = np.empty_like(self.ends)
+        starts[0] = len(BOM) if self.masked.text.startswith(BOM) else 0
+        starts[1:] = self.ends[:-1] + 1
+        return starts
+
+    @cached_property
+    def stops(self) -> np.ndarray:
+        """Where what each line says ends: before its carriage return."""
+        import numpy as np
+
+        codes = np.frombuffer(self.masked.text, np.uint8)
+        if self.masked.carriage not in self.masked.originals or not codes.size:
+            return self.ends
+        last = codes[np.maximum(self.ends - 1, 0)]
+        return self.ends - (last == ord(self.masked.carriage))
+
+    def cut(self, start: int, *cuts: np.ndarray) -> pl.Series:
+        """All text from a place on, cut in these places of each line or row."""
+        import numpy as np
+
+        from softsort_cli.tables import arrow_texts
+
+        ends = np.empty(1 + len(cuts) * len(cuts[0]), self.ends.dtype)
+        ends[0] = start
+        for number, places_of_cut in enumerate(cuts):
+            ends[1 + number :: len(cuts)] = places_of_cut
+        return arrow_texts.texts(self.masked.text, ends)
+
+    def within(self, starts: np.ndarray, stops: np.ndarray) -> pl.Series:
+        """The text from each start to its stop."""
+        return self.cut(0, starts, stops).gather_every(2, 1)
+
+    def line(self, number: int) -> str:
+        """One of the lines, counting from 0."""
+        return self.masked.text[self.starts[number] : self.stops[number]].decode()
+
+    @cached_property
+    def _holding(self) -> np.ndarray:
+        """Which lines hold cells."""
+        import numpy as np
+
+        comment, holds = self.comment, self.stops > self.starts
+        if comment and comment.encode() in self.masked.text:
+            lines = self.within(self.starts, self.stops)
+            holds &= ~lines.str.starts_with(comment).to_numpy()
+        return np.flatnonzero(holds)
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """The names of the columns; None if there is nothing but remarks.
+
+        Without a header these are "1", "2" and so on.
+        """
+        if self.known is not None or not len(self._holding):
+            return self.known
+        first = self.line(self._holding[0]).split(self.delimiter)
+        if self.headers:
+            return [unquote(self.masked.restore_text(cell)) for cell in first]
+        return [str(number + 1) for number in range(len(first))]
+
+    @property
+    def header(self) -> int | None:
+        """Which line names the columns, if it is here."""
+        is_here = self.headers and self.known is None and len(self._holding)
+        return int(self._holding[0]) if is_here else None
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Which lines hold cells of rows."""
+        return self._holding if self.header is None else self._holding[1:]
+
+    @property
+    def row_ends(self) -> np.ndarray:
+        """Where what each row says ends."""
+        return self.stops[self.rows]
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        return len(self.rows)
+
+    def with_text(self, text: bytes) -> Block:
+        """A block with this as its masked text, whose lines end at the same places."""
+        block = replace(self, masked=replace(self.masked, text=text))
+        vars(block).update(ends=self.ends)
+        return block
+
+    def line_number(self, row: int) -> int:
+        """Where a row begins in the file, counting from 1."""
+        line = int(self.rows[row])
+        before = self.masked.text[: self.starts[line]]
+        return self.before + line + 1 + before.count(self.masked.newline.encode())
+
+    def place(self, column: int, row: int) -> str:
+        """Where a cell is and what it says, for messages."""
+        line = self.line(self.rows[row])
+        cell = self.masked.restore_text(line.split(self.delimiter)[column])
+        shown = cell if len(cell) <= 40 else cell[:40] + "..."
+        return f"line {self.line_number(row)}: {shown!r}"
+
+    def cells(self, columns: Sequence[int]) -> list[pl.Series]:
+        """The masked text of each chosen column, one cell a row."""
+        import polars as pl
+
+        if not columns or not self.height:
+            return [pl.Series([], dtype=pl.String) for _ in columns]
+        return [self.within(*self.bounds(column)) for column in columns]
+
+    def bounds(self, column: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the cells of a column start and stop, row by row."""
+        delimiters = self._delimiters
+        is_last = column == delimiters.shape[1]
+        starts = delimiters[:, column - 1] + 1 if column else self.starts[self.rows]
+        return starts, self.row_ends if is_last else delimiters[:, column]
+
+    @cached_property
+    def _delimiters(self) -> np.ndarray:
+        """Where the delimiters between the cells of each row are.
+
+        Rows that have more or fewer cells than there are names are refused.
+        """
+        import numpy as np
+
+        assert self.names is not None
+        delimiters = places(self.masked.text, self.delimiter)
+        width, starts, stops = (
+            len(self.names) - 1,
+            self.starts[self.rows],
+            self.row_ends,
+        )
+        if self.height < len(self.ends):
+            is_row = np.zeros(len(self.ends), bool)
+            is_row[self.rows] = True
+            counts = _counts(delimiters, self.starts, self.stops)
+            delimiters = delimiters[np.repeat(is_row, counts)]
+        # If there are as many as there should be, and none of them is before the row
+        # that it should be in or behind it, every row has its own.
+        if len(delimiters) == self.height * width:
+            table = delimiters.reshape(self.height, width)
+            first, last = table[:, :1].T, table[:, -1:].T
+            if (first >= starts).all() and (last < stops).all():
+                return table
+        counts = _counts(delimiters, starts, stops)
+        row = int((counts != width).argmax())
+        than = "the header" if self.headers else "the first row"
+        raise CommandError(
+            f"{self.source}, line {self.line_number(row)}: {counts[row] + 1} "
+            f"instead of {len(self.names)} cells as in {than}; correct the line, "
+            "or --delimiter"
+        )
+
+    def texts(self, columns: Sequence[int]) -> list[pl.Series]:
+        """What the cells of each chosen column say; null if nothing."""
+        import polars as pl
+
+        restore, quotes = self.masked.restore_text, b'"' in self.masked.text
+        columns_of_texts = []
+        for cells in self.cells(columns):
+            quoted = quotes and cells.str.contains('"', literal=True).any()
+            if quoted or self.masked.originals:
+                texts = [unquote(restore(cell)) for cell in cells]
+                cells = pl.Series(texts, dtype=pl.String)
+            columns_of_texts.append(cells.set(cells == "", None))
+        return columns_of_texts
+
+
+def _counts(
+    delimiters: np.ndarray, starts: np.ndarray, stops: np.ndarray
+) -> np.ndarray:
+    """How many delimiters are from each start to its stop."""
+    import numpy as np
+
+    return np.searchsorted(delimiters, stops) - np.searchsorted(delimiters, starts)
