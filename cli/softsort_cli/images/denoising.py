@@ -136,11 +136,9 @@ class Filtering:
         rows = [alpha.FrameRows(frame, picture, dtype) for frame in picture.frames]
         epsilon, size = self.choose_epsilon(rows[0])
         frames = [self._frame(each, epsilon, size) for each in rows]
-        data = image_file.encode(
-            replace(picture, frames=frames), form, strip=self.writing.strip
-        )
-        with files.open_output(job.output, force=self.force) as stream:
-            stream.write(data)
+        picture = replace(picture, frames=frames)
+        settings = {"strip": self.writing.strip, "force": self.force}
+        image_file.write(picture, form, job.output, **settings)
 
     def _frame(self, rows: alpha.FrameRows, epsilon: float, size: Size) -> np.ndarray:
         import numpy as np

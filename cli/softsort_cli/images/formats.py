@@ -1,6 +1,6 @@
-"""The image formats: how their files are told, what they hold, who reads and writes.
+"""The image formats: how their files are told, and what they hold.
 
-A new format is an entry here and a module of this folder that has
+A new format is an entry here, and a module of this folder that has its name and
 
     read(data, source) -> Picture
     encode(picture) -> bytes
@@ -10,111 +10,93 @@ Here are only names, so that options and help can use them.
 """
 
 import re
-from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 TIMING = frozenset({"duration", "loop"})
-_COMMON = frozenset({"exif", "icc_profile", "xmp"})
+WAY_OUT = "convert it first, as in `magick IN OUT.tif`"
+_WHOLE = {"bool", "uint8", "uint16", "uint32", "int8", "int16", "int32"}
 
 
 @dataclass(frozen=True)
 class Format:
     """One format of image files."""
 
-    name: str  # in messages, and Pillow's
-    title: str  # in lists
+    title: str  # in lists; in other messages, and to Pillow, in capitals
     suffixes: tuple[str, ...]  # the usual one first
     start: bytes  # a pattern that the first bytes match
-    module: str  # in this folder
     metadata: frozenset[str]  # what has a place beside pixels
-    dtypes: frozenset[str]  # of pixels
-    frames: Literal["one", "alike", "any"]
-    opacity: Literal["none", "on or off", "any"]
-    colours: Container[int] = (1, 3)  # channels beside opacity
+    dtypes: frozenset[str] = frozenset({"uint8"})
+    colours: tuple[int, ...] = (1, 3)  # channels beside opacity
+    opacity: Literal["none", "on or off", "any"] = "any"
+    frames: Literal["one", "alike", "any"] = "alike"
     finest: dict[str, Any] | None = None  # encoding that is nearest to the pixels
+    blurs: bool = False  # single pixels, even then
+
+    @property
+    def name(self) -> str:
+        """A key of FORMATS, and in small letters the module."""
+        return self.title.upper()
 
 
 # The chunks of a PNG and the tags of a TIFF say what the rest says, in full.
 _ALL = (
     Format(
-        name="PNG",
-        title="PNG",
-        suffixes=(".png", ".apng"),
+        "PNG",
+        (".png", ".apng"),
         start=rb"\x89PNG\r\n\x1a\n",
-        module="png",
-        metadata=_COMMON | TIMING | {"dpi", "chunks"},
+        metadata=TIMING | {"exif", "icc_profile", "dpi", "xmp", "chunks"},
         dtypes=frozenset({"bool", "uint8", "uint16"}),
-        frames="alike",
-        opacity="any",
     ),
     Format(
-        name="JPEG",
-        title="JPEG",
-        suffixes=(".jpg", ".jpeg", ".jpe"),
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe"),
         start=rb"\xff\xd8\xff",
-        module="jpeg",
-        metadata=_COMMON | {"dpi", "comment"},
-        dtypes=frozenset({"uint8"}),
-        frames="one",
-        opacity="none",
+        metadata=frozenset({"exif", "icc_profile", "dpi", "xmp", "comment"}),
         colours=(1, 3, 4),
+        opacity="none",
+        frames="one",
         finest={"quality": 100, "subsampling": 0},
+        blurs=True,
     ),
     Format(
-        name="GIF",
-        title="GIF",
-        suffixes=(".gif",),
+        "GIF",
+        (".gif",),
         start=rb"GIF8[79]a",
-        module="gif",
         metadata=TIMING | {"comment"},
-        dtypes=frozenset({"uint8"}),
-        frames="alike",
         opacity="on or off",
     ),
     Format(
-        name="WEBP",
-        title="WebP",
-        suffixes=(".webp",),
+        "WebP",
+        (".webp",),
         start=rb"RIFF....WEBP",
-        module="webp",
-        metadata=_COMMON | TIMING,
-        dtypes=frozenset({"uint8"}),
-        frames="alike",
-        opacity="any",
+        metadata=TIMING | {"exif", "icc_profile", "xmp"},
         finest={"lossless": True},
     ),
     Format(
-        name="TIFF",
-        title="TIFF",
-        suffixes=(".tif", ".tiff"),
+        "TIFF",
+        (".tif", ".tiff"),
         start=rb"II[*+]\0|MM\0[*+]",
-        module="tiff",
-        metadata=_COMMON | {"dpi", "tags"},
-        dtypes=frozenset(
-            {"bool", "uint8", "uint16", "uint32", "int8", "int16", "int32"}
-            | {"float16", "float32", "float64"}
-        ),
-        frames="any",
-        opacity="any",
+        metadata=frozenset({"exif", "icc_profile", "dpi", "xmp", "tags"}),
+        dtypes=frozenset(_WHOLE | {"float16", "float32", "float64"}),
         colours=(1, 3, 4),
+        frames="any",
     ),
 )
 FORMATS = {each.name: each for each in _ALL}
 BY_SUFFIX = {suffix: each for each in _ALL for suffix in each.suffixes}
-WAY_OUT = "convert it first, as in `magick IN OUT.tif`"
 
 
-def listed(words: list[str], last: str) -> str:
+def listed(words: list[str], last: str = "or") -> str:
     """Words in a row: a, b or c."""
     *others, end = words
     return f"{', '.join(others)} {last} {end}" if others else end
 
 
-LISTED = listed([each.title for each in _ALL], "or")  # for help
+LISTED = listed([each.title for each in _ALL])  # for help
 READ = listed([each.title for each in _ALL], "and")
-SUFFIXES = listed([each.suffixes[0] for each in _ALL], "or")
+SUFFIXES = listed([each.suffixes[0] for each in _ALL])
 
 
 def by_suffix(path: Path) -> Format | None:
@@ -124,5 +106,4 @@ def by_suffix(path: Path) -> Format | None:
 
 def by_start(data: bytes) -> Format | None:
     """The format of a file that begins with these bytes."""
-    matches = (f for f in _ALL if re.match(f.start, data, re.DOTALL))
-    return next(matches, None)
+    return next((f for f in _ALL if re.match(f.start, data, re.DOTALL)), None)

@@ -42,42 +42,6 @@ def read(path: Path | None) -> Picture:
         raise CommandError(f"{source} is damaged: {error}") from error
 
 
-def encode(
-    picture: Picture, form: formats.Format, *, finest: bool = False, strip: bool = False
-) -> bytes:
-    """The file of a picture, which may have come from another format.
-
-    It is encoded as the file was that it came from, or as near to its pixels as the
-    format can come if `finest`. `strip` leaves out all but the timing of frames.
-    """
-    places = formats.TIMING if strip else form.metadata
-    lost = sorted(picture.metadata.keys() - places - {"chunks", "tags"})
-    if lost and not strip:
-        console.note(
-            f"note: {picture.source}: {form.name} has no place for its "
-            f"{', '.join(lost)}"
-        )
-    metadata = {name: m for name, m in picture.metadata.items() if name in places}
-    encoding = picture.encoding if picture.format == form.name else {}
-    if finest and form.finest is not None:
-        encoding = form.finest
-    try:
-        return _codec(form).encode(
-            replace(picture, metadata=metadata, encoding=encoding)
-        )
-    except (CommandError, MemoryError):
-        raise
-    except Exception as error:  # so can broken metadata the writer
-        remedy = (
-            "; --strip leaves its metadata out"
-            if metadata.keys() - formats.TIMING
-            else ""
-        )
-        raise CommandError(
-            f"{picture.source} cannot be kept as {form.name}: {error}{remedy}"
-        ) from error
-
-
 def output_format(picture: Picture, path: Path | None) -> formats.Format:
     """The format of an output: by its extension, else that of the picture."""
     if path is None or files.is_stream(path) or files.is_device(path):
@@ -86,12 +50,51 @@ def output_format(picture: Picture, path: Path | None) -> formats.Format:
     if form is None:
         raise CommandError(f"cannot write {path}: name it {formats.SUFFIXES}")
     if form.name != picture.format and (reason := _obstacle(picture, form)):
-        raise CommandError(f"cannot write {path}: {reason}")
+        raise CommandError(f"cannot write {path}: {form.name} {reason}")
     return form
 
 
+def write(
+    picture: Picture,
+    form: formats.Format,
+    path: Path | None,
+    *,
+    finest: bool = False,
+    strip: bool,
+    force: bool,
+) -> None:
+    """Write a picture, which may have come from another format, to a file.
+
+    It is encoded as the file was that it came from, or as near to its pixels as the
+    format can come if `finest`. `strip` leaves out all but the timing of frames.
+    """
+    encoding = picture.encoding if picture.format == form.name else {}
+    if finest and form.finest is not None:
+        encoding = form.finest
+    places = formats.TIMING if strip else form.metadata
+    metadata = {name: m for name, m in picture.metadata.items() if name in places}
+    lost = sorted(picture.metadata.keys() - places - {"chunks", "tags"})
+    if lost and not strip:
+        names = ", ".join(lost)
+        console.note(
+            f"note: {picture.source}: {form.name} has no place for its {names}"
+        )
+    picture = replace(picture, metadata=metadata, encoding=encoding)
+    try:
+        data = _codec(form).encode(picture)
+    except (CommandError, MemoryError):
+        raise
+    except Exception as error:  # so can broken metadata the writer
+        message = f"{picture.source} cannot be kept as {form.name}: {error}"
+        if metadata.keys() - formats.TIMING:
+            message += "; --strip leaves its metadata out"
+        raise CommandError(message) from error
+    with files.open_output(path, force=force) as stream:
+        stream.write(data)
+
+
 def _codec(form: formats.Format) -> Any:
-    return import_module(f"softsort_cli.images.{form.module}")
+    return import_module(f"softsort_cli.images.{form.name.lower()}")
 
 
 def _unknown(data: bytes, source: str) -> str:
@@ -110,28 +113,27 @@ def _unknown(data: bytes, source: str) -> str:
 
 
 def _obstacle(picture: Picture, form: formats.Format) -> str | None:
-    """What of its pixels a format cannot hold, and which to name instead."""
+    """Why a format cannot hold the pixels of a picture, and which can."""
     first, count = picture.frames[0], len(picture.frames)
     channels = first.shape[2] if first.ndim == 3 else 1
     colours = channels - picture.alpha
     several = count > 1 and form.frames != "any"
     # Opacity goes with grey and RGB only.
     if colours not in form.colours or (picture.alpha and colours > 3):
-        return f"{form.name} cannot hold {channels} channels; name it .tif"
+        return f"cannot hold {channels} channels; name it .tif"
     if first.dtype.name not in form.dtypes:
         holding = [f for f in formats.FORMATS.values() if first.dtype.name in f.dtypes]
-        remedy = formats.listed([each.suffixes[0] for each in holding], "or")
-        return f"{form.name} cannot hold {first.dtype} pixels; name it {remedy}"
-    if several and (
-        first.dtype == "uint16" or len({f.shape for f in picture.frames}) > 1
-    ):
-        return f"{form.name} cannot hold {count} such frames; name it .tif"
+        remedy = formats.listed([each.suffixes[0] for each in holding])
+        return f"cannot hold {first.dtype} pixels; name it {remedy}"
+    shapes = {frame.shape for frame in picture.frames}
+    if several and (first.dtype == "uint16" or len(shapes) > 1):
+        return f"cannot hold {count} such frames; name it .tif"
     if several and form.frames == "one":
-        return f"{form.name} holds a single frame; name it .png, .webp or .tif"
+        return "holds a single frame; name it .png, .webp or .tif"
     if picture.alpha and form.opacity == "none":
-        return f"{form.name} has no transparency; name it .png"
+        return "has no transparency; name it .png"
     if picture.alpha and form.opacity == "on or off" and _is_translucent(picture):
-        return f"{form.name} pixels are either opaque or not there; name it .png"
+        return "pixels are either opaque or not there; name it .png"
     return None
 
 

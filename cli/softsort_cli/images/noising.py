@@ -28,14 +28,13 @@ def spoil(image: Path, noise: Noise, writing: ImageWriting) -> None:
     bits = "64" if any(is_wide(frame.dtype) for frame in picture.frames) else "32"
     check_precision(picture, bits)
     jax_setup.start(Device(), bits)
-    if form.name == "JPEG":
+    if form.blurs:
         console.note(
-            "note: JPEG blurs the noise; name the output .png to keep it exact"
+            f"note: {form.name} blurs the noise; name the output .png to keep it exact"
         )
     picture = spoilt(picture, noise, f"float{bits}")
-    data = image_file.encode(picture, form, finest=True, strip=writing.strip)
-    with files.open_output(output, force=writing.force) as stream:
-        stream.write(data)
+    settings = {"strip": writing.strip, "force": writing.force}
+    image_file.write(picture, form, output, finest=True, **settings)
 
 
 def spoilt(picture: Picture, noise: Noise, dtype: str) -> Picture:

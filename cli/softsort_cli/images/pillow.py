@@ -121,7 +121,7 @@ def timing(picture: Picture) -> dict[str, Any]:
     """How long each frame is shown, and how often all; nothing of a single frame."""
     if len(picture.frames) == 1:
         return {}
-    return {name: picture.metadata[name] for name in formats.TIMING}
+    return {name: picture.metadata[name] for name in ("duration", "loop")}
 
 
 def rounded_timing(picture: Picture) -> dict[str, Any]:

@@ -12,17 +12,6 @@ from typing import TYPE_CHECKING, Any
 from softsort_cli.errors import CommandError
 from softsort_cli.images import tiff_checks, tiff_tags
 from softsort_cli.images.picture import Picture
-from softsort_cli.images.tiff_checks import (
-    ALPHA,
-    BLACK_IS_ZERO,
-    CMYK,
-    PALETTE,
-    PREMULTIPLIED,
-    RGB,
-    SEPARATE,
-    WHITE_IS_ZERO,
-    YCBCR,
-)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,8 +79,8 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> Picture:
         source,
         "TIFF",
         [_frame(page) for page in pages],
-        alpha=samples in ((PREMULTIPLIED,), (ALPHA,)),
-        premultiplied=samples == (PREMULTIPLIED,),
+        alpha=samples in ((tiff_checks.PREMULTIPLIED,), (tiff_checks.ALPHA,)),
+        premultiplied=samples == (tiff_checks.PREMULTIPLIED,),
         metadata=tiff_tags.metadata(pages, data),
         encoding={
             "pages": [layout(page) for page in pages],
@@ -108,7 +97,7 @@ def _frame(page: Any) -> np.ndarray:
     pixels = page.asarray()
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
-    if page.photometric != PALETTE:
+    if page.photometric != tiff_checks.PALETTE:
         return _upright(pixels, page.photometric)
     colours = np.asarray(page.colormap).T
     if page.dtype.itemsize == 1:  # whose colours may be of 8 bits in one of two ways
@@ -121,7 +110,7 @@ def _frame(page: Any) -> np.ndarray:
 
 def _upright(pixels: np.ndarray, photometric: int) -> np.ndarray:
     """Pixels with white high, and back."""
-    if photometric != WHITE_IS_ZERO or pixels.dtype.kind == "f":
+    if photometric != tiff_checks.WHITE_IS_ZERO or pixels.dtype.kind == "f":
         return pixels
     return ~pixels  # also of signed numbers
 
@@ -131,7 +120,11 @@ def layout(page: Any) -> dict[str, Any]:
     lossless = page.compression in COMPRESSIONS
     compression = int(page.compression) if lossless else DEFLATE
     predicts = lossless and compression > 1
-    colours = RGB if page.photometric in (PALETTE, YCBCR) else int(page.photometric)
+    colours = (
+        tiff_checks.RGB
+        if page.photometric in (tiff_checks.PALETTE, tiff_checks.YCBCR)
+        else int(page.photometric)
+    )
     stored: dict[str, Any] = {
         "photometric": colours,
         "planarconfig": int(page.planarconfig) if page.ndim == 3 else None,
@@ -176,7 +169,7 @@ def encode(picture: Picture) -> bytes:
     with tifffile.TiffWriter(buffer, bigtiff=bigtiff, byteorder=byteorder) as file:
         for frame, stored, told in zip(frames, layouts, tags, strict=True):
             pixels = _upright(frame, stored["photometric"])
-            if stored.get("planarconfig") == SEPARATE:
+            if stored.get("planarconfig") == tiff_checks.SEPARATE:
                 pixels = np.moveaxis(pixels, -1, 0)
             file.write(pixels, **stored, **beside(told))
     data = buffer.getvalue()
@@ -187,8 +180,12 @@ def _default_layout(picture: Picture) -> dict[str, Any]:
     first = picture.frames[0]
     channels = (first.shape[2] if first.ndim == 3 else 1) - picture.alpha
     return {
-        "photometric": {1: BLACK_IS_ZERO, 3: RGB, 4: CMYK}[channels],
+        "photometric": {
+            1: tiff_checks.BLACK_IS_ZERO,
+            3: tiff_checks.RGB,
+            4: tiff_checks.CMYK,
+        }[channels],
         "compression": DEFLATE,
         "predictor": 1 if first.dtype == bool else 2,
-        "extrasamples": [ALPHA] if picture.alpha else None,
+        "extrasamples": [tiff_checks.ALPHA] if picture.alpha else None,
     }
