@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,31 +43,6 @@ def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarr
         return getattr(softsort_core, function)(*arrays, **settings)
 
     return with_options(soft, solver)
-
-
-def filter_operator(solver: Solver, bits: str) -> Callable[..., np.ndarray]:
-    """The filter of images, likewise."""
-    if solver.hard:
-        from softsort_cli.operate import exact
-
-        return exact.quantile_filter
-    start(solver, bits)
-    import softsort_filters
-
-    return with_options(softsort_filters.soft_quantile_filter, solver)
-
-
-def strips_operator(solver: Solver, bits: str) -> Callable[..., Any]:
-    """The soft filter of images that are too large for memory, strip by strip."""
-    start(solver, bits)
-    import softsort_filters
-
-    squashing = None if solver.squash == "sigmoid" else lambda values: values
-    return partial(
-        softsort_filters.soft_quantile_strips,
-        epsilon=solver.epsilon,
-        squashing_fun=squashing,
-    )
 
 
 def with_options(

@@ -219,7 +219,8 @@ class Folder:
 
 def _measure_folder(form: str, count: str, side: str) -> tuple[float, float]:
     import softsort_cli.app
-    from softsort_cli.images import picture as images
+    from softsort_cli.images import image_file
+    from softsort_cli.images.picture import to_unit
 
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "given"), Path(folder, "made")
@@ -230,7 +231,7 @@ def _measure_folder(form: str, count: str, side: str) -> tuple[float, float]:
             picture = photograph(int(side), int(side), grey=grey)
             picture.rotate(number).save(given / f"{number}.{suffix}")
         values = [
-            images.to_unit(images.read(path).frames[0], "float32")
+            to_unit(image_file.read(path).frames[0], "float32")
             for path in sorted(given.iterdir())
         ]
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from softsort_cli import console
-from softsort_cli.io import files
+from softsort_cli.images.formats import LISTED
 from softsort_cli.options.declare import command
 from softsort_cli.options.images import ImageWriting, Noise
-from softsort_cli.options.softness import Device
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from softsort_cli.images.picture import Picture
 
 
 @command
@@ -25,7 +18,7 @@ def noise(
         Path,
         typer.Argument(
             metavar="IMAGE",
-            help="PNG, JPEG, GIF, WebP or TIFF; - for standard input.",
+            help=f"{LISTED}; - for standard input.",
         ),
     ],
     *,
@@ -44,48 +37,6 @@ def noise(
       softsort noise photo.jpg --amount 0.2 -o noisy.png
       softsort noise scan.tif --kind gaussian --amount 0.05
     """
-    from softsort_cli import jax_setup
-    from softsort_cli.images import picture as images
+    from softsort_cli.images import noising
 
-    output = writing.output or files.beside(image, "_noisy")
-    files.check_output(output, force=writing.force)
-    picture = images.read(image)
-    form = images.format_for(picture, output)
-    bits = "64" if images.needs_64_bits(picture) else "32"
-    images.check_precision(picture, bits)
-    jax_setup.start(Device(), bits)
-    if form == "JPEG":
-        console.note(
-            "note: JPEG blurs the noise; name the output .png to keep it exact"
-        )
-    frames = spoilt(picture, spoiling, f"float{bits}")
-    data = images.encode(picture, frames, form, finest=True, strip=writing.strip)
-    with files.open_output(output, force=writing.force) as stream:
-        stream.write(data)
-
-
-def spoilt(picture: Picture, spoiling: Noise, dtype: str) -> list[np.ndarray]:
-    """The frames of a picture with noise."""
-    import jax
-    import numpy as np
-    import softsort_filters
-
-    from softsort_cli.images import picture as images
-
-    make = {
-        "salt-and-pepper": softsort_filters.salt_and_pepper,
-        "gaussian": softsort_filters.gaussian_noise,
-        "speckle": softsort_filters.speckle_noise,
-    }[spoiling.kind]
-    key = jax.random.key(spoiling.seed)
-    frames = []
-    for number, frame in enumerate(picture.frames):
-        pixels = frame.copy()
-        shown = pixels[..., :-1] if picture.alpha else pixels
-        values = images.to_unit(shown, dtype)
-        low, high = images.extremes(values, frame.dtype)
-        seed = jax.random.fold_in(key, number) if number else key
-        noisy = make(values, spoiling.amount, seed, low=low, high=high)
-        shown[...] = images.to_pixels(np.asarray(noisy), frame.dtype)
-        frames.append(pixels)
-    return frames
+    noising.spoil(image, spoiling, writing)

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from softsort_cli.images import picture as images
+from softsort_cli.images.picture import Picture, to_unit
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class Seen:
+class FrameRows:
     """The rows of a frame as they are to be filtered, made when they are asked for."""
 
-    def __init__(self, frame: np.ndarray, picture: images.Picture, dtype: str) -> None:
-        self.frame, self.dtype = frame, dtype
+    def __init__(self, frame: np.ndarray, picture: Picture, dtype: str) -> None:
+        self.frame, self.dtype, self.source = frame, dtype, picture.source
         self.shape, self.alpha = frame.shape, picture.alpha
         self.premultiplied = picture.premultiplied
+        # In memory are all frames, and what becomes of them.
+        self.held = 2 * sum(each.nbytes for each in picture.frames)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
 
-        values = images.to_unit(self.frame[rows], self.dtype)
+        values = to_unit(self.frame[rows], self.dtype)
         if self.premultiplied:
             opacity = values[..., -1:]
             values[..., :-1] /= np.where(opacity == 0, 1, opacity)
@@ -37,11 +39,11 @@ class Seen:
 
         if not self.premultiplied:
             return filtered
-        values = images.to_unit(self.frame[rows], self.dtype)
-        opacity = values[..., -1:]
-        multiplied = filtered[..., :-1] * opacity
-        colours = np.where(opacity == 0, values[..., :-1], multiplied)
-        return np.concatenate([colours, opacity], axis=-1)
+        values = to_unit(self.frame[rows], self.dtype)
+        invisible = values[..., -1:] == 0
+        multiplied = filtered[..., :-1] * values[..., -1:]
+        values[..., :-1] = np.where(invisible, values[..., :-1], multiplied)
+        return values
 
 
 def multiplied(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from softsort_cli.errors import CommandError
+
 if TYPE_CHECKING:
     import mmap
 
@@ -24,6 +26,10 @@ TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 TYPES |= {13: 4, 16: 8, 17: 8, 18: 8}
 SUB_DIRECTORIES = {330, 34665, 34853, 40965}  # inside a page, EXIF, GPS, and in EXIF
 MOST_SHARED = 2**26  # bytes
+# No compression of a picture gets beyond about 1,000 pixels a byte; a file that claims
+# this many and does is not read. Smaller lies do no harm.
+MOST_PIXELS = 2**27
+MOST_PIXELS_A_BYTE = 1100
 
 
 class Sides(NamedTuple):
@@ -32,6 +38,15 @@ class Sides(NamedTuple):
     width: int
     height: int
     channels: int = 1
+
+
+def check_claim(source: str, pixels: int, size: int) -> None:
+    """Refuse a file that claims to hold more than its bytes can."""
+    if pixels > max(MOST_PIXELS, MOST_PIXELS_A_BYTE * size):
+        raise CommandError(
+            f"{source} claims {pixels} pixels, more than a file of {size} bytes should "
+            "be trusted with; cut it into pieces, or scale it down"
+        )
 
 
 def gif(data: bytes) -> Iterator[Sides]:

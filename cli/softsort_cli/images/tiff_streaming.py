@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images import jobs, picture, tiff, tiff_tags
+from softsort_cli.images import formats, tiff, tiff_checks, tiff_tags
+from softsort_cli.images.picture import check_finite, check_type, to_pixels, to_unit
 from softsort_cli.io import files
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from softsort_cli.images.selection import Job
 
 BYTES_A_VALUE = 64  # of an image that is filtered as a whole
 OVERHEAD = 2**29  # what jax and other libraries take
@@ -23,14 +26,14 @@ TILE = (256, 256)  # where the image has none
 BUFFER = 2**26  # of tiles that are being compressed
 
 CLASSIC = 2**32 - 2**27  # bytes of pixels that a TIFF holds, if it is no BigTIFF
-ONE_AT_A_TIME = threading.Lock()  # see Filtering.turn
+ONE_AT_A_TIME = threading.Lock()  # see Filtering.memory_lock
 
 
-# From rows of an image to its filtered strips, numbers or pixels, and where they are.
-Filtered: TypeAlias = "Callable[[Rows], Iterator[tuple[slice, np.ndarray]]]"
+# Filtered strips of an image, numbers or pixels, and where they are.
+Strips: TypeAlias = "Iterator[tuple[slice, np.ndarray]]"
 
 
-class Rows:
+class PageRows:
     """The rows of a TIFF page as numbers from 0 to 1, read when they are asked for."""
 
     alpha = False  # see _is_simple
@@ -41,9 +44,8 @@ class Rows:
         self._last: tuple[int, np.ndarray | None] = -1, None
         # Decoded, and while it is that, coded.
         pixel = page.dtype.itemsize * math.prod(self.shape[2:])
-        self.held = (
-            0 if _is_plain(page) else 2 * math.prod(tiff.stored_sides(page)) * pixel
-        )
+        stored = math.prod(tiff_checks.stored_sides(page)) * pixel
+        self.held = 0 if _is_plain(page) else 2 * stored
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
@@ -53,28 +55,24 @@ class Rows:
         for top, left, part in self._parts(start, stop):
             first, last = max(top, start), min(top + len(part), stop)
             columns = slice(left, left + part.shape[1])
-            values = picture.to_unit(part[first - top : last - top], self.dtype)
+            values = to_unit(part[first - top : last - top], self.dtype)
             result[first - start : last - start, columns] = values
         if self.page.dtype.kind == "f":
-            where = f" in rows {start + 1} to {stop}"
-            picture.check_finite(result, self.source, where)
+            check_finite(result, self.source, f" in rows {start + 1} to {stop}")
         return result
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """What is stored of these rows: where it is, and its pixels."""
         page = self.page
-        file = page.parent.filehandle
         if _is_plain(page):
-            size = math.prod(self.shape[1:])
+            file, size = page.parent.filehandle, math.prod(self.shape[1:])
             file.seek(page.dataoffsets[0] + start * size * page.dtype.itemsize)
             dtype = page.parent.byteorder + page.dtype.char
             flat = file.read_array(dtype, (stop - start) * size)
             yield start, 0, flat.reshape(stop - start, *self.shape[1:])
             return
-        down, across = tiff.stored_sides(page)
-        a_row = -(-page.imagewidth // across)
-        for index in range(start // down * a_row, -(-stop // down) * a_row):
-            top, left = index // a_row * down, index % a_row * across
+        for index in tiff_checks.stored_in(page, start, stop):
+            top, left = tiff_checks.stored_at(page, index)
             # Tiles at the edges reach beyond the image.
             height, width = self.shape[0] - top, self.shape[1] - left
             part = self._decoded(index)[0, :height, :width]
@@ -88,7 +86,7 @@ class Rows:
             file = page.parent.filehandle
             file.seek(page.dataoffsets[index])
             coded = file.read(page.databytecounts[index])
-            tiff.check_part(page, index, coded, self.source)
+            tiff_checks.check_part(page, index, coded, self.source)
             # Strips and tiles of JPEG share tables.
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             try:
@@ -111,27 +109,26 @@ def fits(shape: Sequence[int], memory: int) -> bool:
     return math.prod(shape) * BYTES_A_VALUE <= memory
 
 
-def is_large(job: jobs.Job, limit: int) -> bool:
+def is_large(job: Job, limit: int) -> bool:
     """Whether a TIFF becomes another one that is to be filtered strip by strip."""
     import tifffile
 
-    path, output = job.path, job.output
+    form, path, output = formats.FORMATS["TIFF"], job.path, job.output
     if not path.is_file() or output is None or files.is_device(output):
         return False
-    if picture.FORMATS.get(output.suffix.lower()) != "TIFF":
+    if formats.by_suffix(output) != form:
         return False
-    with path.open("rb") as stream:
-        if stream.read(4) not in picture.TIFF_STARTS:
-            return False
     try:
         with (
             path.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
+            if formats.by_start(data[:16]) != form:
+                return False
             tiff_tags.check_shared(data)
         with tifffile.TiffFile(path) as file:
             pages: list[Any] = list(file.pages)
-            tiff.check_claim(pages, path.stat().st_size, str(path))
+            tiff_checks.check_claim(pages, path.stat().st_size, str(path))
     except Exception:  # told by who reads the whole
         return False
     all_fit = all(fits(page.shape, limit - OVERHEAD) for page in pages)
@@ -142,9 +139,10 @@ def _is_simple(page: Any) -> bool:
     """Whether a page can be copied by parts; EXIF is written behind a whole file."""
     return (
         page.axes in ("YX", "YXS")
-        and page.photometric in (tiff.BLACK_IS_ZERO, tiff.RGB, tiff.CMYK)
+        and page.photometric
+        in (tiff_checks.BLACK_IS_ZERO, tiff_checks.RGB, tiff_checks.CMYK)
         and page.dtype != bool
-        and not {tiff.PREMULTIPLIED, tiff.ALPHA} & set(page.extrasamples)
+        and not {tiff_checks.PREMULTIPLIED, tiff_checks.ALPHA} & set(page.extrasamples)
         and not {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys())
     )
 
@@ -152,8 +150,7 @@ def _is_simple(page: Any) -> bool:
 def copy(
     path: Path,
     stream: BinaryIO,
-    filtered: Filtered,
-    check: Callable[[np.ndarray], None],
+    filtered: Callable[[PageRows], Strips],
     precision: str,
     *,
     strip: bool,
@@ -165,20 +162,21 @@ def copy(
     with ONE_AT_A_TIME, _told(path), tifffile.TiffFile(path) as file:
         pages: list[Any] = list(file.pages)
         for number, page in enumerate(pages):
-            tiff.check_page(page, size, f"{path}, page {number + 1},")
-            picture.check_type(page.dtype, str(path), precision)
+            tiff_checks.check_page(page, size, f"{path}, page {number + 1},")
+            check_type(page.dtype, str(path), precision)
         tags = [tiff_tags.Tags() if strip else tiff_tags.of(page) for page in pages]
-        tiff.note_copies(pages, str(path))
+        tiff_checks.note_copies(pages, str(path))
         most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
+        bigtiff = file.is_bigtiff or most > CLASSIC
         with tifffile.TiffWriter(
-            stream, bigtiff=file.is_bigtiff or most > CLASSIC, byteorder=file.byteorder
+            stream, bigtiff=bigtiff, byteorder=file.byteorder
         ) as output:
             for page, told in zip(pages, tags, strict=True):
                 tile = (page.tilelength, page.tilewidth) if page.is_tiled else TILE
                 layout = tiff.layout(page) | {"rowsperstrip": None, "tile": tile}
-                strips = filtered(Rows(page, str(path), f"float{precision}"))
+                strips = filtered(PageRows(page, str(path), f"float{precision}"))
                 output.write(
-                    _tiles(strips, page.dtype, tile, check),
+                    _tiles(strips, page.dtype, tile),
                     shape=page.shape,
                     dtype=page.dtype,
                     buffersize=BUFFER,
@@ -201,10 +199,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _tiles(
-    strips: Iterator[tuple[slice, np.ndarray]],
-    dtype: np.dtype,
-    tile: tuple[int, int],
-    check: Callable[[np.ndarray], None],
+    strips: Strips, dtype: np.dtype, tile: tuple[int, int]
 ) -> Iterator[np.ndarray]:
     """The tiles of an image, row by row, out of its strips."""
     import numpy as np
@@ -212,9 +207,7 @@ def _tiles(
     down, across = tile
     rest: np.ndarray | None = None
     for _, values in strips:
-        check(values)
-        is_pixels = values.dtype == dtype
-        pixels = values if is_pixels else picture.to_pixels(values, dtype)
+        pixels = values if values.dtype == dtype else to_pixels(values, dtype)
         rest = pixels if rest is None else np.concatenate([rest, pixels])
         ready = len(rest) // down * down
         yield from _cut(rest[:ready], down, across)

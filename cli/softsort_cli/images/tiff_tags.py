@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import PIL.Image
 
 ByteOrder: TypeAlias = Literal["<", ">"]
+# Code, type, count, value, and whether it is for the first page only.
+Tag: TypeAlias = tuple[int, int, int, Any, bool]
 
 SUB_IFDS, EXIF, GPS, INTEROP = 330, 34665, 34853, 40965
 # tifffile writes no pointers to EXIF, but these tags, which nobody uses, instead.
@@ -41,14 +43,15 @@ SHARED = (270, 271, 272, 274, 305, 306, 315, 33432)
 class Tags(NamedTuple):
     """The tags of a page, as tifffile writes them."""
 
-    others: list[tuple[int, int, int, Any, bool]] = []  # noqa: RUF012
+    others: Sequence[Tag] = ()
     resolution: Any = None
     unit: int | None = None
 
 
 def of(page: Any) -> Tags:
     """The tags of a page that do not depend on its pixels, byte for byte."""
-    others, file = [], page.parent.filehandle
+    others: list[Tag] = []
+    file = page.parent.filehandle
     for tag in page.tags:
         if tag.code not in STORAGE:
             file.seek(tag.valueoffset)
@@ -71,28 +74,30 @@ def check_shared(data: bytes | mmap.mmap) -> None:
         raise ValueError("its tags overlap")
 
 
-def _pointers(page: Any) -> list[tuple[int, int, int, Any, bool]]:
-    """Tags in the place of those that `with_exif` makes of them."""
-    codes = (STAND_INS[code] for code in (EXIF, GPS) if code in page.tags)
-    return [(code, LONG, 1, 0, False) for code in codes]
+def _with_pointers(page: Any) -> Tags:
+    """The tags of a page, and some in the place of those that `with_exif` makes."""
+    tags = of(page)
+    codes = [STAND_INS[code] for code in (EXIF, GPS) if code in page.tags]
+    pointers = [(code, LONG, 1, 0, False) for code in codes]
+    return tags._replace(others=[*tags.others, *pointers])
 
 
 def metadata(pages: list[Any], data: bytes) -> dict[str, Any]:
     """What other formats have a place for too, and all tags of all pages."""
-    tags = [of(page) for page in pages]
-    tags[0].others.extend(_pointers(pages[0]))
+    first, *rest = pages
+    tags = [_with_pointers(first), *map(of, rest)]
     values = {code: value for code, _, _, value, _ in tags[0].others}
-    found: dict[str, Any] = {"tags": tags}
-    found |= {
-        n: values[c] for n, c in (("icc_profile", ICC), ("xmp", XMP)) if c in values
-    }
-    if tags[0].resolution and tags[0].unit in (INCH, CENTIMETRE):
+    told: dict[str, Any] = {"tags": tags}
+    for name, code in (("icc_profile", ICC), ("xmp", XMP)):
+        if code in values:
+            told[name] = values[code]
+    sides = tags[0].resolution
+    if sides and tags[0].unit in (INCH, CENTIMETRE) and all(low for _, low in sides):
         scale = 1 if tags[0].unit == INCH else 2.54
-        sides = tags[0].resolution
-        if all(low for _, low in sides):
-            found["dpi"] = tuple(scale * high / low for high, low in sides)
-    exif = _exif(pages[0], data)
-    return found | ({"exif": exif} if exif else {})
+        told["dpi"] = tuple(scale * high / low for high, low in sides)
+    if exif := _exif(first, data):
+        told["exif"] = exif
+    return told
 
 
 def _exif(page: Any, data: bytes) -> bytes:
@@ -129,14 +134,13 @@ def from_metadata(metadata: dict[str, Any]) -> tuple[ByteOrder | None, Tags]:
     """The byte order and the tags of a TIFF for the metadata of another format."""
     import tifffile
 
-    others: list[tuple[int, int, int, Any, bool]] = []
+    others: list[Tag] = []
     order: ByteOrder | None = None
     if "exif" in metadata:
         check_shared(metadata["exif"])
         with tifffile.TiffFile(BytesIO(metadata["exif"])) as file:
-            page, order = file.pages[0], file.byteorder
-            others = of(page).others
-            others += _pointers(page)
+            order = file.byteorder
+            others += _with_pointers(file.pages[0]).others
     for name, code, dtype in (("icc_profile", ICC, UNDEFINED), ("xmp", XMP, BYTE)):
         if name in metadata:
             others.append((code, dtype, 0, metadata[name], False))

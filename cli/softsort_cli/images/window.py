@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.images import image_file
+from softsort_cli.io import files
 from softsort_cli.options.declare import MOST
 from softsort_cli.options.images import Shape
 
@@ -28,12 +30,12 @@ class Window:
 
     def settings(self) -> dict[str, Any]:
         """The window in the filter's words."""
-        given = {"footprint": self.footprint, "weights": self.weights}
-        return {"size": self.size} | {n: t for n, t in given.items() if t is not None}
+        settings = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in settings.items() if value is not None}
 
 
 def read(shape: Shape) -> Window:
-    """The window that the options ask for; files are read."""
+    """The window that the options ask for, 3x3 if they do not say; files are read."""
     footprint = None if shape.footprint is None else _footprint(shape.footprint)
     size = None if shape.size is None else size_of(shape.size)
     if size is None and footprint is not None:
@@ -107,11 +109,8 @@ def _table(path: Path, name: str) -> np.ndarray:
     """A table of numbers in a text file, or the brightness of an image."""
     import numpy as np
 
-    from softsort_cli.images import picture
-    from softsort_cli.io import files
-
     if path.suffix.lower() not in TEXT:
-        table = picture.read(path).frames[0]
+        table = image_file.read(path).frames[0]
         if table.ndim == 3:
             raise CommandError(f"{name} {path} is a colour image: give a grey one")
         table = table.astype(float)

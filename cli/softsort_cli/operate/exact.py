@@ -6,14 +6,10 @@ jax takes longer to start than most exact results to compute.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from softsort_cli.images.size_buckets import PAD_MODES
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-
-AT_ONCE = 2**22  # values of windows
 
 
 def ranks(inputs: np.ndarray, *, start: int = 0) -> np.ndarray:
@@ -95,80 +91,6 @@ def sort_with(rows: np.ndarray) -> np.ndarray:
     import numpy as np
 
     return rows[np.argsort(rows[:, 0], kind="stable"), 1:]
-
-
-def quantile_filter(
-    image: np.ndarray,
-    *,
-    q: float,
-    size: tuple[int, int],
-    footprint: np.ndarray | None = None,
-    border: str,
-    alpha: bool = False,
-) -> np.ndarray:
-    """The quantile of the window around each pixel, channel by channel.
-
-    With `alpha`, the last channel is the weight of the others, and stays as it is.
-    """
-    import numpy as np
-    from scipy.ndimage import median_filter, percentile_filter
-
-    if alpha:
-        used = np.ones(size, bool) if footprint is None else footprint
-        colours = quantile_filter(
-            image[..., :-1], q=q, size=size, footprint=footprint, border=border
-        )
-        return _by_opacity(image, colours, q, used, border)
-    sides: Any = (*size, *(1 for _ in image.shape[2:]))
-    window = (sides, None) if footprint is None else (None, footprint.reshape(sides))
-    if q == 0.5:
-        return median_filter(image, *window, mode=border)
-    return percentile_filter(image, 100 * q, *window, mode=border)
-
-
-def _by_opacity(
-    image: np.ndarray, even: np.ndarray, q: float, footprint: np.ndarray, border: str
-) -> np.ndarray:
-    """Colours that were filtered with equal weights, by opacity where it differs."""
-    import numpy as np
-    from scipy.ndimage import maximum_filter, minimum_filter
-
-    opacity: Any = image[..., -1]
-    settings: Any = {"footprint": footprint, "mode": border}
-    most = maximum_filter(opacity, **settings)
-    uneven = minimum_filter(opacity, **settings) < most
-    result = np.concatenate([even, image[..., -1:]], axis=-1)
-    result[most == 0] = image[most == 0]
-    mode: Any = PAD_MODES[border]
-    margins = [(side // 2, side // 2) for side in footprint.shape]
-    padded = np.pad(image, [*margins, (0, 0)], mode)
-    down, across = np.nonzero(footprint)
-    rows, columns = np.nonzero(uneven)
-    step = max(AT_ONCE // (len(down) * image.shape[2]), 1)
-    for start in range(0, len(rows), step):
-        row, column = rows[start : start + step], columns[start : start + step]
-        windows = padded[row[:, None] + down, column[:, None] + across]
-        result[row, column, :-1] = _weighted(windows[..., :-1], windows[..., -1:], q)
-    return result
-
-
-def _weighted(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
-    """The quantiles along axis 1 of weighted values."""
-    import numpy as np
-
-    order = np.argsort(values, axis=1)
-    sums = np.cumsum(np.take_along_axis(weights, order, 1), axis=1, dtype=float)
-    total = sums[:, -1:]
-    place = np.argmax((sums > q * total) | (sums == total), axis=1)[:, None]
-    return np.take_along_axis(np.take_along_axis(values, order, 1), place, 1)[:, 0]
-
-
-def mean_filter(image: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
-    """The mean of the window around each pixel, channel by channel."""
-    from scipy.ndimage import uniform_filter
-
-    sides: Any = (*size, *(1 for _ in image.shape[2:]))
-    return uniform_filter(image, sides)
 
 
 def _averages(

@@ -11,9 +11,8 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter, median_filter, percentile_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from softsort_cli.commands import compare
-from softsort_cli.images import picture as images
-from softsort_cli.images import window
+from softsort_cli.images import comparison, image_file, window
+from softsort_cli.images.picture import Picture
 from softsort_cli.options.images import Shape
 
 RANDOM = np.random.default_rng(0)
@@ -73,20 +72,20 @@ def test_pictures_are_upright(on_images, turn):
     )
     with PIL.Image.open("a.png") as image:
         expected = np.asarray(PIL.ImageOps.exif_transpose(image))
-    picture = images.read(Path("a.png"))
-    found = compare.upright(picture.frames[0], compare.orientation(picture))
+    picture = image_file.read(Path("a.png"))
+    found = comparison.upright(picture.frames[0], comparison.orientation(picture))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_broken_exif_does_not_matter(tmp_path):
-    picture = images.Picture("a.png", "PNG", [], metadata={"exif": b"broken"})
-    assert compare.orientation(picture) == 1
+    picture = Picture("a.png", "PNG", [], metadata={"exif": b"broken"})
+    assert comparison.orientation(picture) == 1
 
 
 @pytest.mark.parametrize("shape", [(400, 2), (2, 400)])
 def test_pictures_of_long_images_are_not_huge(shape):
-    panel = compare.Panel("original", np.zeros(shape, np.uint8))
-    picture = PIL.Image.open(io.BytesIO(compare._drawn([panel] * 4, ".png")))
+    panel = comparison.Panel("original", np.zeros(shape, np.uint8))
+    picture = PIL.Image.open(io.BytesIO(comparison.drawn([panel] * 4, ".png")))
     assert picture.width / 8 < picture.height < 2 * picture.width
 
 

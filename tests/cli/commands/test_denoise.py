@@ -14,8 +14,7 @@ import pytest
 import softsort_filters
 import tifffile
 from scipy.ndimage import median_filter, percentile_filter
-from softsort_cli.images import size_buckets
-from softsort_cli.operate import exact
+from softsort_cli.images import exact, size_buckets
 
 PHOTO = Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 RANDOM = np.random.default_rng(0)

@@ -486,7 +486,7 @@ def test_chunks_behind_the_pixels_are_read(on_images, dtype):
     save("b.png", pixels(1, 1), pnginfo=text, exif=exif)
     data = Path("a.png").read_bytes()
     end = data.index(b"IEND") - 4
-    late = png.kept_chunks(Path("b.png").read_bytes())
+    late = png.describing_chunks(Path("b.png").read_bytes())
     Path("a.png").write_bytes(data[:end] + late + data[end:])
     assert on_images(*SAME, "a.png", "-o", "b.tif") == (0, "", "")
     with PIL.Image.open("b.tif") as image:

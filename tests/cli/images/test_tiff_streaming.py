@@ -8,10 +8,9 @@ import PIL.Image
 import pytest
 import pyvips
 import tifffile
-from softsort_cli import jax_setup
-from softsort_cli.commands import denoise
 from softsort_cli.errors import CommandError
-from softsort_cli.images import tiff_streaming
+from softsort_cli.images import denoising, tiff_streaming
+from softsort_cli.images.selection import Job
 from softsort_cli.work import engine
 
 RANDOM = np.random.default_rng(0)
@@ -26,7 +25,7 @@ KINDS = {
 @pytest.fixture
 def little_memory(monkeypatch):
     """Give strips 40 rows of 64 pixels."""
-    monkeypatch.setattr(denoise, "LEAST", 0)
+    monkeypatch.setattr(denoising, "LEAST", 0)
     monkeypatch.setattr(tiff_streaming, "OVERHEAD", 0)
 
     def option(channels: int = 1) -> tuple[str, str]:
@@ -84,7 +83,7 @@ def test_strips_of_jpeg_do_not_show(on_images, monkeypatch, little_memory, kind,
         assert file.pages[0].photometric.name == expected
     assert on_images("denoise", "a.tif", "-o", "whole.tif") == (0, "", "")
     monkeypatch.setattr(tiff_streaming, "fits", lambda *_: False)
-    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * channels * 40))
+    monkeypatch.setattr(denoising, "LEAST", (2**26 + 64 * 64 * channels * 40))
     assert on_images("denoise", "a.tif", *little_memory(channels)) == (0, "", "")
     np.testing.assert_array_equal(
         tifffile.imread("a_soft.tif"), tifffile.imread("whole.tif")
@@ -102,15 +101,15 @@ def test_strips_of_other_formats_do_not_show(
     first.save("a.png", **several)
     assert on_images("denoise", "a.png", "-o", "whole.png")[0] == 0
     monkeypatch.setattr(tiff_streaming, "fits", lambda *_: False)
-    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * channels * 40))
+    monkeypatch.setattr(denoising, "LEAST", (2**26 + 64 * 64 * channels * 40))
     seen = []
-    strips = jax_setup.strips_operator
+    strips = denoising.strips_filter
 
     def counted(*arguments):
         operator = strips(*arguments)
         return lambda *a, **k: (seen.append(0) or each for each in operator(*a, **k))
 
-    monkeypatch.setattr(jax_setup, "strips_operator", counted)
+    monkeypatch.setattr(denoising, "strips_filter", counted)
     little = little_memory(channels)
     assert on_images("denoise", "a.png", *little) == (0, "", "")
     assert len(seen) == 3 * (len(rest) * len(several) // 2 + 1)
@@ -129,7 +128,7 @@ def test_strips_of_a_tiff_with_exif(on_images, monkeypatch, little_memory):
     on_images("denoise", "--hard", "--size", "1", "a.png", "-o", "a.tif")
     assert on_images("denoise", "a.tif", "-o", "whole.tif")[0] == 0
     monkeypatch.setattr(tiff_streaming, "fits", lambda *_: False)
-    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * 40))
+    monkeypatch.setattr(denoising, "LEAST", (2**26 + 64 * 64 * 40))
     assert on_images("denoise", "a.tif", *little_memory()) == (0, "", "")
     assert (
         tifffile.imread("a_soft.tif").tobytes()
@@ -142,11 +141,11 @@ def test_strips_of_a_tiff_with_exif(on_images, monkeypatch, little_memory):
 def test_large_is_what_needs_more_than_the_limit(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((1000, 1000), np.uint8))
-    job = tiff_streaming.batch.Job(path, tmp_path / "b.tif")
+    job = Job(path, tmp_path / "b.tif")
     need = 64 * 1000 * 1000 + tiff_streaming.OVERHEAD
     assert tiff_streaming.is_large(job, need - 1)
     assert not tiff_streaming.is_large(job, need)
-    other = tiff_streaming.batch.Job(path, tmp_path / "b.png")
+    other = Job(path, tmp_path / "b.png")
     assert not tiff_streaming.is_large(other, need - 1)
 
 
@@ -156,7 +155,7 @@ def test_one_compressed_strip_is_decoded_once(tmp_path):
         compression = "zlib" if settings else None
         tifffile.imwrite(tmp_path / name, array, compression=compression, **settings)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
-        rows = tiff_streaming.Rows(file.pages[0], "a.tif", "float64")
+        rows = tiff_streaming.PageRows(file.pages[0], "a.tif", "float64")
         parts = [rows[start : start + 20] for start in (0, 8, 16)]
         first = rows._last[1]
         assert rows[30:70].shape == (40, 64, 3)
@@ -165,7 +164,7 @@ def test_one_compressed_strip_is_decoded_once(tmp_path):
     for start, part in zip((0, 8, 16), parts, strict=True):
         np.testing.assert_array_equal(part, array[start : start + 20] / 255)
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
-        assert tiff_streaming.Rows(file.pages[0], "b.tif", "float64").held == 0
+        assert tiff_streaming.PageRows(file.pages[0], "b.tif", "float64").held == 0
 
 
 @pytest.mark.parametrize("size", ["2", "1K", "500M", "667MiB"])
@@ -223,14 +222,14 @@ def test_an_image_that_fails_lets_others_have_their_turn(
 ):
     PIL.Image.fromarray(RANDOM.integers(0, 256, (96, 64), np.uint8)).save(name)
     monkeypatch.setattr(tiff_streaming, "fits", lambda *_: False)
-    monkeypatch.setattr(denoise, "LEAST", (2**26 + 64 * 64 * 40))
+    monkeypatch.setattr(denoising, "LEAST", (2**26 + 64 * 64 * 40))
     errors = []  # with all that was going on when they were raised
 
     def fail(*_):
         errors.append(CommandError("no"))
         raise errors[-1]
 
-    monkeypatch.setattr(denoise, "_check_converged", fail)
+    monkeypatch.setattr(denoising, "_check_converged", fail)
     assert on_images("denoise", name, *little_memory())[0] == 1
     with ThreadPoolExecutor(1) as pool:
         turn = pool.submit(tiff_streaming.ONE_AT_A_TIME.acquire, blocking=False)
@@ -261,7 +260,7 @@ def test_an_interrupt_ends_the_images_in_work(on_images, monkeypatch, little_mem
             super().set()
             interrupted.set()
 
-    monkeypatch.setattr(jax_setup, "strips_operator", lambda *_: strips)
+    monkeypatch.setattr(denoising, "strips_filter", lambda *_: strips)
     monkeypatch.setattr(engine, "finish", interrupt)
     monkeypatch.setattr(engine, "_given_up", Flag())
     code, _, _ = on_images("denoise", "-r", ".", "--out-dir", "out", *little_memory())

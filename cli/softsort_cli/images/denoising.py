@@ -1,0 +1,268 @@
+"""A soft median of the window around each pixel of an image file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from softsort_cli import console, jax_setup
+from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.images import (
+    alpha,
+    exact,
+    image_file,
+    size_buckets,
+    tiff_bands,
+    tiff_streaming,
+    window,
+)
+from softsort_cli.images.picture import check_precision, count_not_finite, to_pixels
+from softsort_cli.io import files
+from softsort_cli.options.images import AUTO, BatchWriting, Shape
+from softsort_cli.options.sizes import bytes_of
+from softsort_cli.options.softness import Solver
+from softsort_cli.work import engine, manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from softsort_cli.images.selection import Job
+
+AUTO_SIZES = (3, 5, 7)
+LEAST = 700_000_000  # bytes
+BITS = "32"  # enough for pixels of 16 bits
+TRIED = 512  # rows, in the middle, that tell which epsilon is best
+
+Rows: TypeAlias = alpha.FrameRows | tiff_streaming.PageRows | tiff_bands.BandRows
+Size: TypeAlias = tuple[int, int]
+
+
+@dataclass(eq=False)
+class Filtering:
+    """What is done to each image; other machines can be told by a copy of it."""
+
+    shape: Shape
+    quantile: float
+    iterations: int
+    border: str
+    max_memory: str
+    solver: Solver
+    writing: BatchWriting
+
+    def __post_init__(self) -> None:
+        shape, solver = self.shape, self.solver
+        self.sizes = AUTO_SIZES if shape.size == "auto" else ()
+        self.window = window.read(replace(shape, size=None) if self.sizes else shape)
+        self.limit = bytes_of(self.max_memory)
+        if self.limit < LEAST:
+            raise UsageError(
+                f"--max-memory {self.max_memory!r}: give at least 700M, as in 2G"
+            )
+        if solver.hard and self.window.weights is not None:
+            raise UsageError("--weights: the exact filter has none; leave out --hard")
+        _check_auto(shape, solver)
+        self.precision = solver.precision or BITS
+        # On a cluster an image may be done again, if a worker is lost.
+        self.force = self.writing.force or solver.cluster is not None
+
+    def options(self) -> dict[str, Any]:
+        """What results depend on besides the images."""
+        told = asdict(self.shape) | asdict(self.solver) | {"strip": self.writing.strip}
+        told |= {"quantile": self.quantile, "iterations": self.iterations}
+        told |= {"border": self.border}
+        # A file of the same name may hold another window when the command is run again.
+        told |= {"footprint values": manifest.digest_of(self.window.footprint)}
+        told |= {"weights values": manifest.digest_of(self.window.weights)}
+        del told["cluster"], told["device"]
+        return told
+
+    def __call__(self, job: Job, bands: Sequence[tiff_bands.Band] = ()) -> None:
+        """Filter an image, or put together its bands, which were filtered."""
+        if bands:
+            # Several may say the same.
+            for note in dict.fromkeys(note for band in bands for note in band.notes):
+                console.note(note)
+            self._copy(job, partial(tiff_bands.strips, bands=bands))
+        elif self._is_large(job):
+            self._copy(
+                job, lambda rows: self.filtered(rows, *self.choose_epsilon(rows))
+            )
+        else:
+            self._filter_in_memory(job)
+
+    def bands_of(self, job: Job) -> list[tiff_bands.Band]:
+        """The bands that several workers can filter at once, if it is worth it."""
+        if self.solver.cluster is None or not self._is_large(job):
+            return []
+        return tiff_bands.of(job)
+
+    def filter_band(self, job: Job, band: tiff_bands.Band) -> tiff_bands.Band:
+        """Filter a band of an image."""
+        import tifffile
+
+        with tifffile.TiffFile(job.path) as file, console.collected_notes() as notes:
+            page = tiff_streaming.PageRows(
+                file.pages[band.page], str(job.path), f"float{self.precision}"
+            )
+            epsilon, size = self.choose_epsilon(page)
+            halo = size[0] // 2 * self.iterations
+            wraps = self.border == "wrap"
+            rows = tiff_bands.BandRows(page, band.rows, halo, wraps=wraps)
+            with self.memory_lock(rows):
+                strips = self.filtered(rows, epsilon, size)
+                inside = [rows.inside(place, values) for place, values in strips]
+            tiff_bands.write(band, inside, page.page.dtype)
+        return replace(band, notes=tuple(notes))
+
+    def _is_large(self, job: Job) -> bool:
+        return not self.solver.hard and tiff_streaming.is_large(job, self.limit)
+
+    def _copy(
+        self,
+        job: Job,
+        filtered: Callable[[tiff_streaming.PageRows], tiff_streaming.Strips],
+    ) -> None:
+        """Write a large TIFF strip by strip."""
+        strip = self.writing.strip
+        with files.open_output(job.output, force=self.force) as stream:
+            tiff_streaming.copy(job.path, stream, filtered, self.precision, strip=strip)
+
+    def _filter_in_memory(self, job: Job) -> None:
+        picture = image_file.read(job.path)
+        form = image_file.output_format(picture, job.output)
+        check_precision(picture, self.precision)
+        dtype = f"float{self.precision}"
+        rows = [alpha.FrameRows(frame, picture, dtype) for frame in picture.frames]
+        epsilon, size = self.choose_epsilon(rows[0])
+        frames = [self._frame(each, epsilon, size) for each in rows]
+        picture = replace(picture, frames=frames)
+        settings = {"strip": self.writing.strip, "force": self.force}
+        image_file.write(picture, form, job.output, **settings)
+
+    def _frame(self, rows: alpha.FrameRows, epsilon: float, size: Size) -> np.ndarray:
+        import numpy as np
+
+        pixels = np.empty_like(rows.frame)
+        with self.memory_lock(rows):
+            for place, values in self.filtered(rows, epsilon, size):
+                pixels[place] = to_pixels(rows.stored(values, place), pixels.dtype)
+        return pixels
+
+    def choose_epsilon(self, rows: Rows) -> tuple[float, Size]:
+        """The epsilon and the window for an image, of its own if they are auto."""
+        if self.solver.epsilon != AUTO:
+            return self.solver.epsilon, self.window.size
+        from softsort_filters import choose
+
+        first = max((rows.shape[0] - TRIED) // 2, 0)
+        values = rows[first : first + TRIED]
+        best = choose(
+            alpha.multiplied(values) if rows.alpha else values,
+            sizes=self.sizes or (self.window.size,),
+            q=self.quantile,
+            border=self.border,
+        )
+        across = f"{best.size[1]}x{best.size[0]}"
+        console.note(f"{rows.source}: epsilon {best.epsilon:g}, window {across}")
+        return best.epsilon, best.size
+
+    def memory_lock(self, rows: Rows) -> AbstractContextManager[object]:
+        """What to hold while `filtered` runs, if an image takes all memory there is.
+
+        It does not do so itself: what a generator holds when it is given up, it keeps.
+        """
+        return nullcontext() if self._fits(rows) else tiff_streaming.ONE_AT_A_TIME
+
+    def _fits(self, rows: Rows) -> bool:
+        """Whether an image can be filtered as a whole."""
+        return self.solver.hard or tiff_streaming.fits(rows.shape, self._free(rows))
+
+    def _free(self, rows: Rows) -> int:
+        """The bytes that filtering may take besides those that the image holds."""
+        return max(self.limit - rows.held, LEAST) - tiff_streaming.OVERHEAD
+
+    def filtered(self, rows: Rows, epsilon: float, size: Size) -> tiff_streaming.Strips:
+        """An image as a whole or, if that takes too much memory, strip by strip."""
+        engine.check_wanted()
+        strips = self._as_one_strip if self._fits(rows) else self._strips
+        for place, values in strips(rows, epsilon, size):
+            _check_converged(values, self.solver, rows.source)
+            yield place, values
+            engine.check_wanted()
+
+    def _as_one_strip(
+        self, rows: Rows, epsilon: float, size: Size
+    ) -> tiff_streaming.Strips:
+        values = rows[:]
+        for _ in range(self.iterations):
+            values = _program(self, size, rows.alpha)(values, epsilon)
+        yield slice(0, rows.shape[0]), values
+
+    def _strips(self, rows: Rows, epsilon: float, size: Size) -> tiff_streaming.Strips:
+        strips = strips_filter(self.solver)
+        settings = self.settings(size, rows.alpha) | {"iterations": self.iterations}
+        return strips(rows, epsilon=epsilon, memory=self._free(rows), **settings)
+
+    def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
+        """What the filters take besides pixels and epsilon."""
+        settings = {"q": self.quantile, "border": self.border, "alpha": alpha}
+        return self.window.settings() | settings | {"size": size}
+
+
+@lru_cache(maxsize=16)
+def _program(
+    filtering: Filtering, size: Size, alpha: bool
+) -> Callable[[np.ndarray, float], np.ndarray]:
+    """The filter with a window of this size, which all images share."""
+    settings = filtering.settings(size, alpha)
+    start = quantile_filter(filtering.solver)
+    if filtering.solver.hard:
+        return lambda values, _: start(values, **settings)
+
+    def soft(values: np.ndarray, epsilon: float) -> np.ndarray:
+        return start(values, epsilon=epsilon, **settings)
+
+    return size_buckets.shared(soft, size, filtering.border)
+
+
+def quantile_filter(solver: Solver) -> Callable[..., np.ndarray]:
+    """The filter of images in memory: the exact one for --hard, else the soft one."""
+    if solver.hard:
+        return exact.quantile_filter
+    jax_setup.start(solver, BITS)
+    import softsort_filters
+
+    return jax_setup.with_options(softsort_filters.soft_quantile_filter, solver)
+
+
+def strips_filter(solver: Solver) -> Callable[..., tiff_streaming.Strips]:
+    """The soft filter of images that are too large for memory, strip by strip."""
+    jax_setup.start(solver, BITS)
+    import softsort_filters
+
+    squash = None if solver.squash == "sigmoid" else lambda values: values
+    return partial(softsort_filters.soft_quantile_strips, squashing_fun=squash)
+
+
+def _check_auto(shape: Shape, solver: Solver) -> None:
+    """Refuse what cannot be chosen."""
+    if solver.epsilon != AUTO:
+        if shape.size == "auto":
+            raise UsageError("--size auto: add --epsilon auto")
+    elif solver.hard or solver.squash != "sigmoid" or shape.footprint or shape.weights:
+        raise UsageError(
+            "--epsilon auto is for soft medians of whole windows, squashed by a "
+            "sigmoid: leave out --hard, --squash, --footprint and --weights"
+        )
+
+
+def _check_converged(values: np.ndarray, solver: Solver, source: str) -> None:
+    if bad := count_not_finite(values):
+        remedy = "" if solver.precision == "64" else " or --precision 64"
+        raise CommandError(
+            f"{source}: the solver did not converge at epsilon {solver.epsilon:g} for "
+            f"{bad} of {values.size} values; choose a larger --epsilon{remedy}"
+        )
