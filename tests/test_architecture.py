@@ -26,6 +26,7 @@ ORDER = {
     "softsort_core": [
         "errors defaults",
         "numerics padding parallel",
+        "precision",
         "squash",
         "arguments",
         "axis",
@@ -40,6 +41,7 @@ ORDER = {
         "arguments fused_math windows",
         "three_targets",
         "small_windows",
+        "window_quantiles",
         "median",
         "metrics noise strips tuning",
         "__init__",

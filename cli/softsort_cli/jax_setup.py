@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,73 +15,13 @@ from typing import TYPE_CHECKING, Any
 from softsort_cli import compile_cache, console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch
-from softsort_cli.options.softness import Device, Solver
+from softsort_cli.options.softness import Device
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 _shares_machine = False  # with other processes that work for any command
 _starting: concurrent.futures.Future[None] | None = None  # on another thread
-
-
-def operator(function: str, solver: Solver, bits: str) -> Callable[..., np.ndarray]:
-    """The operator of this name: the exact one for --hard, else the soft one.
-
-    It takes arrays by position and everything else, hashable, by keyword. Soft
-    results have `bits` bits unless --precision says otherwise.
-    """
-    if solver.hard:
-        from softsort_cli.operate import exact
-
-        return getattr(exact, function)
-    start_in_background(solver, bits)
-
-    def soft(*arrays: np.ndarray, **settings: Any) -> Any:
-        wait_until_started()
-        import softsort_core
-
-        return getattr(softsort_core, function)(*arrays, **settings)
-
-    return with_options(soft, solver)
-
-
-def with_options(
-    function: Callable[..., Any], solver: Solver
-) -> Callable[..., np.ndarray]:
-    """A soft operator with the options of `solver`, from arrays to an array."""
-    import numpy as np
-
-    squashing = None if solver.squash == "sigmoid" else lambda values: values
-    options = {"epsilon": solver.epsilon, "squashing_fun": squashing}
-
-    def call(*arrays: np.ndarray, **settings: Any) -> np.ndarray:
-        return np.asarray(function(*arrays, **(options | settings)))
-
-    return call
-
-
-def traced(function: str, solver: Solver) -> Callable[..., Any]:
-    """The soft operator of this name, to be traced by jax: epsilon is left open."""
-    wait_until_started()
-    import softsort_core
-
-    squashing = None if solver.squash == "sigmoid" else lambda values: values
-    return functools.partial(getattr(softsort_core, function), squashing_fun=squashing)
-
-
-def operators(
-    function: str, solver: Solver, bits: str
-) -> tuple[Callable[..., np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]:
-    """The operator of this name, and the soft one on many groups."""
-    options = {"epsilon": solver.epsilon, "squashes": solver.squash == "sigmoid"}
-
-    def together(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        wait_until_started()
-        import softsort_core
-
-        return getattr(softsort_core, f"group_{function}")(values, sizes, **options)
-
-    return operator(function, solver, bits), together
 
 
 def start_in_background(where: Device, bits: str) -> None:

@@ -37,11 +37,11 @@ def rank(
       softsort rank prices.csv -c price,qty --start 1 -o ranked.csv
       softsort rank 'part-*.parquet' -c price --out-dir ranked --cluster local:4
     """
-    from softsort_cli.operate import apply, exact, explaining, many_files, plots
+    from softsort_cli.operate import apply, exact, explaining, file_parts, plots
     from softsort_cli.operate.operator import Operator
 
     is_viewed = explain or plot is not None
-    if is_viewed and many_files.are_wanted(tables, solver, writing.out_dir):
+    if is_viewed and file_parts.are_wanted(tables, solver, writing.out_dir):
         raise UsageError("--explain and --plot are for one table, in this process")
     operator = Operator("ranks", exact.ranks, {"start": start})
     views: list[apply.View] = [explaining.Ranks(operator, solver)] if explain else []

@@ -48,7 +48,7 @@ def sort(
       softsort sort prices.csv -c price,qty --by-column price
       softsort sort prices.csv -c price --targets 5
     """
-    from softsort_cli.operate import apply, by_column, exact, many_files, plots
+    from softsort_cli.operate import apply, by_column, exact, file_parts, plots
     from softsort_cli.operate.operator import Operator
     from softsort_cli.operate.result_table import suffixed, write_results
 
@@ -59,7 +59,7 @@ def sort(
     if targets is not None and writing.out_dir is not None:
         raise UsageError("--targets makes a table of its own: -o, not --out-dir")
     in_process = criterion is not None or plot is not None
-    if in_process and many_files.are_wanted(tables, solver, writing.out_dir):
+    if in_process and file_parts.are_wanted(tables, solver, writing.out_dir):
         raise UsageError(
             "--by-column and --plot are for one table, in this process: leave them "
             "out, or --out-dir and --cluster"

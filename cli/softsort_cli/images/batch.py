@@ -46,7 +46,9 @@ def run(images: Sequence[Path], addition: str, filtering: Filtering) -> None:
     resumes = writing.out_dir is not None and solver.cluster is not None
     with (
         manifest.lock(folder if resumes else None),
-        engine.open_engine(solver, BITS, folder.absolute(), inputs, leftovers) as workers,
+        engine.open_engine(
+            solver, BITS, folder.absolute(), inputs, leftovers
+        ) as workers,
     ):
         if alone:
             filtering(jobs[0])

@@ -233,18 +233,22 @@ def quantile_filter(solver: Solver) -> Callable[..., np.ndarray]:
     if solver.hard:
         return exact.quantile_filter
     jax_setup.start(solver, BITS)
+    import numpy as np
     import softsort_filters
 
-    return jax_setup.with_options(softsort_filters.soft_quantile_filter, solver)
+    def soft(image: np.ndarray, **settings: Any) -> np.ndarray:
+        options = solver.keywords() | settings
+        return np.asarray(softsort_filters.soft_quantile_filter(image, **options))
+
+    return soft
 
 
 def strips_filter(solver: Solver) -> Callable[..., tiff_streaming.Strips]:
     """The soft filter of images that are too large for memory, strip by strip."""
     jax_setup.start(solver, BITS)
-    import softsort_filters
+    from softsort_filters import soft_quantile_strips
 
-    squash = None if solver.squash == "sigmoid" else lambda values: values
-    return partial(softsort_filters.soft_quantile_strips, squashing_fun=squash)
+    return partial(soft_quantile_strips, squashing_fun=solver.squashing_fun)
 
 
 def _check_auto(shape: Shape, solver: Solver) -> None:

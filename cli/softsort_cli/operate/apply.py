@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import CommandError
-from softsort_cli.operate import groups, many_files, streaming, target
+from softsort_cli.operate import file_parts, groups, many_files, streaming, target
 from softsort_cli.operate.groups import Result
 from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import Naming, ResultTable
@@ -43,7 +43,7 @@ def append(
     They go to the rows of those numbers, or `from_top` to the first rows. Before they
     are written, views show them.
     """
-    if many_files.are_wanted(paths, solver, writing.out_dir):
+    if file_parts.are_wanted(paths, solver, writing.out_dir):
         many_files.append(paths, suffix, operator, solver, reading, writing)
         return
     path = only(paths)
@@ -80,7 +80,7 @@ def tabulate(
     naming: Naming,
 ) -> ResultTable | None:
     """The few results for each column; None for a dry run, which tells their names."""
-    if many_files.are_wanted(paths, solver):
+    if file_parts.are_wanted(paths, solver):
         return many_files.tabulate(paths, operator, solver, reading, writing, naming)
     path = only(paths)
     form = target.check(path, reading, writing)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
-from softsort_cli.operate.operator import Operator, softness
+from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
 from softsort_cli.tables.group_keys import Grouped
@@ -128,7 +128,7 @@ def _padded(
     outputs, values = {}, inputs.together
     with console.progress("groups", len(small)) as step:
         for place, output in over_padded_groups(
-            forms.group, values, sizes, small, **softness(solver)
+            forms.group, values, sizes, small, **solver.keywords()
         ):
             outputs[place] = output[: operator.count(int(sizes[place]))]
             step()

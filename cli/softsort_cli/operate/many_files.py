@@ -19,11 +19,12 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
 from softsort_cli.operate import streaming, target
+from softsort_cli.operate.file_parts import Part, parts_of, with_outputs
 from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import Naming, ResultTable
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, formats, opening, select, write
+from softsort_cli.tables import column_data, select, write
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
@@ -34,32 +35,6 @@ if TYPE_CHECKING:
 
 # Options that do not change what is written.
 APART = {"cluster", "device", "max_memory", "output", "force", "dry_run", "out_dir"}
-
-
-@dataclass(frozen=True)
-class Part:
-    """A file that holds a part of a table, and the one that is made of it."""
-
-    path: Path
-    stamp: tuple[int, int]  # size and time of change
-    output: Path = Path()  # if one is written
-
-    @property
-    def name(self) -> str:
-        """Its name among the outputs."""
-        return self.output.name
-
-    def form(self, reading: Reading) -> formats.Form:
-        """The form of the output."""
-        came = formats.form_in(self.path, reading.form, reading.delimiter)
-        return formats.form_out(self.output, reading.form, came)
-
-    def open(self, reading: Reading) -> opening.Table:
-        """The part as a table, if it has not changed."""
-        table = opening.open_table(self.path, reading)
-        if table.input.stamp != self.stamp:
-            raise CommandError(f"{self.path} has changed: run the command again")
-        return table
 
 
 @dataclass(frozen=True)
@@ -87,18 +62,18 @@ class Work:
         tallies = {column: column_data.Tally() for column in wanted}
         height = left_out = 0
 
-        def pieces() -> Iterator[dict[int, np.ndarray]]:
+        def blocks() -> Iterator[dict[int, np.ndarray]]:
             nonlocal height, left_out
             for block in table.parts(wanted):
-                found = column_data.parse(block, wanted)
-                for column, numbers in found.items():
+                columns = column_data.parse(block, wanted)
+                for column, numbers in columns.items():
                     tallies[column] += column_data.Tally.of(block, column, numbers)
-                kept = column_data.skip(found, block.height, self.reading.on_invalid)
+                kept = column_data.skip(columns, block.height, self.reading.on_invalid)
                 height += block.height
                 left_out += 0 if kept is None else block.height - int(kept.sum())
-                yield {column: each.values for column, each in found.items()}
+                yield {column: each.values for column, each in columns.items()}
 
-        statistics = streaming.described(pieces())
+        statistics = streaming.described(blocks())
         for tally in tallies.values():
             tally.first = tally.first and f"{part.path.name}, {tally.first}"
         return Survey(table.names, height, height - left_out, tallies, statistics)
@@ -108,8 +83,8 @@ class Work:
     ) -> dict[int, Summary]:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
-        pieces = (found for _, found, _ in data.reread())
-        return streaming.summarised(pieces, statistics, self.solver.epsilon)
+        blocks = (numbers for _, numbers, _ in data.reread())
+        return streaming.summarised(blocks, statistics, self.solver.epsilon)
 
     def solve(
         self, summaries: Mapping[int, Summary], names: Mapping[int, str]
@@ -156,14 +131,6 @@ class Whole:
     statistics: dict[int, Statistics]
 
 
-def are_wanted(
-    paths: Sequence[Path] | None, solver: Solver, out_dir: Path | None = None
-) -> bool:
-    """Whether a table is in parts, or its only part is for a cluster."""
-    several = len(paths or []) > 1 or any(map(_is_pattern, paths or []))
-    return several or solver.cluster is not None or out_dir is not None
-
-
 def append(
     paths: Sequence[Path] | None,
     suffix: str,
@@ -174,7 +141,7 @@ def append(
 ) -> None:
     """Append `{column}_{suffix}` to each part of a table."""
     work = _work(operator, solver, reading)
-    parts = _outputs(_parts(paths, solver), work, writing)
+    parts = with_outputs(parts_of(paths, solver), solver, reading, writing)
     run = manifest.Manifest(
         parts[0].output.parent,
         _settings(work, suffix, writing),
@@ -229,7 +196,7 @@ def tabulate(
 ) -> ResultTable | None:
     """The few results for each column; None for a dry run, which tells their names."""
     work = _work(operator, solver, reading)
-    parts = _parts(paths, solver)
+    parts = parts_of(paths, solver)
     form = target.check(parts[0].path, reading, writing)
     with _engine(work, None, parts) as engine:
         whole = _surveyed(engine, parts, work)
@@ -251,61 +218,6 @@ def _work(operator: Operator, solver: Solver, reading: Reading) -> Work:
     if reading.on_invalid == "skip" and not reading.columns:
         raise UsageError("--on-invalid skip, of a table in parts: choose columns by -c")
     return Work(operator, solver, reading)
-
-
-def _parts(paths: Sequence[Path] | None, solver: Solver) -> list[Part]:
-    """The parts of a table by their names, which is the order of its rows."""
-    parts = []
-    for path in sorted(_found(paths), key=lambda path: path.name):
-        size, modified = manifest.stamp(path)
-        # Workers are in other folders.
-        place = path if solver.cluster is None else path.absolute()
-        parts.append(Part(place, (size, modified)))
-    return parts
-
-
-def _outputs(parts: Sequence[Part], work: Work, writing: PartsWriting) -> list[Part]:
-    """The parts with the files that are made of them."""
-    names = [part.path.name for part in parts]
-    if writing.output is not None and (len(parts) > 1 or writing.out_dir is not None):
-        raise UsageError("-o names one file: use --out-dir for several, not both")
-    if writing.output is None and writing.out_dir is None:
-        raise UsageError("a table in parts, or from a cluster: give --out-dir FOLDER")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UsageError(f"several parts would be written under one name, {twice}")
-    if writing.out_dir is not None and not writing.dry_run:
-        files.make_folder(writing.out_dir)
-    found = []
-    for part in parts:
-        output = writing.output or Path(writing.out_dir or "", part.path.name)
-        if work.solver.cluster is not None:
-            output = output.absolute()
-        if output.resolve() == part.path.resolve():
-            raise UsageError(f"{output} is a part itself: name another --out-dir")
-        found.append(replace(part, output=output))
-        target.check_float_format(found[-1].form(work.reading), writing)
-    return found
-
-
-def _found(paths: Sequence[Path] | None) -> Iterator[Path]:
-    for path in paths or [None]:
-        if path is None or files.is_stream(path):
-            raise UsageError(
-                "standard input is no part of a table, and no worker sees it: name "
-                "files"
-            )
-        if _is_pattern(path):
-            matches = files.matches(path)
-            if not matches:
-                raise CommandError(f"no file matches {path}")
-            yield from (match for match, _ in matches)
-        else:
-            yield path
-
-
-def _is_pattern(path: Path) -> bool:
-    return files.is_pattern(path) and not path.exists()
 
 
 def _settings(work: Work, suffix: str, writing: PartsWriting) -> dict[str, Any]:
@@ -386,32 +298,32 @@ def _table(parts: Sequence[Part], reading: Reading) -> Any:
     """The first part, which messages call by the name of all."""
     table = parts[0].open(reading)
     more = f" and {len(parts) - 1} more parts" if len(parts) > 1 else ""
-    given = replace(table.input, source=table.source + more, first=table.input)
-    return replace(table, input=given)
+    named = replace(table.input, source=table.source + more, first=table.input)
+    return replace(table, input=named)
 
 
 def _results(
     engine: Engine, tasks: Sequence[Future], step: Callable[[], None]
 ) -> list[Any]:
     """The results of tasks, in their order; the first that fails ends the command."""
-    found = {}
+    results = {}
     for task in engine.finished(tasks):
-        found[id(task)] = task.result()
+        results[id(task)] = task.result()
         step()
-    return [found[id(task)] for task in tasks]
+    return [results[id(task)] for task in tasks]
 
 
 def _merge(*parts: Mapping[int, Any]) -> dict[int, Any]:
     """Statistics or summaries of some parts together, column by column."""
     import softsort_core as soft
 
-    found: dict[int, Any] = {}
+    merged: dict[int, Any] = {}
     for part in parts:
         for column, known in part.items():
-            found[column] = (
-                soft.merge(found[column], known) if column in found else known
+            merged[column] = (
+                soft.merge(merged[column], known) if column in merged else known
             )
-    return found
+    return merged
 
 
 def _same(value: Any) -> Any:
@@ -437,11 +349,11 @@ def _evaluate(
     # As a result it goes to each worker once, and from worker to worker.
     solutions = engine.submit(_same, run.solved["solutions"])
     befores = itertools.accumulate(run.solved["kept"], initial=0)
-    given, tasks = (run.solved["columns"], run.solved["names"]), {}
+    columns, tasks = (run.solved["columns"], run.solved["names"]), {}
     for part, before in zip(parts, befores, strict=False):
         if part.name not in run.entries:
             task = engine.submit(
-                work.evaluate, part, *given, before, solutions, writing
+                work.evaluate, part, *columns, before, solutions, writing
             )
             tasks[task] = part
 

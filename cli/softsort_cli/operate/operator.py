@@ -43,19 +43,5 @@ class Operator:
             return partial(self.exact, **self.settings)
         import numpy as np
 
-        soft, options = self.forms().alone, softness(solver)
+        soft, options = self.forms().alone, solver.keywords()
         return lambda values: np.asarray(soft(values, **options))
-
-
-def softness(solver: Solver) -> dict[str, Any]:
-    """What soft operators are told by the options."""
-    return {"epsilon": solver.epsilon, "squashing_fun": squashing(solver)}
-
-
-def squashing(solver: Solver) -> Callable[[Any], Any] | None:
-    """What values are squashed by; None for the default."""
-    return None if solver.squash == "sigmoid" else _as_they_are
-
-
-def _as_they_are(values: Any) -> Any:
-    return values

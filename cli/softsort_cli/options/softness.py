@@ -1,7 +1,8 @@
 """Options that say how soft an operator is, and where it is computed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from softsort_cli.options.declare import option, positive
 
@@ -31,6 +32,19 @@ class Softness:
             "no part.",
         ),
     ] = False
+
+    def keywords(self) -> dict[str, Any]:
+        """What soft operators are told."""
+        return {"epsilon": self.epsilon, "squashing_fun": self.squashing_fun}
+
+    @property
+    def squashing_fun(self) -> Callable[[Any], Any] | None:
+        """What values are squashed by; None for the default."""
+        return None if self.squash == "sigmoid" else _as_they_are
+
+
+def _as_they_are(values: Any) -> Any:
+    return values
 
 
 @dataclass(frozen=True)
