@@ -21,14 +21,8 @@ def opened(data: bytes, name: str) -> Any:
     """An image of Pillow out of a file of the format of this name."""
     import PIL.Image
 
-    PIL.Image.MAX_IMAGE_PIXELS = None  # see `check_claim`
+    PIL.Image.MAX_IMAGE_PIXELS = None  # see declared_size.check_claim
     return PIL.Image.open(BytesIO(data), formats=[name])
-
-
-def check_claim(image: PIL.Image.Image, count: int, data: bytes, source: str) -> None:
-    """Refuse a file that claims more than its bytes can hold."""
-    pixels = image.width * image.height * count
-    declared_size.check_claim(source, pixels, len(data))
 
 
 def picture(
@@ -37,7 +31,7 @@ def picture(
     """So many frames of a file, and what it says beside them."""
     import numpy as np
 
-    check_claim(image, count, data, source)
+    declared_size.check_claim(source, image.width * image.height * count, len(data))
     plain, durations, size = [], [], image.size
     for index in range(count):
         image.seek(index)
