@@ -10,7 +10,6 @@ from softsort_cli.images import declared_size, formats
 from softsort_cli.images.picture import Picture
 
 if TYPE_CHECKING:
-    import numpy as np
     import PIL.Image
 
 MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
@@ -83,23 +82,10 @@ def metadata(image: PIL.Image.Image) -> dict[str, Any]:
 
 
 def images(picture: Picture) -> list[PIL.Image.Image]:
-    """The frames of a picture as Pillow takes them."""
+    """The frames of a picture, grey or RGB, as Pillow takes them."""
     import PIL.Image
 
-    return [
-        _cmyk(frame)
-        if frame.ndim == 3 and frame.shape[2] == 4 and not picture.alpha
-        else PIL.Image.fromarray(frame)
-        for frame in picture.frames
-    ]
-
-
-def _cmyk(frame: np.ndarray) -> PIL.Image.Image:
-    import numpy as np
-    import PIL.Image
-
-    size = frame.shape[1], frame.shape[0]
-    return PIL.Image.frombuffer("CMYK", size, np.ascontiguousarray(frame))
+    return [PIL.Image.fromarray(frame) for frame in picture.frames]
 
 
 def saved(frames: list[PIL.Image.Image], name: str, settings: dict[str, Any]) -> bytes:
