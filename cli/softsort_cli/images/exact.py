@@ -52,9 +52,8 @@ def _by_opacity(
     uneven = minimum_filter(opacity, **settings) < most
     result = np.concatenate([even, image[..., -1:]], axis=-1)
     result[most == 0] = image[most == 0]
-    mode: Any = PAD_MODES[border]
     margins = [(side // 2, side // 2) for side in footprint.shape]
-    padded = np.pad(image, [*margins, (0, 0)], mode)
+    padded = np.pad(image, [*margins, (0, 0)], PAD_MODES[border])
     down, across = np.nonzero(footprint)
     rows, columns = np.nonzero(uneven)
     step = max(AT_ONCE // (len(down) * image.shape[2]), 1)
