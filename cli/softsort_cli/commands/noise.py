@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from softsort_cli import console
 from softsort_cli.images.formats import LISTED
+from softsort_cli.io import files
 from softsort_cli.options.declare import command
 from softsort_cli.options.images import ImageWriting, Noise
+from softsort_cli.options.softness import Device
 
 
 @command
@@ -37,6 +40,20 @@ def noise(
       softsort noise photo.jpg --amount 0.2 -o noisy.png
       softsort noise scan.tif --kind gaussian --amount 0.05
     """
-    from softsort_cli.images import noising
+    from softsort_cli import jax_setup
+    from softsort_cli.images import image_file, noising, picture
 
-    noising.spoil(image, spoiling, writing)
+    output = writing.output or files.beside(image, "_noisy")
+    files.check_output(output, force=writing.force)
+    original = image_file.read(image)
+    form = image_file.output_format(original, output)
+    wide = any(picture.is_wide(frame.dtype) for frame in original.frames)
+    bits = "64" if wide else "32"
+    picture.check_precision(original, bits)
+    jax_setup.start(Device(), bits)
+    if form.blurs:
+        console.note(
+            f"note: {form.name} blurs the noise; name the output .png to keep it exact"
+        )
+    noisy = noising.spoilt(original, spoiling, f"float{bits}")
+    image_file.write(noisy, form, output, writing, finest=True)

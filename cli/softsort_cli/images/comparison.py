@@ -75,9 +75,9 @@ def compare(
     for name, apply in filters.items():
         pixels[name] = to_pixels(apply(unit), original.dtype)
     panels = [_scored(name, each, original, dtype) for name, each in pixels.items()]
-    turn = orientation(picture)
+    held = orientation(picture)
     shown = [
-        replace(panel, pixels=upright(panel.pixels, turn))
+        replace(panel, pixels=upright(panel.pixels, held))
         for panel in (Panel("original", original), *panels)
     ]
     with files.open_output(output, force=writing.force) as stream:
@@ -145,13 +145,13 @@ def orientation(picture: Picture) -> int:
     return held if held in range(1, 9) else 1
 
 
-def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels as they are to be seen."""
-    if turn >= 5:
+def upright(pixels: np.ndarray, held: int) -> np.ndarray:
+    """Pixels as they are to be seen, of a picture that was held so."""
+    if held >= 5:
         pixels = pixels.swapaxes(0, 1)
-    if turn in (3, 4, 7, 8):
+    if held in (3, 4, 7, 8):
         pixels = pixels[::-1]
-    return pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
+    return pixels[:, ::-1] if held in (2, 3, 6, 7) else pixels
 
 
 def drawn(panels: Sequence[Panel], suffix: str) -> bytes:

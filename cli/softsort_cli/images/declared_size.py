@@ -64,9 +64,8 @@ def gif(data: bytes) -> Iterator[Sides]:
         if data[place] == ord(","):
             if place + 10 > len(data):
                 return
-            left, top, width, height, flags = struct.unpack_from(
-                "<4HB", data, place + 1
-            )
+            frame = struct.unpack_from("<4HB", data, place + 1)
+            left, top, width, height, flags = frame
             yield Sides(left + width, top + height)
             place = _behind_blocks(data, place + 11 + _palette(flags))
         elif data[place] == ord("!"):
@@ -171,11 +170,8 @@ def has_shared_tags(data: bytes | mmap.mmap) -> bool:
     """
     order = "<" if data[:1] == b"I" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    wide, count, entry = ("Q", "Q", "HHQQ") if big else ("I", "H", "HHII")
-    unpack, step = (
-        struct.Struct(order + entry).unpack_from,
-        struct.calcsize(order + entry),
-    )
+    wide, count = ("Q", "Q") if big else ("I", "H")
+    entry = struct.Struct(f"{order}HH{2 * wide}")
     most = max(len(data), MOST_SHARED)
     total, seen, todo = 0, {0}, []
     with suppress(struct.error):
@@ -188,11 +184,12 @@ def has_shared_tags(data: bytes | mmap.mmap) -> bool:
         with suppress(struct.error):
             (entries,) = struct.unpack_from(order + count, data, place)
             place += struct.calcsize(order + count)
-            for at in range(place, place + entries * step, step):
-                code, kind, number, value = unpack(data, at)
+            end = place + entries * entry.size
+            for at in range(place, end, entry.size):
+                code, kind, number, value = entry.unpack_from(data, at)
                 size = number * TYPES.get(kind, 1)
                 # More than the whole file is refused by whoever reads it.
-                total += step + (size if size <= len(data) else 0)
+                total += entry.size + (size if size <= len(data) else 0)
                 if total > most:
                     return True
                 if code in SUB_DIRECTORIES and number == 1:
@@ -200,5 +197,5 @@ def has_shared_tags(data: bytes | mmap.mmap) -> bool:
                 elif code in SUB_DIRECTORIES and size <= len(data):
                     each = "Q" if TYPES.get(kind) == 8 else "I"
                     todo += struct.unpack_from(f"{order}{number}{each}", data, value)
-            todo += struct.unpack_from(order + wide, data, place + entries * step)
+            todo += struct.unpack_from(order + wide, data, end)
     return False

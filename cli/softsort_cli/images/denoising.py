@@ -20,6 +20,7 @@ from softsort_cli.images import (
     window,
 )
 from softsort_cli.images.picture import check_precision, count_not_finite, to_pixels
+from softsort_cli.images.tiff_streaming import PageRows, Strips
 from softsort_cli.io import files
 from softsort_cli.options.images import AUTO, BatchWriting, Shape
 from softsort_cli.options.sizes import bytes_of
@@ -36,7 +37,7 @@ LEAST = 700_000_000  # bytes
 BITS = "32"  # enough for pixels of 16 bits
 TRIED = 512  # rows, in the middle, that tell which epsilon is best
 
-Rows: TypeAlias = alpha.FrameRows | tiff_streaming.PageRows | tiff_bands.BandRows
+Rows: TypeAlias = alpha.FrameRows | PageRows | tiff_bands.BandRows
 Size: TypeAlias = tuple[int, int]
 
 
@@ -66,18 +67,22 @@ class Filtering:
         _check_auto(shape, solver)
         self.precision = solver.precision or BITS
         # On a cluster an image may be done again, if a worker is lost.
-        self.force = self.writing.force or solver.cluster is not None
+        force = self.writing.force or solver.cluster is not None
+        self.rewriting = replace(self.writing, force=force)
 
     def options(self) -> dict[str, Any]:
         """What results depend on besides the images."""
-        told = asdict(self.shape) | asdict(self.solver) | {"strip": self.writing.strip}
-        told |= {"quantile": self.quantile, "iterations": self.iterations}
-        told |= {"border": self.border}
-        # A file of the same name may hold another window when the command is run again.
-        told |= {"footprint values": manifest.digest_of(self.window.footprint)}
-        told |= {"weights values": manifest.digest_of(self.window.weights)}
-        del told["cluster"], told["device"]
-        return told
+        options = asdict(self.shape) | asdict(self.solver)
+        del options["cluster"], options["device"]
+        return options | {
+            "strip": self.writing.strip,
+            "quantile": self.quantile,
+            "iterations": self.iterations,
+            "border": self.border,
+            # A file may hold another window when the command is run again.
+            "footprint values": manifest.digest_of(self.window.footprint),
+            "weights values": manifest.digest_of(self.window.weights),
+        }
 
     def __call__(self, job: Job, bands: Sequence[tiff_bands.Band] = ()) -> None:
         """Filter an image, or put together its bands, which were filtered."""
@@ -104,7 +109,7 @@ class Filtering:
         import tifffile
 
         with tifffile.TiffFile(job.path) as file, console.collected_notes() as notes:
-            page = tiff_streaming.PageRows(
+            page = PageRows(
                 file.pages[band.page], str(job.path), f"float{self.precision}"
             )
             epsilon, size = self.choose_epsilon(page)
@@ -123,11 +128,11 @@ class Filtering:
     def _copy(
         self,
         job: Job,
-        filtered: Callable[[tiff_streaming.PageRows], tiff_streaming.Strips],
+        filtered: Callable[[PageRows], Strips],
     ) -> None:
         """Write a large TIFF strip by strip."""
-        strip = self.writing.strip
-        with files.open_output(job.output, force=self.force) as stream:
+        strip, force = self.rewriting.strip, self.rewriting.force
+        with files.open_output(job.output, force=force) as stream:
             tiff_streaming.copy(job.path, stream, filtered, self.precision, strip=strip)
 
     def _filter_in_memory(self, job: Job) -> None:
@@ -139,8 +144,7 @@ class Filtering:
         epsilon, size = self.choose_epsilon(rows[0])
         frames = [self._frame(each, epsilon, size) for each in rows]
         picture = replace(picture, frames=frames)
-        settings = {"strip": self.writing.strip, "force": self.force}
-        image_file.write(picture, form, job.output, **settings)
+        image_file.write(picture, form, job.output, self.rewriting)
 
     def _frame(self, rows: alpha.FrameRows, epsilon: float, size: Size) -> np.ndarray:
         import numpy as np
@@ -184,27 +188,22 @@ class Filtering:
         """The bytes that filtering may take besides those that the image holds."""
         return max(self.limit - rows.held, LEAST) - tiff_streaming.OVERHEAD
 
-    def filtered(self, rows: Rows, epsilon: float, size: Size) -> tiff_streaming.Strips:
+    def filtered(self, rows: Rows, epsilon: float, size: Size) -> Strips:
         """An image as a whole or, if that takes too much memory, strip by strip."""
         engine.check_wanted()
-        strips = self._as_one_strip if self._fits(rows) else self._strips
-        for place, values in strips(rows, epsilon, size):
+        if self._fits(rows):
+            values = rows[:]
+            for _ in range(self.iterations):
+                values = _program(self, size, rows.alpha)(values, epsilon)
+            strips = [(slice(0, rows.shape[0]), values)]
+        else:
+            settings = self.settings(size, rows.alpha) | {"epsilon": epsilon}
+            settings |= {"iterations": self.iterations, "memory": self._free(rows)}
+            strips = strips_filter(self.solver)(rows, **settings)
+        for place, values in strips:
             _check_converged(values, self.solver, rows.source)
             yield place, values
             engine.check_wanted()
-
-    def _as_one_strip(
-        self, rows: Rows, epsilon: float, size: Size
-    ) -> tiff_streaming.Strips:
-        values = rows[:]
-        for _ in range(self.iterations):
-            values = _program(self, size, rows.alpha)(values, epsilon)
-        yield slice(0, rows.shape[0]), values
-
-    def _strips(self, rows: Rows, epsilon: float, size: Size) -> tiff_streaming.Strips:
-        strips = strips_filter(self.solver)
-        settings = self.settings(size, rows.alpha) | {"iterations": self.iterations}
-        return strips(rows, epsilon=epsilon, memory=self._free(rows), **settings)
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
@@ -243,7 +242,7 @@ def quantile_filter(solver: Solver) -> Callable[..., np.ndarray]:
     return soft
 
 
-def strips_filter(solver: Solver) -> Callable[..., tiff_streaming.Strips]:
+def strips_filter(solver: Solver) -> Callable[..., Strips]:
     """The soft filter of images that are too large for memory, strip by strip."""
     jax_setup.start(solver, BITS)
     from softsort_filters import soft_quantile_strips

@@ -28,17 +28,15 @@ def quantile_filter(
     import numpy as np
     from scipy.ndimage import median_filter, percentile_filter
 
-    if alpha:
-        used = np.ones(size, bool) if footprint is None else footprint
-        colours = quantile_filter(
-            image[..., :-1], q=q, size=size, footprint=footprint, border=border
-        )
-        return _by_opacity(image, colours, q, used, border)
-    sides: Any = (*size, *(1 for _ in image.shape[2:]))
-    window = (sides, None) if footprint is None else (None, footprint.reshape(sides))
+    used = np.ones(size, bool) if footprint is None else footprint
+    window = used.reshape(*used.shape, *(1 for _ in image.shape[2:]))
+    settings: Any = {"footprint": window, "mode": border}
+    colours = image[..., :-1] if alpha else image
     if q == 0.5:
-        return median_filter(image, *window, mode=border)
-    return percentile_filter(image, 100 * q, *window, mode=border)
+        result = median_filter(colours, **settings)
+    else:
+        result = percentile_filter(colours, 100 * q, **settings)
+    return _by_opacity(image, result, q, used, border) if alpha else result
 
 
 def _by_opacity(
@@ -54,9 +52,8 @@ def _by_opacity(
     uneven = minimum_filter(opacity, **settings) < most
     result = np.concatenate([even, image[..., -1:]], axis=-1)
     result[most == 0] = image[most == 0]
-    mode: Any = PAD_MODES[border]
     margins = [(side // 2, side // 2) for side in footprint.shape]
-    padded = np.pad(image, [*margins, (0, 0)], mode)
+    padded = np.pad(image, [*margins, (0, 0)], PAD_MODES[border])
     down, across = np.nonzero(footprint)
     rows, columns = np.nonzero(uneven)
     step = max(AT_ONCE // (len(down) * image.shape[2]), 1)

@@ -13,6 +13,7 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import formats
 from softsort_cli.io import files
+from softsort_cli.options.images import ImageWriting
 
 if TYPE_CHECKING:
     from softsort_cli.images.picture import Picture
@@ -58,23 +59,22 @@ def write(
     picture: Picture,
     form: formats.Format,
     path: Path | None,
+    writing: ImageWriting,
     *,
     finest: bool = False,
-    strip: bool,
-    force: bool,
 ) -> None:
     """Write a picture, which may have come from another format, to a file.
 
     It is encoded as the file was that it came from, or as near to its pixels as the
-    format can come if `finest`. `strip` leaves out all but the timing of frames.
+    format can come if `finest`. --strip leaves out all but the timing of frames.
     """
     encoding = picture.encoding if picture.format == form.name else {}
     if finest and form.finest is not None:
         encoding = form.finest
-    places = formats.TIMING if strip else form.metadata
+    places = formats.TIMING if writing.strip else form.metadata
     metadata = {name: m for name, m in picture.metadata.items() if name in places}
     lost = sorted(picture.metadata.keys() - places - {"chunks", "tags"})
-    if lost and not strip:
+    if lost and not writing.strip:
         names = ", ".join(lost)
         console.note(
             f"note: {picture.source}: {form.name} has no place for its {names}"
@@ -89,7 +89,7 @@ def write(
         if metadata.keys() - formats.TIMING:
             message += "; --strip leaves its metadata out"
         raise CommandError(message) from error
-    with files.open_output(path, force=force) as stream:
+    with files.open_output(path, force=writing.force) as stream:
         stream.write(data)
 
 
@@ -132,10 +132,8 @@ def _obstacle(picture: Picture, form: formats.Format) -> str | None:
         return "holds a single frame; name it .png, .webp or .tif"
     if picture.alpha and form.opacity == "none":
         return "has no transparency; name it .png"
-    if picture.alpha and form.opacity == "on or off" and _is_translucent(picture):
+    opacities = (frame[..., -1] for frame in picture.frames if picture.alpha)
+    translucent = any(((a > 0) & (a < 255)).any() for a in opacities)
+    if translucent and form.opacity == "on or off":
         return "pixels are either opaque or not there; name it .png"
     return None
-
-
-def _is_translucent(picture: Picture) -> bool:
-    return any(((f[..., -1] > 0) & (f[..., -1] < 255)).any() for f in picture.frames)

@@ -30,11 +30,18 @@ def read(data: bytes, source: str) -> Picture:
 
 def encode(picture: Picture) -> bytes:
     """A file of a frame, in quality 95 if its encoding does not say otherwise."""
+    import numpy as np
+    import PIL.Image
+
     encoding = picture.encoding or {"quality": 95, "subsampling": 0}
     settings = picture.metadata | encoding
     if "exif" in settings:
         settings["exif"] = pillow.EXIF_START + settings["exif"]
-    return pillow.saved(pillow.images(picture), "JPEG", settings)
+    images = pillow.images(picture)
+    if picture.frames[0].shape[2:] == (4,):
+        frame = np.ascontiguousarray(picture.frames[0])
+        images = [PIL.Image.frombuffer("CMYK", images[0].size, frame)]
+    return pillow.saved(images, "JPEG", settings)
 
 
 def _encoding(image: PIL.Image.Image) -> dict[str, Any]:

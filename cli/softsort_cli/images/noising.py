@@ -3,39 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from softsort_cli import console, jax_setup
-from softsort_cli.images import image_file
-from softsort_cli.images.picture import (
-    Picture,
-    check_precision,
-    extremes,
-    is_wide,
-    to_pixels,
-    to_unit,
-)
-from softsort_cli.io import files
-from softsort_cli.options.images import ImageWriting, Noise
-from softsort_cli.options.softness import Device
-
-
-def spoil(image: Path, noise: Noise, writing: ImageWriting) -> None:
-    """Make an image file with noise of another."""
-    output = writing.output or files.beside(image, "_noisy")
-    files.check_output(output, force=writing.force)
-    picture = image_file.read(image)
-    form = image_file.output_format(picture, output)
-    bits = "64" if any(is_wide(frame.dtype) for frame in picture.frames) else "32"
-    check_precision(picture, bits)
-    jax_setup.start(Device(), bits)
-    if form.blurs:
-        console.note(
-            f"note: {form.name} blurs the noise; name the output .png to keep it exact"
-        )
-    picture = spoilt(picture, noise, f"float{bits}")
-    settings = {"strip": writing.strip, "force": writing.force}
-    image_file.write(picture, form, output, finest=True, **settings)
+from softsort_cli.images.picture import Picture, extremes, to_pixels, to_unit
+from softsort_cli.options.images import Noise
 
 
 def spoilt(picture: Picture, noise: Noise, dtype: str) -> Picture:

@@ -10,7 +10,6 @@ from softsort_cli.images import declared_size, formats
 from softsort_cli.images.picture import Picture
 
 if TYPE_CHECKING:
-    import numpy as np
     import PIL.Image
 
 MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
@@ -21,14 +20,8 @@ def opened(data: bytes, name: str) -> Any:
     """An image of Pillow out of a file of the format of this name."""
     import PIL.Image
 
-    PIL.Image.MAX_IMAGE_PIXELS = None  # see `check_claim`
+    PIL.Image.MAX_IMAGE_PIXELS = None  # see declared_size.check_claim
     return PIL.Image.open(BytesIO(data), formats=[name])
-
-
-def check_claim(image: PIL.Image.Image, count: int, data: bytes, source: str) -> None:
-    """Refuse a file that claims more than its bytes can hold."""
-    pixels = image.width * image.height * count
-    declared_size.check_claim(source, pixels, len(data))
 
 
 def picture(
@@ -37,7 +30,7 @@ def picture(
     """So many frames of a file, and what it says beside them."""
     import numpy as np
 
-    check_claim(image, count, data, source)
+    declared_size.check_claim(source, image.width * image.height * count, len(data))
     plain, durations, size = [], [], image.size
     for index in range(count):
         image.seek(index)
@@ -89,23 +82,10 @@ def metadata(image: PIL.Image.Image) -> dict[str, Any]:
 
 
 def images(picture: Picture) -> list[PIL.Image.Image]:
-    """The frames of a picture as Pillow takes them."""
+    """The frames of a picture, grey or RGB, as Pillow takes them."""
     import PIL.Image
 
-    return [
-        _cmyk(frame)
-        if frame.ndim == 3 and frame.shape[2] == 4 and not picture.alpha
-        else PIL.Image.fromarray(frame)
-        for frame in picture.frames
-    ]
-
-
-def _cmyk(frame: np.ndarray) -> PIL.Image.Image:
-    import numpy as np
-    import PIL.Image
-
-    size = frame.shape[1], frame.shape[0]
-    return PIL.Image.frombuffer("CMYK", size, np.ascontiguousarray(frame))
+    return [PIL.Image.fromarray(frame) for frame in picture.frames]
 
 
 def saved(frames: list[PIL.Image.Image], name: str, settings: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images import pillow
+from softsort_cli.images import declared_size, pillow
 from softsort_cli.images.picture import Picture
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def read(data: bytes, source: str) -> Picture:
     with pillow.opened(data, "PNG") as image:
         count = image.n_frames
         if data[DEPTH] == 16:
-            pillow.check_claim(image, count, data, source)
+            pixels = image.width * image.height * count
+            declared_size.check_claim(source, pixels, len(data))
             picture = _read_16(data, source, count)
         else:
             picture = pillow.picture(image, data, source, "PNG", count)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
 # numpy's names for scipy.ndimage's borders.
-PAD_MODES = {
+PAD_MODES: dict[str, Any] = {
     "reflect": "symmetric",
     "nearest": "edge",
     "mirror": "reflect",
@@ -58,7 +58,7 @@ def _padded(
         places.append(slice(before, before + length))
     if any(map(any, margins)):
         margins += [(0, 0)] * (image.ndim - 2)
-        image = np.pad(image, margins, PAD_MODES[border])  # pyright: ignore
+        image = np.pad(image, margins, PAD_MODES[border])
     return image, *places
 
 

@@ -121,7 +121,7 @@ def check_claim(pages: list[Any], size: int, source: str) -> None:
     declared_size.check_claim(source, pixels, size)
 
 
-def check_parts(page: Any, data: bytes, source: str) -> None:
+def check_segments(page: Any, data: bytes, source: str) -> None:
     """Refuse strips and tiles that are pictures of their own, and larger."""
     if page.jpegheader is not None:  # its tiles are parts of one JPEG
         jpeg = declared_size.jpeg(data[page.tags[STRIP_OFFSETS].value[0] :])
@@ -129,10 +129,12 @@ def check_parts(page: Any, data: bytes, source: str) -> None:
     view = memoryview(data)
     places = zip(page.dataoffsets, page.databytecounts, strict=True)
     for index, (start, length) in enumerate(places):
-        check_part(page, index, view[start : start + length], source)
+        check_segment(page, index, view[start : start + length], source)
 
 
-def check_part(page: Any, index: int, coded: bytes | memoryview, source: str) -> None:
+def check_segment(
+    page: Any, index: int, coded: bytes | memoryview, source: str
+) -> None:
     """Refuse a strip or tile that is a picture of its own, and larger."""
     compression = int(page.compression)
     where = f"{source} strip or tile {index + 1},"

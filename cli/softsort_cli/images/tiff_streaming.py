@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -30,7 +30,7 @@ ONE_AT_A_TIME = threading.Lock()  # see Filtering.memory_lock
 
 
 # Filtered strips of an image, numbers or pixels, and where they are.
-Strips: TypeAlias = "Iterator[tuple[slice, np.ndarray]]"
+Strips: TypeAlias = "Iterable[tuple[slice, np.ndarray]]"
 
 
 class PageRows:
@@ -52,16 +52,16 @@ class PageRows:
 
         start, stop, _ = rows.indices(self.shape[0])
         result = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        for top, left, part in self._parts(start, stop):
-            first, last = max(top, start), min(top + len(part), stop)
-            columns = slice(left, left + part.shape[1])
-            values = to_unit(part[first - top : last - top], self.dtype)
+        for top, left, segment in self._segments(start, stop):
+            first, last = max(top, start), min(top + len(segment), stop)
+            columns = slice(left, left + segment.shape[1])
+            values = to_unit(segment[first - top : last - top], self.dtype)
             result[first - start : last - start, columns] = values
         if self.page.dtype.kind == "f":
             check_finite(result, self.source, f" in rows {start + 1} to {stop}")
         return result
 
-    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    def _segments(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """What is stored of these rows: where it is, and its pixels."""
         page = self.page
         if _is_plain(page):
@@ -75,28 +75,28 @@ class PageRows:
             top, left = tiff_checks.stored_at(page, index)
             # Tiles at the edges reach beyond the image.
             height, width = self.shape[0] - top, self.shape[1] - left
-            part = self._decoded(index)[0, :height, :width]
-            yield top, left, part.reshape(*part.shape[:2], *self.shape[2:])
+            segment = self._decoded(index)[0, :height, :width]
+            yield top, left, segment.reshape(*segment.shape[:2], *self.shape[2:])
 
     def _decoded(self, index: int) -> np.ndarray:
         """A strip or tile. The last one stays in memory: it may be all there is."""
-        page, (last, part) = self.page, self._last
+        page, (last, segment) = self.page, self._last
         if last != index:
             self._last = -1, None
             file = page.parent.filehandle
             file.seek(page.dataoffsets[index])
             coded = file.read(page.databytecounts[index])
-            tiff_checks.check_part(page, index, coded, self.source)
+            tiff_checks.check_segment(page, index, coded, self.source)
             # Strips and tiles of JPEG share tables.
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             try:
-                part, *_ = page.decode(coded, index, **tables)
+                segment, *_ = page.decode(coded, index, **tables)
             except Exception as error:  # a broken file can break it anywhere
                 raise CommandError(f"{self.source} is damaged: {error}") from error
-            self._last = index, part
-        if part is None:
+            self._last = index, segment
+        if segment is None:
             raise CommandError(f"{self.source} is damaged: it has a hole")
-        return part
+        return segment
 
 
 def _is_plain(page: Any) -> bool:
@@ -221,6 +221,6 @@ def _cut(band: np.ndarray, down: int, across: int) -> Iterator[np.ndarray]:
 
     for top in range(0, len(band), down):
         for left in range(0, band.shape[1], across):
-            part = band[top : top + down, left : left + across]
-            missing = [(0, down - part.shape[0]), (0, across - part.shape[1])]
-            yield np.pad(part, missing + [(0, 0)] * (part.ndim - 2), "edge")
+            tile = band[top : top + down, left : left + across]
+            missing = [(0, down - tile.shape[0]), (0, across - tile.shape[1])]
+            yield np.pad(tile, missing + [(0, 0)] * (tile.ndim - 2), "edge")

@@ -111,14 +111,14 @@ def _exif(page: Any, data: bytes) -> bytes:
                 "`exiftool -EXIF= IN`"
             )
         return b""
-    whole, kept = PIL.Image.Exif(), PIL.Image.Exif()
-    whole.load(data)
+    source, target = PIL.Image.Exif(), PIL.Image.Exif()
+    source.load(data)
     for code in SHARED:
-        if code in page.tags and code in whole:
-            kept[code] = whole[code]
-    _copy_linked(whole, kept, linked)
-    kept.endian = whole.endian  # maker notes may count on it
-    return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else b""
+        if code in page.tags and code in source:
+            target[code] = source[code]
+    _copy_linked(source, target, linked)
+    target.endian = source.endian  # maker notes may count on it
+    return target.tobytes().removeprefix(b"Exif\0\0") if len(target) else b""
 
 
 def _copy_linked(
@@ -157,13 +157,13 @@ def with_exif(data: bytes, exif: bytes) -> bytes:
     linked = {code for code, stand_in in STAND_INS.items() if stand_in in entries}
     if not linked:
         return data
-    whole, kept = PIL.Image.Exif(), PIL.Image.Exif()
-    whole.load(exif)
-    kept.endian = order
-    _copy_linked(whole, kept, linked)
+    source, target = PIL.Image.Exif(), PIL.Image.Exif()
+    source.load(exif)
+    target.endian = order
+    _copy_linked(source, target, linked)
     start = len(data) + len(data) % 2
     # Pillow writes two headers, of 6 and 8 bytes, before the tags.
-    behind = data.ljust(start, b"\0") + kept.tobytes(start)[14:]
+    behind = data.ljust(start, b"\0") + target.tobytes(start)[14:]
     result = bytearray(behind)
     for code, entry in _entries(behind, start, order).items():
         place = entries[STAND_INS[code]]
