@@ -182,7 +182,7 @@ class Seen:
     """What a pass over a table tells, column by column."""
 
     tallies: dict[int, Tally]
-    arrays: dict[int, numbers.GrowingArray] | None  # None if they would take too much
+    arrays: dict[int, list[np.ndarray]] | None  # None if they would take too much
     invalid: dict[int, list[np.ndarray]]  # rows
     height: int = 0
 
@@ -194,7 +194,7 @@ class Seen:
             return {}
         values = {}
         for column in used:
-            values[column] = self.arrays.pop(column).all()
+            values[column] = np.concatenate(self.arrays.pop(column))
             values[column][skipped] = np.nan
         return values
 
@@ -205,7 +205,7 @@ def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen
     most = allowed / (VALUE * max(1, len(used) + bool(keys.columns)))
     seen = Seen(
         {column: Tally() for column in used},
-        {column: numbers.GrowingArray(blocks, most) for column in used},
+        {column: [] for column in used},
         {column: [] for column in used},
     )
     needed = list(dict.fromkeys([*used, *keys.columns]))
@@ -217,7 +217,7 @@ def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen
                 seen.tallies[column] += Tally.of(part, column, cells)
                 seen.invalid[column].append(cells.invalid + seen.height)
                 if seen.arrays is not None:
-                    seen.arrays[column].add(cells.values)
+                    seen.arrays[column].append(cells.values)
             keys.add(of_keys)
             seen.height += part.height
             if seen.height > most:

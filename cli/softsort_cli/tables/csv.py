@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -128,15 +127,9 @@ def open_table(
 
 
 def _check_utf8(data: bytes, source: str, before: int) -> None:
-    if data.isascii():
-        return
-    import polars as pl
-
-    with suppress(pl.exceptions.PolarsError):
-        pl.Series([data]).cast(pl.String)  # many times as fast as to decode it here
-        return
     try:
-        data.decode()
+        if not data.isascii():
+            data.decode()
     except UnicodeDecodeError as error:
         line = before + data.count(b"\n", 0, error.start) + 1
         raise CommandError(

@@ -28,38 +28,6 @@ class Numbers:
     rounded: bool = False  # whether a cell is an integer that float64 does not hold
 
 
-class GrowingArray:
-    """Numbers that come in parts, in one array from the first of them on."""
-
-    ALIGNED = 8  # numbers, of 64 bits: XLA copies what begins anywhere else
-
-    def __init__(self, parts: int, most: float) -> None:
-        """Expect so many parts, more or less, and at most so many numbers."""
-        self._parts, self._most, self._count = parts, most, 0
-        self._places = self._empty(0)
-
-    def add(self, values: np.ndarray) -> None:
-        """Take some more."""
-        start, self._count = self._count, self._count + len(values)
-        if self._count > len(self._places):
-            # Memory that is not written to is not there yet, and costs nothing.
-            expected = int(min(len(values) * self._parts, self._most))
-            places = self._empty(max(expected, 2 * self._count))
-            places[:start] = self._places[:start]
-            self._places = places
-        self._places[start : self._count] = values
-
-    def all(self) -> np.ndarray:
-        """All of them."""
-        return self._places[: self._count]
-
-    def _empty(self, size: int) -> np.ndarray:
-        import numpy as np
-
-        places = np.empty(size + self.ALIGNED)
-        return places[-(places.ctypes.data // 8) % self.ALIGNED :][:size]
-
-
 def parse(cells: pl.Series) -> Numbers:
     """Read cells as numbers; spaces and quotes around them are ignored.
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from softsort_cli.errors import UsageError
 from softsort_cli.tables.csv import table_of
-from softsort_cli.tables.numbers import GrowingArray, as_cells, check_format, parse
+from softsort_cli.tables.numbers import as_cells, check_format, parse
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,3 @@ def test_formats():
 def test_wrong_formats_are_refused(spec):
     with pytest.raises(UsageError, match="--float-format"):
         check_format(spec)
-
-
-@given(st.lists(st.lists(st.floats(allow_nan=False)), min_size=1), st.integers(0, 9))
-def test_numbers_that_come_in_parts_are_together(parts, expected):
-    together = GrowingArray(expected, most=20)
-    for part in parts:
-        together.add(np.array(part))
-    assert together.all().tolist() == [number for part in parts for number in part]
-    assert together.all().ctypes.data % 64 == 0
