@@ -28,10 +28,10 @@ from softsort_filters.window_quantiles import (
 )
 from softsort_filters.windows import (
     Window,
-    are_few,
     as_window,
     check_border,
     extend,
+    is_small,
     map_windows,
 )
 
@@ -226,7 +226,7 @@ def _filter(
         images = [extend(pixels, window.shape, border, cval)]
         if squashing_fun is not None:
             images.append(_squash_all(squashing_fun, images[0]))
-        elif weights is None and are_few(window, pixels.dtype):
+        elif weights is None and is_small(window, pixels.dtype):
             return images, small_window_quantiles(*images, window, masses, b, epsilon)
         return images, map_windows(quantile, images, window)
 

@@ -38,7 +38,7 @@ _STEPS = 5
 _TINY = np.finfo(np.float32).tiny
 
 
-def few_quantiles(views: list[Pixels], b: Weights, epsilon: Scalar) -> Pixels:
+def fast_quantiles(views: list[Pixels], b: Weights, epsilon: Scalar) -> Pixels:
     """Soft quantiles of windows whose values are given one array each.
 
     NaN is for windows that are not certified, infinity for those that contain NaN or

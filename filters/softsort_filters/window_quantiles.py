@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softsort_filters.small_windows import few_quantiles
+from softsort_filters.small_windows import fast_quantiles
 from softsort_filters.three_targets import Masses, Weights, middle_column, quotient
 from softsort_filters.windows import Values, Window, map_windows, views, window_sums
 
@@ -84,7 +84,7 @@ def small_window_quantiles(
 ) -> Float[Array, "h w c"]:
     """Return the soft quantiles of all windows, the fast way where that is certain."""
     # Channels stay side by side: XLA is slow at counting along an axis of 3.
-    results = few_quantiles(views(image, window), b, epsilon)
+    results = fast_quantiles(views(image, window), b, epsilon)
     shape = results.shape[0], -1, image.shape[2]
 
     def mended(values, known):

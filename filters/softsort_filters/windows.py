@@ -200,7 +200,7 @@ class Values(NamedTuple):
         return self.tile[i : i + rows, j : j + columns]
 
 
-def are_few(window: Window, dtype: DTypeLike) -> bool:
+def is_small(window: Window, dtype: DTypeLike) -> bool:
     """Return whether one loop over the pixels can hold all values of a window."""
     return len(window.places) <= _UNROLLED and dtype == jnp.float32
 

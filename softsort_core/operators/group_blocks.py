@@ -29,7 +29,7 @@ _SINGLE = 2**9
 Blocks: TypeAlias = tuple[np.ndarray, int]
 
 
-def of_few(sizes: np.ndarray) -> list[Blocks]:
+def narrow_blocks(sizes: np.ndarray) -> list[Blocks]:
     """Return blocks of all groups of few values."""
     work, least = [], 2
     for width, shape in _FEW.items():
@@ -42,7 +42,9 @@ def of_few(sizes: np.ndarray) -> list[Blocks]:
     return work
 
 
-def of_a_size(sizes: np.ndarray, left: np.ndarray, narrowest: int) -> list[Blocks]:
+def blocks_of_sizes(
+    sizes: np.ndarray, left: np.ndarray, narrowest: int
+) -> list[Blocks]:
     """Return blocks of these groups, each of groups of one size."""
     if left.size == 0:
         return []

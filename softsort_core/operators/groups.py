@@ -17,10 +17,10 @@ from softsort_core.operators.group_blocks import (
     LEAST,
     MOST,
     Blocks,
+    blocks_of_sizes,
     in_turn,
+    narrow_blocks,
     narrowest_for,
-    of_a_size,
-    of_few,
 )
 from softsort_core.operators.read_slices import Read
 from softsort_core.parallel import core_count
@@ -77,7 +77,7 @@ def over_groups(
         with jax.enable_x64(True), jax.default_device(device):
             if width <= MOST:
                 arguments = rows, counts, scale, most
-                read_values = _of_few(*arguments, read=read, squashes=squashes)
+                read_values = _read_narrow(*arguments, read=read, squashes=squashes)
             else:
                 counts = counts[:, 0]
                 each = [rules(count, nodes) for count in counts.tolist()]
@@ -91,12 +91,12 @@ def over_groups(
         results[where[used]] = np.where(certain[..., None], read_values, np.nan)[used]
 
     left = np.flatnonzero((sizes > MOST) & (sizes <= LARGEST))
-    work, narrowest = of_few(sizes), 1
+    work, narrowest = narrow_blocks(sizes), 1
     # They are too little work for threads of their own. Some calls more than there are
     # cores, for they wait for the interpreter, and for what XLA is doing, now and then.
     with ThreadPoolExecutor(core_count() + 4) as pool:
         for nodes in shared_nodes(epsilon, x.dtype):
-            work += of_a_size(sizes, left, narrowest)
+            work += blocks_of_sizes(sizes, left, narrowest)
             for some in in_turn(work):
                 list(pool.map(functools.partial(solve, nodes), some))
             work = []
@@ -114,7 +114,7 @@ def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
 
 
 @functools.partial(jax.jit, static_argnames=("read", "squashes"))
-def _of_few(
+def _read_narrow(
     x: Float[Array, "blocks rows width"],
     sizes: Array,
     epsilon: Array,

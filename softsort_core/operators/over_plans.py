@@ -101,14 +101,11 @@ def over_plans(
     epsilon, tolerance = as_epsilon(softness.epsilon), as_tolerance(softness.tolerance)
     number = targets if isinstance(targets, int) else None
     slices = Slices(x, a, squashed)
-    problem = Problem(
-        None
-        if number is not None
-        else jax.tree.map(lambda each: _converted(each, x.dtype), targets),
-        _converted(epsilon, x.dtype),
-        tolerance,
-        arguments,
+    points = None if number is not None else targets
+    points, scale = jax.tree.map(
+        lambda each: _converted(each, x.dtype), (points, epsilon)
     )
+    problem = Problem(points, scale, tolerance, arguments)
     n, m = slice_size(x, axes), number or jax.tree.leaves(targets)[0].size
     limit = reading.limit if number is not None else None
     resolutions = resolutions_of_slices(

@@ -18,7 +18,7 @@ from softsort_core.operators.over_plans import Reading, Softness, Squashing, ove
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort import read_sorted
 from softsort_core.plans.choose import AnyPlan
-from softsort_core.streaming.curves import expected_values, few_targets
+from softsort_core.streaming.curves import expected_values, point_targets
 from softsort_core.streaming.summaries import Summary
 
 
@@ -171,9 +171,8 @@ def solve_quantile(
     levels = np.asarray(as_levels(q))
     distinct, places = np.unique(levels, return_inverse=True)
     weights = _quantile_weights(distinct, _level_share(None, summary.statistics.count))
-    return expected_values(summary, few_targets(weights), epsilon, tolerance)[1::2][
-        places
-    ]
+    values = expected_values(summary, point_targets(weights), epsilon, tolerance)
+    return values[1::2][places]
 
 
 def forms(q: Sequence[float]) -> Forms:

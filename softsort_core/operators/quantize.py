@@ -25,7 +25,7 @@ from softsort_core.streaming.curves import (
     Curve,
     expected_levels,
     expected_values,
-    few_targets,
+    point_targets,
 )
 from softsort_core.streaming.summaries import Summary
 
@@ -110,7 +110,7 @@ def solve_quantize(
         SoftSortError: an argument out of its range.
     """
     m = as_count(num_levels, "num_levels", 1)
-    targets = few_targets(np.full(m, 1 / m))
+    targets = point_targets(np.full(m, 1 / m))
     levels = expected_values(summary, targets, epsilon, tolerance)
     return expected_levels(summary, targets, levels, epsilon, tolerance)
 

@@ -18,7 +18,8 @@ from softsort_core.operators.over_plans import Reading, Softness, Squashing, ove
 from softsort_core.operators.quantile_normalization import means_at_targets
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
-from softsort_core.streaming.curves import even_targets, expected_values, few_targets
+from softsort_core.plans.direct_plan import DirectPlan
+from softsort_core.streaming.curves import even_targets, expected_values, point_targets
 from softsort_core.streaming.summaries import Solution, Summary, solve
 
 
@@ -100,7 +101,7 @@ def sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray
     return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
 
 
-def read_sorted(plan: AnyPlan, values: Array) -> Read:
+def read_sorted(plan: AnyPlan | DirectPlan, values: Array) -> Read:
     """Read the mean of the values at each target, ascending."""
     means, certain = plan.given_target(values)
     return increasing(means), certain
@@ -174,7 +175,7 @@ def solve_topk(
     n = summary.statistics.count
     k = as_count(k, "k", 1, n)
     weights = np.concatenate([[n - k], np.ones(k)]) / n
-    targets = few_targets(weights if k < n else weights[1:])
+    targets = point_targets(weights if k < n else weights[1:])
     return expected_values(summary, targets, epsilon, tolerance)[-k:]
 
 

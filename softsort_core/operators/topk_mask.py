@@ -20,7 +20,7 @@ from softsort_core.operators.over_plans import (
     read_levels,
 )
 from softsort_core.operators.quantile_normalization import quantile_normalization
-from softsort_core.streaming.curves import Curve, expected_levels, few_targets
+from softsort_core.streaming.curves import Curve, expected_levels, point_targets
 from softsort_core.streaming.summaries import Summary
 
 
@@ -88,7 +88,7 @@ def solve_topk_mask(
     """
     n = summary.statistics.count
     share = as_count(k, "k", 0, n) / n
-    targets = few_targets(np.array([1 - share, share]))
+    targets = point_targets(np.array([1 - share, share]))
     return expected_levels(summary, targets, [0.0, 1.0], epsilon, tolerance)
 
 

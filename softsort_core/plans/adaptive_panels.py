@@ -25,7 +25,7 @@ from softsort_core.numerics import product, varying_like
 from softsort_core.plans import chebyshev
 from softsort_core.plans.gauss_rules import gauss_rule
 from softsort_core.plans.newton import SMOOTH, SOLVED, solve
-from softsort_core.plans.panels import EvenTargets, FewPoints, Inputs, Resolution
+from softsort_core.plans.panels import EvenTargets, Inputs, PointTargets, Resolution
 from softsort_core.precision import as_double, in_double
 
 # Central moments of this order measure a spread. High ones see the far points that
@@ -109,7 +109,7 @@ def costs(s: Array, y: Array) -> Array:
 
 def search(
     inputs: Inputs,
-    targets: FewPoints | EvenTargets,
+    targets: PointTargets | EvenTargets,
     epsilon: Float[Array, ""],
     resolution: Resolution,
 ) -> PanelSolution:
@@ -144,14 +144,14 @@ def _rules(m: int, resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
 def _search(
     resolution: Resolution,
     inputs: Inputs,
-    targets: FewPoints | EvenTargets,
+    targets: PointTargets | EvenTargets,
     epsilon: Float[Array, ""],
     *fixed: Array,
 ) -> PanelSolution:
     panels, finer, order, stages, *_ = resolution
     # They sum to 1 only in the precision they came in.
     inputs = inputs._replace(moments=_normalised(inputs.moments, inputs.moments[:, 0]))
-    if isinstance(targets, FewPoints):
+    if isinstance(targets, PointTargets):
         weights = _normalised(targets.weights, targets.weights)
         targets = targets._replace(weights=weights)
 
@@ -217,14 +217,14 @@ def _chosen_edges(
     epsilon: Array,
     s_edges: Array,
     inputs: Inputs,
-    targets: FewPoints | EvenTargets,
+    targets: PointTargets | EvenTargets,
     resolution: Resolution,
 ) -> list[Array]:
     """Return edges of panels of inputs, and of even targets, of equal spread."""
     panels, finer, order, *_ = resolution
     s, a, y, b, *_ = plan
     rows = plan.rows(epsilon)
-    if isinstance(targets, FewPoints):
+    if isinstance(targets, PointTargets):
         # What light targets draw their mass from has to be resolved as well.
         rows += jnp.exp(plan.log_columns(epsilon, y)[0])
     density = _spread(y, jnp.ones_like(b), rows.T)[None]

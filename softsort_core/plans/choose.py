@@ -15,7 +15,7 @@ from softsort_core.errors import SoftSortError
 from softsort_core.padding import with_last, with_zeros
 from softsort_core.plans.dense import Plan, transport, without_lightest
 from softsort_core.plans.gauss_rules import SharedNodes, rules, shared_nodes
-from softsort_core.plans.panels import EvenTargets, FewPoints, Resolution
+from softsort_core.plans.panels import EvenTargets, PointTargets, Resolution
 from softsort_core.plans.quadrature import MANY, CompressedPlan, compressed_plan
 from softsort_core.plans.shared_kernel import RowPlan, row_plan
 from softsort_core.squash import squash
@@ -163,7 +163,7 @@ def plan_of(
         points = EvenTargets(targets)
     else:
         y, b = points_of(targets, None, values.dtype)
-        points = FewPoints(y, without_lightest(b))
+        points = PointTargets(y, without_lightest(b))
     return compressed_plan(*inputs, points, epsilon, tolerance, resolution, places)
 
 

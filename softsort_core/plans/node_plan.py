@@ -21,8 +21,8 @@ from softsort_core.plans.derivatives import (
 )
 from softsort_core.plans.panels import (
     EvenTargets,
-    FewPoints,
     Inputs,
+    PointTargets,
     Resolution,
     between,
     cell_nodes,
@@ -254,7 +254,7 @@ def _rounding(series: Float[Array, "cells order"]) -> Array:
 def node_plan(
     inputs: Inputs,
     points: Array | None,
-    targets: EvenTargets | FewPoints,
+    targets: EvenTargets | PointTargets,
     epsilon: Float[Array, ""],
     resolution: Resolution,
 ) -> NodePlan:

@@ -129,7 +129,7 @@ class Inputs(NamedTuple):
         return are_in, as_dtype(factors, self.moments.dtype)
 
 
-class FewPoints(NamedTuple):
+class PointTargets(NamedTuple):
     """Targets that are taken as they are.
 
     Attributes:

@@ -22,7 +22,7 @@ from softsort_core.plans.certificate import Scale
 from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.moments import evaluate_series, moments_of
 from softsort_core.plans.node_plan import NodePlan, node_plan
-from softsort_core.plans.panels import EvenTargets, FewPoints, Inputs, Resolution
+from softsort_core.plans.panels import EvenTargets, Inputs, PointTargets, Resolution
 from softsort_core.precision import in_double, total
 from softsort_core.squash import Standardisation, standardisation
 
@@ -71,11 +71,11 @@ class _PlacedInputs:
         ends = self._ends()
         placed = in_double(places, self.values, self.standardisation, *ends)
         mass = jnp.ones_like(self.values) if mass is None else mass
-        return Inputs((mass / self._whole())[:, None], *ends, placed)
+        return Inputs((mass / self._total_mass())[:, None], *ends, placed)
 
     @jax.jit
     def _in_cells(self, moments: Array) -> Inputs:
-        return Inputs(moments / self._whole(), *self._ends())
+        return Inputs(moments / self._total_mass(), *self._ends())
 
     def _ends(self) -> tuple[Array, Array]:
         """Return the least that inputs are squashed to, and how far they reach."""
@@ -84,7 +84,7 @@ class _PlacedInputs:
             return jnp.zeros_like(middle), jnp.ones_like(middle)
         return middle - half_range, 2 * half_range
 
-    def _whole(self) -> Array | int:
+    def _total_mass(self) -> Array | int:
         return self.values.shape[0] if self.weights is None else total(self.weights)
 
     @jax.jit
@@ -178,7 +178,7 @@ class CompressedPlan:
             return _evaluated_at_targets(
                 series, scale, error, self.tolerance, m, self.places
             )
-        return _restored(means, scale, error, self.tolerance)
+        return _restored(scale, means, error, self.tolerance)
 
     def _weighted(self, values: Array, scale: Scale) -> Inputs:
         """Return the measure of the inputs with the scaled values for weights."""
@@ -222,11 +222,7 @@ def _evaluated(
     return scale.restored(means, error, tolerance)
 
 
-@jax.jit
-def _restored(
-    means: Array, scale: Scale, error: Array, tolerance: Any
-) -> tuple[Array, Array]:
-    return scale.restored(means, error, tolerance)
+_restored = jax.jit(Scale.restored)
 
 
 _centred_scale = jax.jit(Scale.centred)
@@ -278,7 +274,7 @@ def compressed_plan(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
     squashed: Float[Array, " n"] | None,
-    targets: EvenTargets | FewPoints,
+    targets: EvenTargets | PointTargets,
     epsilon: Float[Array, ""],
     tolerance: Any,
     resolution: Resolution,

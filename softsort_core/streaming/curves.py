@@ -20,13 +20,13 @@ from softsort_core.plans.choose import are_many_targets, positions
 from softsort_core.plans.dense import without_lightest
 from softsort_core.plans.gauss_rules import gauss_rule
 from softsort_core.plans.node_plan import NodePlan
-from softsort_core.plans.panels import EvenTargets, FewPoints
+from softsort_core.plans.panels import EvenTargets, PointTargets
 from softsort_core.plans.quadrature import evaluate_even
 from softsort_core.streaming.summaries import (
     Statistics,
     Summary,
     evaluated,
-    plan_of_whole,
+    plan_of_summary,
 )
 
 # Targets that are taken as they are, at most.
@@ -73,7 +73,7 @@ class Curve(NamedTuple):
         return clipped(results, self.low, self.high).astype(dtype)
 
 
-def few_targets(weights: Any) -> FewPoints:
+def point_targets(weights: Any) -> PointTargets:
     """Return targets of these weights, evenly spaced."""
     m = np.size(weights)
     if m > _MOST_TARGETS:
@@ -82,23 +82,23 @@ def few_targets(weights: Any) -> FewPoints:
         )
     dtype = jnp.result_type(float)
     y = jnp.asarray(positions(m), dtype)
-    return FewPoints(y, without_lightest(jnp.asarray(weights, dtype)))
+    return PointTargets(y, without_lightest(jnp.asarray(weights, dtype)))
 
 
-def even_targets(m: int, epsilon: float) -> EvenTargets | FewPoints:
+def even_targets(m: int, epsilon: float) -> EvenTargets | PointTargets:
     """Return targets of equal weight, evenly spaced."""
     are_many = are_many_targets(m, epsilon)
-    return EvenTargets(m) if are_many else few_targets(np.full(m, 1 / m))
+    return EvenTargets(m) if are_many else point_targets(np.full(m, 1 / m))
 
 
 def expected_values(
     summary: Summary,
-    targets: FewPoints | EvenTargets,
+    targets: PointTargets | EvenTargets,
     epsilon: float,
     tolerance: float,
 ) -> Float[Array, " m"]:
     """Return the expectation of the values at each target."""
-    plan, weighted = plan_of_whole(summary, targets, epsilon)
+    plan, weighted = plan_of_summary(summary, targets, epsilon)
     means, error = plan.at_targets(weighted)
     if isinstance(targets, EvenTargets):
         means = evaluate_even(means, 0, targets.number, targets.number)
@@ -110,13 +110,13 @@ def expected_values(
 
 def expected_levels(
     summary: Summary,
-    targets: FewPoints | EvenTargets,
+    targets: PointTargets | EvenTargets,
     levels: Any,
     epsilon: float,
     tolerance: float,
 ) -> Curve:
     """Return the expectation of levels, ascending and one a target, given a value."""
-    plan, _ = plan_of_whole(summary, targets, epsilon)
+    plan, _ = plan_of_summary(summary, targets, epsilon)
     low, high = _ends(targets, levels)
     if isinstance(targets, EvenTargets):
         levels = _at_nodes(plan, targets.number, levels)
@@ -127,7 +127,7 @@ def expected_levels(
     )
 
 
-def _ends(targets: FewPoints | EvenTargets, levels: Any) -> tuple[float, float]:
+def _ends(targets: PointTargets | EvenTargets, levels: Any) -> tuple[float, float]:
     """Return the lowest and the highest level."""
     if callable(levels):
         assert isinstance(targets, EvenTargets)

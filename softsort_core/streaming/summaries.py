@@ -28,7 +28,7 @@ from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.choose import check_reach, resolution_for
 from softsort_core.plans.moments import evaluate_series, moments_of
 from softsort_core.plans.node_plan import NodePlan, node_plan
-from softsort_core.plans.panels import EvenTargets, FewPoints, Inputs
+from softsort_core.plans.panels import EvenTargets, Inputs, PointTargets
 from softsort_core.plans.quadrature import evaluate_even
 from softsort_core.squash import Standardisation, among_used, standardisation
 
@@ -275,7 +275,7 @@ def solve(
     """
     statistics = summary.statistics
     targets = EvenTargets(max(statistics.count, 2))
-    plan, weighted = plan_of_whole(summary, targets, epsilon)
+    plan, weighted = plan_of_summary(summary, targets, epsilon)
     rank_series, rank_error = plan.at_inputs(plan.targets)
     value_series, value_error = plan.at_targets(weighted)
     if statistics.count == 1:
@@ -290,8 +290,8 @@ def solve(
     )
 
 
-def plan_of_whole(
-    summary: Summary, targets: EvenTargets | FewPoints, epsilon: float
+def plan_of_summary(
+    summary: Summary, targets: EvenTargets | PointTargets, epsilon: float
 ) -> tuple[NodePlan, Inputs]:
     """Return the plan between all values and targets, and what these draw from.
 
