@@ -39,7 +39,7 @@ def soft_error_loss(
     Raises:
         SoftSortError: `k` is out of its range, or labels do not match the logits.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from softsort_core.losses import soft_error_loss
         >>> logits = jnp.array([[3.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
@@ -86,7 +86,7 @@ def soft_spearman_loss(
     Raises:
         SoftSortError: shapes that differ, or with fewer than 2 values on the last axis.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from softsort_core.losses import soft_spearman_loss
         >>> wanted = jnp.array([-1.0, 0.0, 2.0])
@@ -135,7 +135,7 @@ def soft_least_quantile_loss(
         SoftSortError: `q` is out of its range, or there are no errors. If `q` is
             traced, the loss is NaN instead.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from softsort_core.losses import soft_least_quantile_loss
         >>> errors = jnp.array([1.0, 2.0, 3.0, 4.0, 100.0])

@@ -125,7 +125,7 @@ def multivariate_cdf_quantile_maps(
     Raises:
         SoftSortError: an argument of the wrong shape or out of its range.
 
-    Example:
+    Examples:
         >>> import jax, softsort_core as soft
         >>> samples = jax.random.normal(jax.random.key(1), (200, 2))
         >>> maps = soft.multivariate_cdf_quantile_maps(samples)

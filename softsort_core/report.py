@@ -78,7 +78,7 @@ def solve_report(
     Raises:
         SoftSortError: an argument out of its range.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import softsort_core as soft
         >>> report = soft.solve_report(np.arange(1000.0), epsilon=0.01)

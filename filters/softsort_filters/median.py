@@ -70,7 +70,7 @@ def soft_median(
     sorted order. It is off x_m by a / (n w) <= 1/6 of the difference of the gaps
     between x_m and these neighbours.
 
-    Example:
+    Examples:
         >>> from softsort_filters import soft_median
         >>> image = [[1, 2, 3], [4, 99, 6], [7, 8, 9]]
         >>> print(soft_median(image, epsilon=1e-3).round(1))
@@ -156,7 +156,7 @@ def soft_quantile_filter(
         SoftSortError: an argument out of its range. Values traced by JAX cannot be
             checked and give NaN.
 
-    Example:
+    Examples:
         >>> from softsort_filters import soft_quantile_filter
         >>> print(soft_quantile_filter([[1, 2, 3, 9, 5]], 0.8, size=(1, 3)).round(1))
         [[2. 3. 9. 9. 9.]]

@@ -26,7 +26,7 @@ def psnr(image: Image, reference: Image, data_range: Number) -> Float[Array, ""]
     Raises:
         SoftSortError: an argument out of its range, or shapes that differ.
 
-    Example:
+    Examples:
         >>> from softsort_filters import psnr
         >>> print(psnr([[0.0, 0.5]], [[0.1, 0.4]], 1.0).round(1))
         20.0
@@ -52,7 +52,7 @@ def ssim(image: Image, reference: Image, data_range: Number) -> Float[Array, ""]
     Raises:
         SoftSortError: an argument out of its range, or shapes that differ.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from softsort_filters import ssim
         >>> image = np.eye(9)

@@ -50,7 +50,7 @@ def salt_and_pepper(
     Raises:
         SoftSortError: an argument out of its range.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from softsort_filters import salt_and_pepper
         >>> noisy = salt_and_pepper([[0.5] * 4] * 5, 0.3, jax.random.key(0))
@@ -88,7 +88,7 @@ def gaussian_noise(
     Raises:
         SoftSortError: an argument out of its range.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from softsort_filters import gaussian_noise
         >>> noisy = gaussian_noise([[0.5] * 100] * 100, 0.1, jax.random.key(0))
@@ -125,7 +125,7 @@ def speckle_noise(
     Raises:
         SoftSortError: an argument out of its range.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from softsort_filters import speckle_noise
         >>> noisy = speckle_noise([[0.0, 0.5] * 50] * 100, 0.1, jax.random.key(0))

@@ -69,7 +69,7 @@ def soft_quantile_strips(
     Raises:
         SoftSortError: an argument out of its range, or a memory too small.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from softsort_filters import soft_quantile_strips
         >>> image = np.arange(200.0).reshape(40, 5)

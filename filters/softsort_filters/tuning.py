@@ -70,7 +70,7 @@ def choose(
         SoftSortError: an argument out of its range, nothing to try, or an image that is
             not finite anywhere.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from softsort_filters import choose, gaussian_noise, salt_and_pepper
         >>> wave = 0.5 + 0.4 * np.sin(np.arange(64) / 9) * np.ones((64, 1))

@@ -96,7 +96,7 @@ class Forms:
 def forms(operator: str, **settings: Any) -> Forms:
     """Return the forms of an operator, by the name of its module, with its settings.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.forms("ranks", start=1).alone([1.0, 5.0, 4.0], epsilon=1e-3).tolist()
         [1.0, 3.0, 2.0]

@@ -62,7 +62,7 @@ def quantile(
         SoftSortError: an argument out of its range, or no values. A level that is
             traced and out of its range makes all NaN.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.quantile([1.0, 5.0, 4.0, 8.0, 12.0], q=0.5).tolist()
         [4.996]
@@ -162,7 +162,7 @@ def solve_quantile(
     Raises:
         SoftSortError: an argument out of its range.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> x = [1.0, 5.0, 4.0, 8.0, 12.0]
         >>> soft.solve_quantile(soft.summarise(x, soft.describe(x)), 0.5).tolist()

@@ -70,7 +70,7 @@ def quantile_normalization(
         SoftSortError: an argument out of its range; targets that are not ascending. If
             they are traced, results are NaN instead.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.quantile_normalization([3.0, 9.0, 1.0], [10.0, 20.0, 30.0]).tolist()
         [19.985, 30.0, 10.015]
@@ -117,7 +117,7 @@ def solve_quantile_normalization(
     Raises:
         SoftSortError: an argument out of its range; targets that are not ascending.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> x = [3.0, 9.0, 1.0]
         >>> summary = soft.summarise(x, soft.describe(x))

@@ -64,7 +64,7 @@ def quantize(
     Raises:
         SoftSortError: an argument out of its range.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.quantize([1.0, 2.0, 8.0, 9.0], num_levels=2).tolist()
         [1.5, 1.5, 8.5, 8.5]

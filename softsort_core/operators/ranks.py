@@ -59,7 +59,7 @@ def ranks(
     Raises:
         SoftSortError: as `sort`.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.ranks([1.0, 5.0, 4.0, 8.0, 12.0]).tolist()
         [0.016, 1.841, 1.15, 3.0, 3.994]
@@ -114,7 +114,7 @@ def group_ranks(
         values, or epsilon less than 0.003, or they are not certain: `ranks` is slower
         but finds them.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import softsort_core as soft
         >>> found = soft.group_ranks(np.arange(40.0) % 20, np.array([20, 15, 5]))

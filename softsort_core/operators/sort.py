@@ -72,7 +72,7 @@ def sort(
         SoftSortError: an argument out of its range, or masked arrays. Numbers that are
             traced by JAX cannot be checked: such an epsilon or weight makes NaN.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.sort([1.0, 5.0, 4.0, 8.0, 12.0]).tolist()
         [1.048, 4.118, 4.854, 8.006, 11.975]

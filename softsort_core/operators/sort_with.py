@@ -58,7 +58,7 @@ def sort_with(
     Raises:
         SoftSortError: an argument out of its range; sizes that do not match.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.sort_with([[1.0, 0.0], [2.0, 5.0]], [7.0, 3.0], epsilon=1e-3).tolist()
         [[2.0, 5.0], [1.0, 0.0]]

@@ -55,7 +55,7 @@ def topk_mask(
     Raises:
         SoftSortError: an argument out of its range.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.topk_mask([1.0, 5.0, 4.0, 8.0, 12.0], k=2, epsilon=0.1).tolist()
         [0.001, 0.108, 0.032, 0.861, 0.997]

@@ -152,7 +152,7 @@ def describe(values: Values, weights: Values | None = None) -> Statistics:
     Raises:
         SoftSortError: no values, a NaN or an infinity among them, or no weight.
 
-    Example:
+    Examples:
         >>> import softsort_core as soft
         >>> soft.describe([1.0, 5.0, 4.0, 8.0, 12.0]).mean
         6.0
@@ -220,7 +220,7 @@ def merge(first: Any, second: Any) -> Any:
     Raises:
         SoftSortError: summaries that were made with different statistics or epsilons.
 
-    Example:
+    Examples:
         >>> import functools
         >>> import softsort_core as soft
         >>> parts = [1.0, 5.0], [4.0, 8.0], [12.0]
