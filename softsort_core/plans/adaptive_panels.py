@@ -170,15 +170,15 @@ def _search(
         u, v, more_steps, failure = solve(logits, a, b, guess, level, tolerance)
         plan, steps = Potentials(s, a, y, b, u, v), steps + more_steps
         # In one array, for which all is written at once.
-        history = jnp.concatenate([*plan, failure[None]])
+        numbers = jnp.concatenate([*plan, failure[None]])
         if stages == 0:
-            return varying((plan, s_edges, y_edges, new_epsilon, steps)), history
+            return varying((plan, s_edges, y_edges, new_epsilon, steps)), numbers
 
         edges = _chosen_edges(plan, new_epsilon, s_edges, inputs, targets, resolution)
         s_edges = jnp.where(choosing, edges[0], s_edges)
         if isinstance(targets, EvenTargets):
             y_edges = jnp.where(choosing, edges[1], y_edges)
-        return varying((plan, s_edges, y_edges, new_epsilon, steps)), history
+        return varying((plan, s_edges, y_edges, new_epsilon, steps)), numbers
 
     def varying(carried):
         return varying_like(carried, inputs, targets, epsilon, fixed)
