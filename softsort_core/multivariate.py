@@ -18,7 +18,8 @@ from softsort_core.arguments import (
     as_floating,
 )
 from softsort_core.errors import SoftSortError
-from softsort_core.numerics import marked, product
+from softsort_core.numerics import product
+from softsort_core.plans.certificate import marked
 from softsort_core.plans.dense import Plan, transport
 
 # The default epsilon is this share of the standard deviation of the costs.

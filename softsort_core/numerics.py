@@ -55,11 +55,6 @@ def largest(values: Array) -> Array:
     return jnp.max(jnp.abs(values)) + 0.0 * jnp.sum(values)
 
 
-def marked(values: Array, certain: Any) -> Array:
-    """Return the values, and with them their derivatives, as NaN if not certain."""
-    return values * jnp.where(certain, 1.0, jnp.nan).astype(values.dtype)
-
-
 def varying_like(tree: Any, *others: Any) -> Any:
     """Return arrays that vary over the axes of a mesh over which others do.
 

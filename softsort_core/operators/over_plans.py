@@ -24,7 +24,6 @@ from softsort_core.arguments import (
 )
 from softsort_core.axis import in_place, normalised_axes, over_slices, slice_size
 from softsort_core.errors import SoftSortError
-from softsort_core.numerics import marked
 from softsort_core.operators.exact import hard_if_certain
 from softsort_core.operators.read_slices import (
     Problem,
@@ -34,6 +33,7 @@ from softsort_core.operators.read_slices import (
     read_with,
 )
 from softsort_core.padding import MOST_PADDED, rounded_up, with_last, with_zeros
+from softsort_core.plans.certificate import marked
 from softsort_core.plans.choose import (
     LEAST_EPSILON,
     AnyPlan,

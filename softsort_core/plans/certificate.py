@@ -31,6 +31,11 @@ def estimated_error(results: Float[Array, "3 *k"], epsilon: Array) -> Array:
     return _SAFETY * second * jnp.sqrt(ratio) + 0.0 * first + rounding
 
 
+def marked(values: Array, certain: Any) -> Array:
+    """Return the values, and with them their derivatives, as NaN if not certain."""
+    return values * jnp.where(certain, 1.0, jnp.nan).astype(values.dtype)
+
+
 class Scale(NamedTuple):
     """How values that are averaged are scaled to differ by up to 1.
 

@@ -7,8 +7,8 @@ import pytest
 from samples import sample
 
 import softsort_core as soft
-from softsort_core.numerics import largest, marked, used_range
-from softsort_core.plans.certificate import estimated_error
+from softsort_core.numerics import largest, used_range
+from softsort_core.plans.certificate import estimated_error, marked
 from softsort_core.plans.shared_kernel import RowSolution
 
 CAUCHY = sample("cauchy", 3000).astype(np.float32)
