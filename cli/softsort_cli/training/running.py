@@ -70,7 +70,7 @@ def need_libraries(*names: str) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise CommandError(
-            f"{' and '.join(missing)} is missing: pip install 'softsort-cli[learn]'"
+            f"this needs {' and '.join(missing)}: pip install 'softsort-cli[learn]'"
         )
 
 
