@@ -16,7 +16,7 @@ from softsort_cli.operate import exact
 from softsort_cli.options import sizes
 from softsort_cli.options.fast_values import Coercion
 
-import softsort_core
+import softsort_core.operators.ranks
 
 VALUES = np.array([1.0, 5.0, 4.0, 8.0, 12.0])
 TABLE = "x,name,y\n1,a,07\n5,b,1.10\n4,c,\n8,d,NA\n12,e,3\n"
@@ -348,7 +348,7 @@ def test_what_is_no_size_of_memory(softsort, command, text):
 
 
 def test_a_result_that_is_no_number_is_an_error(softsort, monkeypatch):
-    monkeypatch.setattr(exact, "ranks", lambda values: values * np.nan)
+    monkeypatch.setattr(exact, "ranks", lambda values, **_: values * np.nan)
     code, out, err = softsort("rank", "--hard", "t.csv", "-c", "x", "--precision", "32")
     assert (code, out) == (1, "")
     assert "column 'x': the solver did not converge" in err
@@ -359,7 +359,7 @@ def test_what_the_library_refuses_names_the_column(softsort, monkeypatch):
     def refuse(*_, **__):
         raise softsort_core.SoftSortError("too many values")
 
-    monkeypatch.setattr(softsort_core, "ranks", refuse)
+    monkeypatch.setattr(softsort_core.operators.ranks, "ranks", refuse)
     code, _, err = softsort("rank", "t.csv")
     assert (code, err.splitlines()[-1]) == (
         1,

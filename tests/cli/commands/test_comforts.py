@@ -9,9 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 from softsort_cli.io import source
-from softsort_cli.operate import explain, streaming
+from softsort_cli.operate import explaining, streaming
+from softsort_cli.operate.groups import Result
+from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import column_data
+from softsort_cli.tables.group_keys import Grouped
 
 import softsort_core as soft
 
@@ -91,7 +94,12 @@ def test_explaining(capsys):
     values = np.repeat([1.0, 2.0, 3.0], [2, 1, 1])
     exact = [0.5, 0.5, 2.0, 3.0]
     soft_ranks, smaller = np.array([0.5, 0.6, 2.0, 3.3]), np.array(exact)
-    explain.ranks("x", [values], [soft_ranks], [smaller], Solver(squash="none"))
+    sizes = np.array([4])
+    inputs, outputs = Grouped(values, sizes), Grouped(soft_ranks, sizes)
+    # What the operator gives at a tenth of epsilon.
+    operator = Operator("ranks", lambda _: smaller)
+    tell = explaining.Ranks(operator, Solver(squash="none", hard=True))
+    tell(SimpleNamespace(groups=None), "x", Result(slice(None), inputs, outputs))
     said = capsys.readouterr().err
     assert "differ from the exact ones by 0.1 on average and 0.3 at most" in said
     # Only the first two are near one another.
@@ -140,11 +148,11 @@ def test_sorted_values_come_in_pieces_of_one_size(monkeypatch):
             return np.arange(start, stop)
 
     monkeypatch.setattr(streaming, "SIZE", 10)
+    forms = SimpleNamespace(at_places=Solution.sorted_values)
     for count in (3, 10, 25):
         solution, found = Solution(count), []
         for start in range(0, 40, 7):
-            places = range(start, start + 7)
-            found += streaming.sorted_values(solution, np.zeros(7), places).tolist()
+            found += streaming.at_places(forms, solution, start, start + 7).tolist()
         assert found == list(range(count))
         assert set(solution.asked) <= {3, 7, 10}
 

@@ -262,6 +262,6 @@ def test_an_interrupt_ends_the_images_in_work(on_images, monkeypatch, little_mem
 
     monkeypatch.setattr(denoising, "strips_filter", lambda *_: strips)
     monkeypatch.setattr(engine, "finish", interrupt)
-    monkeypatch.setattr(engine, "_given_up", Flag())
+    monkeypatch.setattr(engine, "_abandoned", Flag())
     code, _, _ = on_images("denoise", "-r", ".", "--out-dir", "out", *little_memory())
     assert (code, seen) == (130, [0, 1])

@@ -25,7 +25,6 @@ import pytest
 import tifffile
 from distributed import LocalCluster, Security, WorkerPlugin, rpc
 from PIL import Image
-from softsort_cli.commands import normalize
 from softsort_cli.errors import CommandError
 from softsort_cli.images import tiff_bands, tiff_streaming
 from softsort_cli.io import files
@@ -167,14 +166,6 @@ def test_few_results_of_parts_are_one_table(softsort, folder, table, address, co
         code, out, err = softsort(*arguments, "part-*.csv", "--cluster", address)
         assert (code, err) == (0, "")
         close(pl.read_csv(out), parts, numbers)
-
-
-def test_too_many_values_to_take_as_many_targets(softsort, table, monkeypatch):
-    arguments = ["normalize", "whole.csv", "-c", "y", "--quiet"]
-    expected = softsort(*arguments)[1]
-    monkeypatch.setattr(normalize, "MANY", 100)
-    assert softsort(*arguments)[1] != expected
-    close(read(softsort(*arguments)[1]), read(expected), ["y_normalized"], 1e-9)
 
 
 def test_another_reference_starts_over(softsort, folder, table):
