@@ -21,7 +21,8 @@ from softsort_cli.io import files
 from softsort_cli.operate import streaming, target
 from softsort_cli.operate.file_parts import Part, parts_of, with_outputs
 from softsort_cli.operate.operator import BITS, Operator
-from softsort_cli.operate.result_table import Naming, ResultTable
+from softsort_cli.operate.result_table import ResultTable
+from softsort_cli.operate.target import Naming
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
 from softsort_cli.tables import column_data, select, write
@@ -79,15 +80,15 @@ class Work:
         return Survey(table.names, height, height - left_out, tallies, statistics)
 
     def summarise(
-        self, part: Part, statistics: Mapping[int, Statistics]
-    ) -> dict[int, Summary]:
+        self, part: Part, statistics: Mapping[int, Statistics], few: Sequence[int]
+    ) -> dict[int, Summary | np.ndarray]:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
         blocks = (numbers for _, numbers, _ in data.reread())
-        return streaming.summarised(blocks, statistics, self.solver.epsilon)
+        return streaming.summarised(blocks, statistics, few, self.solver.epsilon)
 
     def solve(
-        self, summaries: Mapping[int, Summary], names: Mapping[int, str]
+        self, summaries: Mapping[int, Summary | np.ndarray], names: Mapping[int, str]
     ) -> dict[Any, Any]:
         """Solve for the whole: the few results, or what JSON can hold of the others."""
         solutions = streaming.solved(summaries, names, self.operator, self.solver)
@@ -201,7 +202,7 @@ def tabulate(
     with _engine(work, None, parts) as engine:
         whole = _surveyed(engine, parts, work)
         data = whole.data
-        names = naming(data)
+        names = target.table_names(data, naming)
         if writing.dry_run:
             target.tell(data, names, writing)
             return None
@@ -251,7 +252,8 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
         tasks = [engine.submit(work.survey, part, candidates) for part in parts]
         surveys = _results(engine, tasks, step)
     for part, survey in zip(parts, surveys, strict=True):
-        if survey.names != table.names:
+        # NDJSON without objects has none.
+        if survey.names and survey.names != table.names:
             raise CommandError(
                 f"{part.path} has other columns than {parts[0].path}: the parts of a "
                 "table have the same, in the same order"
@@ -272,6 +274,8 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
             f"{column_data.FATES[reading.on_invalid]}"
         )
     height = sum(survey.height for survey in surveys)
+    if not height:
+        console.note(f"{table.source}: no rows")
     none = np.zeros(0, np.int64)
     data = column_data.Chosen(table, candidates, height, reading.on_invalid, {}, none)
     known = _merge(*(survey.statistics for survey in surveys))
@@ -285,7 +289,8 @@ def _solved(
     """The second pass, and what is solved after it."""
     data = whole.data
     names = dict(zip(data.columns, data.names(), strict=True))
-    tasks = [engine.submit(work.summarise, part, whole.statistics) for part in parts]
+    known = whole.statistics, streaming.few(whole.statistics)
+    tasks = [engine.submit(work.summarise, part, *known) for part in parts]
     summaries = merged(engine, _merge, tasks)
     solutions = engine.submit(work.solve, summaries, names)
     with console.progress("summarising", len(parts)) as step:
@@ -295,8 +300,10 @@ def _solved(
 
 
 def _table(parts: Sequence[Part], reading: Reading) -> Any:
-    """The first part, which messages call by the name of all."""
-    table = parts[0].open(reading)
+    """The first part that has columns, which messages call by the name of all."""
+    tables = (part.open(reading) for part in parts)
+    table = next((each for each in tables if each.names), None)
+    table = table or parts[0].open(reading)
     more = f" and {len(parts) - 1} more parts" if len(parts) > 1 else ""
     named = replace(table.input, source=table.source + more, first=table.input)
     return replace(table, input=named)
@@ -315,15 +322,13 @@ def _results(
 
 def _merge(*parts: Mapping[int, Any]) -> dict[int, Any]:
     """Statistics or summaries of some parts together, column by column."""
-    import softsort_core as soft
-
-    merged: dict[int, Any] = {}
+    together: dict[int, Any] = {}
     for part in parts:
         for column, known in part.items():
-            merged[column] = (
-                soft.merge(merged[column], known) if column in merged else known
-            )
-    return merged
+            before = together.get(column)
+            whole = known if before is None else streaming.merged(before, known)
+            together[column] = whole
+    return together
 
 
 def _same(value: Any) -> Any:

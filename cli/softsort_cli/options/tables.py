@@ -100,10 +100,10 @@ class Reading:
         list[str] | None,
         option(
             "--by",
-            metavar="COLUMN",
+            metavar="COLUMNS",
             autocompletion=completion.columns,
-            help="Take each group of rows with the same cell here on its own; "
-            "repeatable. Rows without a cell are a group.",
+            help="Take each group of rows with the same cells here on its own; names "
+            "and numbers as for -c. Rows without a cell are a group.",
         ),
     ] = None
     on_invalid: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -74,7 +74,7 @@ class Chosen:
     @property
     def fits(self) -> bool:
         """Whether the numbers are here: --max-memory is enough for them."""
-        return bool(self.values)
+        return bool(self.values) or not self.columns
 
     def names(self) -> list[str]:
         """The names of the chosen columns."""
@@ -149,10 +149,10 @@ def survey(
 ) -> Chosen:
     """Read as `read` does, but without the numbers if --max-memory is too little."""
     table = opening.open_table(path, reading, twice=again)
+    if not table.names:  # NDJSON without objects, of whatever columns
+        reading = replace(reading, columns=None, by=None)
     wanted, excluded = select.choose(reading.columns or [], table.names)
-    keys = Keys(
-        [select.choose_one(name, table.names, "--by") for name in reading.by or []]
-    )
+    keys = Keys(select.choose_keys(reading.by or [], table.names))
     by = (
         []
         if criterion is None
@@ -162,6 +162,8 @@ def survey(
     seen = _pass(table, list(dict.fromkeys([*columns, *by])), keys, reading.allowed())
     if wanted is None:
         columns = numeric(table, columns, seen.tallies, reading.on_invalid)
+    if not seen.height:
+        console.note(f"{table.source} has no rows")
     used = list(dict.fromkeys([*columns, *by]))
     skipped = _rows_to_skip(table, used, seen, reading.on_invalid)
     values = seen.values(used, skipped)
@@ -194,7 +196,7 @@ class Seen:
             return {}
         values = {}
         for column in used:
-            values[column] = np.concatenate(self.arrays.pop(column))
+            values[column] = np.concatenate([np.zeros(0), *self.arrays.pop(column)])
             values[column][skipped] = np.nan
         return values
 
@@ -226,15 +228,19 @@ def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen
     return seen
 
 
-def _first_part(table: Table, columns: Sequence[int]) -> Part:
-    return next(part for part in table.parts(columns) if part.height)
+def _first_part(table: Table, columns: Sequence[int]) -> Part | None:
+    return next((part for part in table.parts(columns) if part.height), None)
 
 
 def candidates_of(table: Table, excluded: set[int]) -> list[int]:
-    """Columns that may be numeric, by their first rows."""
+    """Columns that may be numeric, by their first rows, or by their types alone."""
     columns = [column for column in range(len(table.names)) if column not in excluded]
     candidates = []
     part = _first_part(table, columns)
+    if part is None:
+        types = table.types()
+        named = [(column, types.get(table.names[column])) for column in columns]
+        return [column for column, kind in named if kind is None or kind.is_numeric()]
     for column, cells in zip(columns, part.cells(columns), strict=True):
         sample = cells.head(SAMPLE)
         read = numbers.parse(sample)
@@ -253,7 +259,8 @@ def numeric(
     columns = []
     for column in candidates:
         tally = tallies[column]
-        if tally.present < max(tally.invalid, 1):
+        has_rows = tally.present or tally.absent or tally.invalid
+        if has_rows and tally.present < max(tally.invalid, 1):
             continue
         if tally.invalid and on_invalid == "error":
             console.note(
@@ -262,16 +269,16 @@ def numeric(
             )
         else:
             columns.append(column)
-    if not columns:
+    if not columns and table.names:
         raise CommandError(_no_numbers(table))
     return columns
 
 
 def _no_numbers(table: Table) -> str:
     message = f"{table.source} has no numeric column"
-    if len(table.names) == 1 and table.form.delimiter:
-        cells = _first_part(table, [0]).cells([0])[0]
-        text = table.names[0] + str(cells.head(1).item())
+    part = _first_part(table, [0])
+    if part and len(table.names) == 1 and table.form.delimiter:
+        text = table.names[0] + str(part.cells([0])[0].head(1).item())
         for delimiter in ";\t|,":
             if delimiter in text:
                 shown = "tab" if delimiter == "\t" else repr(delimiter)

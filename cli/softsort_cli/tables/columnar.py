@@ -78,6 +78,8 @@ class Frames(Table):
         for frame in lazy.collect_batches(maintain_order=True, chunk_size=ROWS):
             yield Part(self.names, frame, before)
             before += frame.height
+        if not before:
+            yield Part(self.names, lazy.clear().collect(), 0)
 
     def types(self) -> Mapping[str, pl.DataType]:
         """The types of the columns."""
@@ -91,14 +93,12 @@ def open_table(file: Input, form: Form, **_: object) -> Frames:
     table = Frames(file, form, [])
     try:
         names = table.lazy().collect_schema().names()
-        count = table.lazy().select(pl.len()).collect().item()
+        table.lazy().select(pl.len()).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise CommandError(
             f"{file.source} is not a whole {form.kind} file: {reason}"
         ) from None
-    if not count:
-        raise CommandError(f"{file.source} has no rows")
     return Frames(file, form, names)
 
 

@@ -50,6 +50,30 @@ def check_names(
             )
 
 
+def check_table(table: Table, keys: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a table of results of which two columns would have one name.
+
+    The keys of groups come before its names.
+    """
+    for position, name in enumerate(names):
+        if name in keys:
+            raise CommandError(
+                f"{table.source}: a column of results is called {name!r}, as the "
+                "column of --by is: rename this one"
+            )
+        if name in names[:position]:
+            raise CommandError(
+                f"{table.source}: several columns of results would be called {name!r}: "
+                "choose one of them by its number, as in -c 2"
+            )
+    for position, name in enumerate(keys):
+        if name in keys[:position]:
+            raise CommandError(
+                f"{table.source}: several columns of --by are called {name!r}: rename "
+                "them"
+            )
+
+
 def write_appended(
     table: Table, rows: Iterable[Rows], form: Form, writing: TableWriting
 ) -> None:
@@ -118,9 +142,8 @@ def _frames(
         for name, values in results.items():
             columns[name] = numbers.as_cells(values, spec)
         frame = pl.DataFrame(columns)
-        if frame.height:
-            frame = frame if kept is None else frame.filter(kept)
-            yield frame, results if spec else ()
+        frame = frame if kept is None else frame.filter(kept)
+        yield frame, results if spec else ()
 
 
 def write_beside(
