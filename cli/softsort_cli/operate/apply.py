@@ -19,7 +19,7 @@ from softsort_cli.operate.result_table import ResultTable
 from softsort_cli.operate.target import Naming
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, write
+from softsort_cli.tables import column_data, columnar, write
 from softsort_cli.tables.column_data import Chosen
 
 MOST_RESULTS = 100_000_000  # of a table of their own
@@ -54,6 +54,7 @@ def append(
     read = column_data.read if needs_all else column_data.survey
     data = read(path, reading, again=True)
     names = target.result_names(data, suffix, writing)
+    columnar.tell_changes(data.table, form)
     if writing.dry_run:
         target.tell(data, names, writing)
         return

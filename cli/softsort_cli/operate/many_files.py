@@ -25,7 +25,7 @@ from softsort_cli.operate.result_table import ResultTable
 from softsort_cli.operate.target import Naming
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, select, write
+from softsort_cli.tables import column_data, columnar, select, write
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
@@ -175,6 +175,7 @@ def _append(
             whole = _surveyed(engine, parts, work)
             data = whole.data
             names = target.result_names(data, suffix, writing)
+            columnar.tell_changes(data.table, parts[0].form(work.reading))
             if writing.dry_run:
                 target.tell(data, names, writing)
                 return

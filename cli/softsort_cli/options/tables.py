@@ -62,7 +62,8 @@ class Reading:
             "-d",
             metavar="CHAR",
             show_default="by extension, else ,",
-            help="What separates cells; `tab` for a tab.",
+            help="What separates cells; `tab` for a tab. So it is written, unless the "
+            "name of the output is of another format.",
         ),
     ] = None
     no_headers: Annotated[
@@ -93,7 +94,8 @@ class Reading:
             "--encoding",
             metavar="NAME",
             show_default="utf-8",
-            help="Of the text that is read; the table is written in it again.",
+            help="Of the text that is read; it is written in it again, but as NDJSON, "
+            "Parquet and Arrow in UTF-8.",
         ),
     ] = None
     by: Annotated[

@@ -78,12 +78,14 @@ def write_appended(
     table: Table, rows: Iterable[Rows], form: Form, writing: TableWriting
 ) -> None:
     """Write the table with results behind its rows."""
+    if isinstance(table, columnar.Frames):
+        table.check_types()
     if not form.is_binary:
         columnar.check_types(table.source, table.types(), form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
             frames = (frame for frame, _ in _frames(table, rows))
-            form.load().write(columnar.lazy_of(frames), form, stream)
+            form.load().write(columnar.lazy_of(frames), form, stream, table)
         else:
             came = table.form
             as_it_came = (form.kind, form.delimiter) == (came.kind, came.delimiter)
@@ -93,10 +95,15 @@ def write_appended(
 
 
 def _pack(texts: Iterable[bytes], table: Table, form: Form, stream: BinaryIO) -> None:
-    """Write texts in the encoding in which the table came."""
+    """Write texts in the encoding in which the table came.
+
+    But JSON is of UTF-8 to all who read it; only what is JSON already stays as it is.
+    """
+    is_free = form.delimiter or form.kind == table.form.kind
+    codec = table.input.codec if is_free else "utf-8"
     with compression.packed(stream, form.packing) as packed:
         for text in texts:
-            packed.write(compression.encoded(text, table.input.codec))
+            packed.write(compression.encoded(text, codec))
 
 
 def _appended(
@@ -154,10 +161,11 @@ def write_beside(
     writing: TableWriting,
 ) -> None:
     """Write a table of typed cells with whole columns of results beside its own."""
+    table.check_types()
     cells = {name: numbers.as_cells(each, None) for name, each in columns.items()}
     lazy = columnar.beside(table, cells, kept)
     with files.open_output(writing.output, force=writing.force) as stream:
-        form.load().write(lazy, form, stream)
+        form.load().write(lazy, form, stream, table)
         table.input.check_unchanged()
 
 
