@@ -61,12 +61,13 @@ class Work:
         """Go over a part for the first time."""
         table = part.open(self.reading)
         tallies = {column: column_data.Tally() for column in wanted}
+        absent = column_data.absent_of(self.reading)
         height = left_out = 0
 
         def blocks() -> Iterator[dict[int, np.ndarray]]:
             nonlocal height, left_out
             for block in table.parts(wanted):
-                columns = column_data.parse(block, wanted)
+                columns = column_data.parse(block, wanted, absent)
                 for column, numbers in columns.items():
                     tallies[column] += column_data.Tally.of(block, column, numbers)
                 kept = column_data.skip(columns, block.height, self.reading.on_invalid)
@@ -120,7 +121,10 @@ class Work:
 
         table, kept = part.open(self.reading), np.zeros(0, np.int64)
         on_invalid = self.reading.on_invalid
-        return column_data.Chosen(table, list(wanted), 0, on_invalid, {}, kept)
+        absent = column_data.absent_of(self.reading)
+        return column_data.Chosen(
+            table, list(wanted), 0, on_invalid, {}, kept, absent=absent
+        )
 
 
 @dataclass(frozen=True)
@@ -248,7 +252,9 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)
-    candidates = chosen_columns or column_data.candidates_of(table, excluded)
+    candidates = chosen_columns or column_data.candidates_of(
+        table, excluded, column_data.absent_of(reading)
+    )
     with console.progress("surveying", len(parts)) as step:
         tasks = [engine.submit(work.survey, part, candidates) for part in parts]
         surveys = _results(engine, tasks, step)

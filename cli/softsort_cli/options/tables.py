@@ -108,12 +108,22 @@ class Reading:
             "and numbers as for -c. Rows without a cell are a group.",
         ),
     ] = None
+    na_values: Annotated[
+        list[str] | None,
+        option(
+            "--na-values",
+            metavar="WORDS",
+            help="What else says that there is no number, beside an empty cell, NA, "
+            "NaN, N/A, null, None, #N/A, \\N and the like; separated by commas or "
+            "repeated. A number stands for all cells that are equal to it.",
+        ),
+    ] = None
     on_invalid: Annotated[
         Literal["error", "null", "skip"],
         option(
             "--on-invalid",
-            help="A cell that is neither number nor empty, NA, NaN: fail, treat it as "
-            "empty, or leave its row out.",
+            help="A cell that is neither a number nor says that there is none: fail, "
+            "treat it as empty, or leave its row out.",
         ),
     ] = "error"
     max_memory: Annotated[
