@@ -155,8 +155,9 @@ def append(
             name: cells.filter(pl.Series(rows)) for name, cells in columns.items()
         }
     names, delimiter, text = block.names or [], block.delimiter, block.masked.text
-    old = {names.index(name): columns[name] for name in columns if name in names}
-    new = {name: cells for name, cells in columns.items() if name not in names}
+    at = {name: place for place, name in enumerate(names)}
+    old = {at[name]: columns[name] for name in columns if name in at}
+    new = {name: cells for name, cells in columns.items() if name not in at}
     stop, head = 0, ""
     if block.header is not None:
         stop = int(block.stops[block.header])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -27,23 +28,25 @@ def check_names(
     """Refuse names of results that are taken, before anything is computed."""
     if not table.headers:
         return
+    taken, seen = Counter(table.names), set[str]()
     for position, name in enumerate(names):
-        if name in names[:position]:
+        if name in seen:
             raise CommandError(
                 f"{table.source} has several columns named {sources[position]!r}: "
                 "choose one of them by its number, as in -c 2"
             )
-        if name in table.names and not replace:
+        seen.add(name)
+        if name in taken and not replace:
             raise CommandError(
                 f"{table.source} already has a column {name!r}: --replace to overwrite "
                 "it, or leave it out with -c"
             )
-        if table.names.count(name) > 1:
+        if taken[name] > 1:
             raise CommandError(
                 f"{table.source} has several columns named {name!r}: --replace cannot "
                 "tell which one to overwrite; rename them"
             )
-        if name in table.names and not table.can_replace:
+        if name in taken and not table.can_replace:
             raise CommandError(
                 f"{table.source} has a member {name!r}: NDJSON is written as it came, "
                 "and cannot have it replaced; rename it"
@@ -55,19 +58,21 @@ def check_table(table: Table, keys: Sequence[str], names: Sequence[str]) -> None
 
     The keys of groups come before its names.
     """
-    for position, name in enumerate(names):
+    seen = set[str]()
+    for name in names:
         if name in keys:
             raise CommandError(
                 f"{table.source}: a column of results is called {name!r}, as the "
                 "column of --by is: rename this one"
             )
-        if name in names[:position]:
+        if name in seen:
             raise CommandError(
                 f"{table.source}: several columns of results would be called {name!r}: "
                 "choose one of them by its number, as in -c 2"
             )
-    for position, name in enumerate(keys):
-        if name in keys[:position]:
+        seen.add(name)
+    for name, count in Counter(keys).items():
+        if count > 1:
             raise CommandError(
                 f"{table.source}: several columns of --by are called {name!r}: rename "
                 "them"
