@@ -203,7 +203,7 @@ def run(arguments: list[str] | None = None) -> int:
         return 130
     except MemoryError:
         return _fail("not enough memory")
-    except Exception as error:
+    except BaseException as error:  # panics of polars are no Exceptions
         known = isinstance(error, ValueError) and type(error).__module__ != "builtins"
         what = "" if known else f"{type(error).__name__}: "
         return _fail(what + str(error))

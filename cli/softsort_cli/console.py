@@ -1,5 +1,6 @@
 """What the command tells people: on stderr, so that stdout holds data only."""
 
+import os
 import sys
 import threading
 import warnings
@@ -34,6 +35,23 @@ def collected_notes() -> Iterator[list[str]]:
         yield _collecting.notes
     finally:
         _collecting.notes = None
+
+
+@contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Let nobody write to stderr in this block, unless --verbose: not even Rust."""
+    if verbose:
+        yield
+        return
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def silence_libraries() -> None:

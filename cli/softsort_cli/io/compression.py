@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,15 @@ from softsort_cli.errors import CommandError, UsageError
 
 CHUNK = 1 << 18
 MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
+# A frame of zstd that says nothing, as pzstd and seekable formats begin with.
+SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 UTF8 = ("utf-8", "utf8", "utf-8-sig")
 
 
 def packing_of(start: bytes) -> str:
     """How a stream that starts like this is packed."""
+    if SKIPPED.match(start):
+        return "zst"
     return next((name for magic, name in MAGIC.items() if start.startswith(magic)), "")
 
 
@@ -63,6 +68,10 @@ def _unpacked(stream: BinaryIO, packing: str, source: str) -> Iterator[bytes]:
     try:
         while packed := stream.read(CHUNK):
             while packed:
+                if member.eof and packing == "gz":
+                    packed = packed.lstrip(b"\0")  # gzip takes zeros for padding
+                    if not packed:
+                        break
                 if member.eof:  # another member follows
                     member = new()
                 yield member.decompress(packed)

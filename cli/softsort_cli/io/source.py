@@ -64,6 +64,16 @@ class Input:
             )
 
 
+def unpacked(file: Input) -> Input:
+    """A packed file as one whose content can be read anywhere."""
+    if file.is_plain:
+        return file
+    spooled = _spooled(file.stream())
+    unpacked = Input(file.source, spooled, "", "utf-8", None, first=file)
+    weakref.finalize(unpacked, spooled.close)
+    return unpacked
+
+
 def open_input(path: Path | None, encoding: str | None = None) -> Input:
     """Open a file, or standard input for None and `-`."""
     source = files.label(path)

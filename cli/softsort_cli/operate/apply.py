@@ -15,10 +15,11 @@ from softsort_cli.errors import CommandError
 from softsort_cli.operate import file_parts, groups, many_files, streaming, target
 from softsort_cli.operate.groups import Result
 from softsort_cli.operate.operator import BITS, Operator
-from softsort_cli.operate.result_table import Naming, ResultTable
+from softsort_cli.operate.result_table import ResultTable
+from softsort_cli.operate.target import Naming
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, write
+from softsort_cli.tables import column_data, columnar, write
 from softsort_cli.tables.column_data import Chosen
 
 MOST_RESULTS = 100_000_000  # of a table of their own
@@ -53,6 +54,7 @@ def append(
     read = column_data.read if needs_all else column_data.survey
     data = read(path, reading, again=True)
     names = target.result_names(data, suffix, writing)
+    columnar.tell_changes(data.table, form)
     if writing.dry_run:
         target.tell(data, names, writing)
         return
@@ -86,8 +88,8 @@ def tabulate(
     form = target.check(path, reading, writing)
     start(solver)
     data = (column_data.read if reading.by else column_data.survey)(path, reading)
-    names = naming(data)
-    count = data.groups.count if data.groups else 1
+    names = target.table_names(data, naming)
+    count = max(1, data.groups.count) if data.groups else 1
     total = operator.count(data.height // count) * count * len(names)
     if total > MOST_RESULTS:
         raise CommandError(
@@ -99,7 +101,7 @@ def tabulate(
         target.tell(data, names, writing)
         return None
     if not data.fits:
-        outputs = streaming.few(data, operator, solver)
+        outputs = streaming.tabulated(data, operator, solver)
     else:
         outputs = [each.outputs for each in groups.results(data, operator, solver)]
     return ResultTable(data, form, names, outputs)

@@ -9,7 +9,7 @@ from softsort_cli.operate import apply, exact, groups, target
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import Appending, Reading
-from softsort_cli.tables import column_data
+from softsort_cli.tables import column_data, columnar
 
 
 def append(
@@ -27,6 +27,7 @@ def append(
     apply.start(solver)
     data = column_data.read(path, reading, criterion, again=True)
     names = target.result_names(data, "sorted", writing)
+    columnar.tell_changes(data.table, form)
     if writing.dry_run:
         target.tell(data, names, writing)
         return

@@ -89,6 +89,8 @@ def apply(
             by_value[starts[place] :][: len(output)] = output
         return Grouped(by_value, sizes)
     none = next(iter(outputs.values()), inputs.together)[:0]
+    if not len(sizes):
+        return Grouped(none, sizes)
     return Grouped.of([outputs.get(i, none) for i in range(len(sizes))])
 
 

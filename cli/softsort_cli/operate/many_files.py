@@ -21,10 +21,11 @@ from softsort_cli.io import files
 from softsort_cli.operate import streaming, target
 from softsort_cli.operate.file_parts import Part, parts_of, with_outputs
 from softsort_cli.operate.operator import BITS, Operator
-from softsort_cli.operate.result_table import Naming, ResultTable
+from softsort_cli.operate.result_table import ResultTable
+from softsort_cli.operate.target import Naming
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, select, write
+from softsort_cli.tables import column_data, columnar, select, write
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
@@ -60,12 +61,13 @@ class Work:
         """Go over a part for the first time."""
         table = part.open(self.reading)
         tallies = {column: column_data.Tally() for column in wanted}
+        absent = column_data.absent_of(self.reading)
         height = left_out = 0
 
         def blocks() -> Iterator[dict[int, np.ndarray]]:
             nonlocal height, left_out
             for block in table.parts(wanted):
-                columns = column_data.parse(block, wanted)
+                columns = column_data.parse(block, wanted, absent)
                 for column, numbers in columns.items():
                     tallies[column] += column_data.Tally.of(block, column, numbers)
                 kept = column_data.skip(columns, block.height, self.reading.on_invalid)
@@ -79,15 +81,15 @@ class Work:
         return Survey(table.names, height, height - left_out, tallies, statistics)
 
     def summarise(
-        self, part: Part, statistics: Mapping[int, Statistics]
-    ) -> dict[int, Summary]:
+        self, part: Part, statistics: Mapping[int, Statistics], few: Sequence[int]
+    ) -> dict[int, Summary | np.ndarray]:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
         blocks = (numbers for _, numbers, _ in data.reread())
-        return streaming.summarised(blocks, statistics, self.solver.epsilon)
+        return streaming.summarised(blocks, statistics, few, self.solver.epsilon)
 
     def solve(
-        self, summaries: Mapping[int, Summary], names: Mapping[int, str]
+        self, summaries: Mapping[int, Summary | np.ndarray], names: Mapping[int, str]
     ) -> dict[Any, Any]:
         """Solve for the whole: the few results, or what JSON can hold of the others."""
         solutions = streaming.solved(summaries, names, self.operator, self.solver)
@@ -119,7 +121,10 @@ class Work:
 
         table, kept = part.open(self.reading), np.zeros(0, np.int64)
         on_invalid = self.reading.on_invalid
-        return column_data.Chosen(table, list(wanted), 0, on_invalid, {}, kept)
+        absent = column_data.absent_of(self.reading)
+        return column_data.Chosen(
+            table, list(wanted), 0, on_invalid, {}, kept, absent=absent
+        )
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,7 @@ def _append(
             whole = _surveyed(engine, parts, work)
             data = whole.data
             names = target.result_names(data, suffix, writing)
+            columnar.tell_changes(data.table, parts[0].form(work.reading))
             if writing.dry_run:
                 target.tell(data, names, writing)
                 return
@@ -201,7 +207,7 @@ def tabulate(
     with _engine(work, None, parts) as engine:
         whole = _surveyed(engine, parts, work)
         data = whole.data
-        names = naming(data)
+        names = target.table_names(data, naming)
         if writing.dry_run:
             target.tell(data, names, writing)
             return None
@@ -246,12 +252,15 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)
-    candidates = chosen_columns or column_data.candidates_of(table, excluded)
+    candidates = chosen_columns or column_data.candidates_of(
+        table, excluded, column_data.absent_of(reading)
+    )
     with console.progress("surveying", len(parts)) as step:
         tasks = [engine.submit(work.survey, part, candidates) for part in parts]
         surveys = _results(engine, tasks, step)
     for part, survey in zip(parts, surveys, strict=True):
-        if survey.names != table.names:
+        # NDJSON without objects has none.
+        if survey.names and survey.names != table.names:
             raise CommandError(
                 f"{part.path} has other columns than {parts[0].path}: the parts of a "
                 "table have the same, in the same order"
@@ -272,6 +281,8 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
             f"{column_data.FATES[reading.on_invalid]}"
         )
     height = sum(survey.height for survey in surveys)
+    if not height:
+        console.note(f"{table.source}: no rows")
     none = np.zeros(0, np.int64)
     data = column_data.Chosen(table, candidates, height, reading.on_invalid, {}, none)
     known = _merge(*(survey.statistics for survey in surveys))
@@ -285,7 +296,8 @@ def _solved(
     """The second pass, and what is solved after it."""
     data = whole.data
     names = dict(zip(data.columns, data.names(), strict=True))
-    tasks = [engine.submit(work.summarise, part, whole.statistics) for part in parts]
+    known = whole.statistics, streaming.few(whole.statistics)
+    tasks = [engine.submit(work.summarise, part, *known) for part in parts]
     summaries = merged(engine, _merge, tasks)
     solutions = engine.submit(work.solve, summaries, names)
     with console.progress("summarising", len(parts)) as step:
@@ -295,8 +307,10 @@ def _solved(
 
 
 def _table(parts: Sequence[Part], reading: Reading) -> Any:
-    """The first part, which messages call by the name of all."""
-    table = parts[0].open(reading)
+    """The first part that has columns, which messages call by the name of all."""
+    tables = (part.open(reading) for part in parts)
+    table = next((each for each in tables if each.names), None)
+    table = table or parts[0].open(reading)
     more = f" and {len(parts) - 1} more parts" if len(parts) > 1 else ""
     named = replace(table.input, source=table.source + more, first=table.input)
     return replace(table, input=named)
@@ -315,15 +329,13 @@ def _results(
 
 def _merge(*parts: Mapping[int, Any]) -> dict[int, Any]:
     """Statistics or summaries of some parts together, column by column."""
-    import softsort_core as soft
-
-    merged: dict[int, Any] = {}
+    together: dict[int, Any] = {}
     for part in parts:
         for column, known in part.items():
-            merged[column] = (
-                soft.merge(merged[column], known) if column in merged else known
-            )
-    return merged
+            before = together.get(column)
+            whole = known if before is None else streaming.merged(before, known)
+            together[column] = whole
+    return together
 
 
 def _same(value: Any) -> Any:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from softsort_cli.operate.target import Naming
 from softsort_cli.options.tables import TableWriting
 from softsort_cli.tables import formats, write
 from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
-
-# The names of the columns of the table.
-Naming: TypeAlias = "Callable[[Chosen], Sequence[str]]"
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,8 @@ def write_results(
         return
     step = -1 if from_last else 1
     outputs = [[group[::step] for group in column] for column in table.outputs]
-    counts = np.max([[len(group) for group in column] for column in outputs], axis=0)
+    sizes = [[len(group) for group in column] for column in outputs]
+    counts = np.max(np.array(sizes, int), axis=0, initial=0)
     columns = key_columns(table.data, counts)
     for name, column in zip(table.names, outputs, strict=True):
         # Groups that have fewer results than others are filled with NaN.
@@ -53,7 +52,7 @@ def write_results(
             np.concatenate([group, np.full(count - len(group), np.nan)])
             for group, count in zip(column, counts, strict=True)
         ]
-        columns[name] = np.concatenate(filled)
+        columns[name] = np.concatenate([np.zeros(0), *filled])
     write.write_table(table.data.table, columns, table.form, writing)
 
 
@@ -70,14 +69,14 @@ def write_levels(
     outputs = [
         [group if len(group) else none for group in column] for column in table.outputs
     ]
-    count = len(outputs[0])
+    count = len(outputs[0]) if outputs else 0
     # For each group every column, for each column every level.
     names = [name for name in data.names() for _ in levels] * count
     values = [column[group] for group in range(count) for column in outputs]
     columns = key_columns(data, len(levels) * len(outputs)) | {
-        "column": pl.Series(names),
-        "q": np.tile(levels, len(outputs) * count),
-        "value": np.concatenate(values),
+        "column": pl.Series(names, dtype=pl.String),
+        "q": pl.Series(np.tile(np.array(levels), len(outputs) * count)),
+        "value": np.concatenate([np.zeros(0), *values]),
     }
     write.write_table(data.table, columns, table.form, writing)
 

@@ -7,12 +7,15 @@ and the third evaluates what was solved for between.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.operate import few_values
+from softsort_cli.operate.few_values import Known
+from softsort_cli.operate.groups import require_converged
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from softsort_core import Curve, Forms, Solution, Statistics, Summary
 
 SIZE = 1 << 18  # values at a time
-FEW = 100  # values that may be too few to be summarised
 
 
 def check(solver: Solver) -> None:
@@ -43,7 +45,9 @@ def rows(
     return evaluated(data, names, operator, _solutions(data, operator, solver), 0)
 
 
-def few(data: Chosen, operator: Operator, solver: Solver) -> list[list[np.ndarray]]:
+def tabulated(
+    data: Chosen, operator: Operator, solver: Solver
+) -> list[list[np.ndarray]]:
     """The few results for each column, as one group."""
     return of_columns(data, _solutions(data, operator, solver))
 
@@ -65,7 +69,7 @@ def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, An
     )
     statistics = described(numbers for _, numbers, _ in data.reread())
     blocks = (numbers for _, numbers, _ in data.reread())
-    summaries = summarised(blocks, statistics, solver.epsilon)
+    summaries = summarised(blocks, statistics, few(statistics), solver.epsilon)
     names = dict(zip(data.columns, data.names(), strict=True))
     return solved(summaries, names, operator, solver)
 
@@ -79,38 +83,68 @@ def described(blocks: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistic
     for column, values, count in _chunks(blocks):
         some = replace(soft.describe(values, _weights(values, count)), count=count)
         known = statistics.get(column)
-        statistics[column] = soft.merge(known, some) if known else some
+        statistics[column] = merged(known, some) if known else some
     return statistics
+
+
+def few(statistics: Mapping[int, Statistics]) -> list[int]:
+    """The columns of so few values that they are kept."""
+    return [c for c, known in statistics.items() if known.count <= few_values.FEW]
 
 
 def summarised(
     blocks: Iterable[Mapping[int, np.ndarray]],
     statistics: Mapping[int, Statistics],
+    few: Container[int],
     epsilon: float,
-) -> dict[int, Summary]:
-    """The summary of each column that has numbers, by statistics of all."""
+) -> dict[int, Summary | np.ndarray]:
+    """The summary of each column that has numbers, by statistics of all.
+
+    The values themselves, where they are `few`.
+    """
     import softsort_core as soft
 
-    summaries: dict[int, Summary] = {}
+    summaries: dict[int, Summary | np.ndarray] = {}
     for column, values, count in _chunks(blocks):
-        weights = _weights(values, count)
-        some = soft.summarise(values, statistics[column], weights, epsilon=epsilon)
+        if column in few:
+            some = values[:count]
+        else:
+            weights = _weights(values, count)
+            some = soft.summarise(values, statistics[column], weights, epsilon=epsilon)
         known = summaries.get(column)
-        summaries[column] = soft.merge(known, some) if known else some
+        summaries[column] = some if known is None else merged(known, some)
     return summaries
 
 
+def merged(first: Any, second: Any) -> Any:
+    """Statistics or summaries, or few values, of two parts together."""
+    import numpy as np
+
+    import softsort_core as soft
+
+    if isinstance(first, np.ndarray):
+        return np.concatenate([first, second])
+    return soft.merge(first, second)
+
+
 def solved(
-    summaries: Mapping[int, Summary],
+    summaries: Mapping[int, Summary | np.ndarray],
     names: Mapping[int, str],
     operator: Operator,
     solver: Solver,
 ) -> dict[int, Any]:
     """What is solved for each column that has numbers."""
+    import numpy as np
+
     solutions = {}
     for column, summary in summaries.items():
         try:
-            solutions[column] = _solution(summary, operator.forms(), solver)
+            if isinstance(summary, np.ndarray):
+                known = few_values.solve(summary, operator, solver)
+                require_converged(known.results, names[column], solver)
+                solutions[column] = known.results if operator.forms().are_few else known
+            else:
+                solutions[column] = _solution(summary, operator.forms(), solver)
         except (CommandError, ValueError) as error:
             raise CommandError(f"column {names[column]!r}: {error}") from error
     return solutions
@@ -132,46 +166,50 @@ def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
     else:
         certain = solution.error <= solution.tolerance
     if not certain:
-        count = summary.statistics.count
-        remedy = "choose a larger --epsilon"
-        if count < FEW:
-            remedy = (
-                f"its {count} values are too few for this: leave out --max-memory, "
-                "--out-dir and --cluster"
-            )
         raise CommandError(
-            f"the solver did not converge at epsilon {solver.epsilon:g}; {remedy}"
+            f"the solver did not converge at epsilon {solver.epsilon:g}; choose a "
+            "larger --epsilon"
         )
     return solution
 
 
-def encoded(solutions: Mapping[int, Solution | Curve]) -> dict[str, Any]:
+def encoded(solutions: Mapping[int, Solution | Curve | Known]) -> dict[str, Any]:
     """Solutions as what JSON can hold, and any process can read in its precision."""
-    return {
-        str(column): {
-            name: _text(value) if hasattr(value, "shape") else value
-            for name, value in solution._asdict().items()
-        }
-        | {"statistics": asdict(solution.statistics), "kind": type(solution).__name__}
-        for column, solution in solutions.items()
-    }
+    texts = {}
+    for column, solution in solutions.items():
+        text: dict[str, Any] = {"kind": type(solution).__name__}
+        for name, value in solution._asdict().items():
+            is_array = hasattr(value, "shape")
+            plain = asdict(value) if name == "statistics" else value
+            text[name] = _text(value) if is_array else plain
+        texts[str(column)] = text
+    return texts
 
 
-def decoded(texts: Mapping[str, Mapping[str, Any]]) -> dict[int, Solution | Curve]:
+def decoded(
+    texts: Mapping[str, Mapping[str, Any]],
+) -> dict[int, Solution | Curve | Known]:
     """Solutions from what JSON holds."""
+    import jax.numpy as jnp
+
     import softsort_core as soft
 
-    return {
-        int(column): getattr(soft, text["kind"])(
-            **{
-                name: _array(value) if isinstance(value, list) else value
-                for name, value in text.items()
-                if name != "kind"
-            }
-            | {"statistics": soft.Statistics(**text["statistics"])}
-        )
-        for column, text in texts.items()
-    }
+    solutions = {}
+    for column, text in texts.items():
+        fields = dict(text)
+        kind = fields.pop("kind")
+        if kind == Known.__name__:
+            arrays = {name: _array(each) for name, each in fields.items()}
+            solutions[int(column)] = Known(**arrays)
+            continue
+        fields["statistics"] = soft.Statistics(**fields["statistics"])
+        series = {
+            name: jnp.asarray(_array(each))
+            for name, each in fields.items()
+            if isinstance(each, list)
+        }
+        solutions[int(column)] = getattr(soft, kind)(**fields | series)
+    return solutions
 
 
 def _text(series: Any) -> list[Any]:
@@ -181,12 +219,11 @@ def _text(series: Any) -> list[Any]:
     return [str(array.dtype), array.shape, base64.b64encode(array.tobytes()).decode()]
 
 
-def _array(text: Sequence[Any]) -> Any:
-    import jax.numpy as jnp
+def _array(text: Sequence[Any]) -> np.ndarray:
     import numpy as np
 
     dtype, shape, data = text
-    return jnp.asarray(np.frombuffer(base64.b64decode(data), dtype).reshape(shape))
+    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
 
 
 def evaluated(
@@ -260,6 +297,8 @@ def at_places(forms: Forms, solution: Any, start: int, stop: int) -> np.ndarray:
     """The results at these places, as far as there are any."""
     import numpy as np
 
+    if isinstance(solution, Known):
+        return solution.at_places(start, stop)
     assert forms.at_places is not None
     count = solution.statistics.count
     # Always as many at a time, for what jax has compiled, from the last place back.
@@ -276,6 +315,8 @@ def at_values(forms: Forms, solution: Any, values: np.ndarray) -> np.ndarray:
     """The results of each number, by as many at a time; NaN stays NaN."""
     import numpy as np
 
+    if isinstance(solution, Known):
+        return solution.at_values(values)
     assert forms.at_values is not None
     there = ~np.isnan(values)
     results = np.full(len(values), np.nan)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 COLUMNS = ["column", "epsilon", "place", "sorted", "value", "rank"]
-TEXTS = {"column", "place"}  # and whole numbers, which --float-format is not for
+RESULTS = {"sorted", "rank"}  # the others are labels, which --float-format is not for
 
 
 def sweep(
@@ -60,7 +60,7 @@ def sweep(
         plots.over_epsilon(plot, levels, lines, force=writing.force)
     table = _table(columns, levels)
     shown = {
-        name: table[name] if name in TEXTS else table[name].to_numpy()
+        name: table[name].to_numpy() if name in RESULTS else table[name]
         for name in COLUMNS
     }
     write.write_table(data.table, shown, form, writing)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from softsort_cli import console
 from softsort_cli.errors import UsageError
@@ -15,6 +15,9 @@ from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
+
+# The names of the columns of a table of results.
+Naming: TypeAlias = "Callable[[Chosen], Sequence[str]]"
 
 
 def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats.Form:
@@ -40,6 +43,14 @@ def result_names(data: Chosen, suffix: str, writing: Appending) -> list[str]:
     """The names of the appended columns, if they are free."""
     names = [f"{name}_{suffix}" for name in data.names()]
     write.check_names(data.table, data.names(), names, writing.replace)
+    return names
+
+
+def table_names(data: Chosen, naming: Naming) -> Sequence[str]:
+    """The names of the columns of a table of results, if they differ."""
+    names = naming(data)
+    keys = data.groups.columns if data.groups else []
+    write.check_table(data.table, [data.table.names[column] for column in keys], names)
     return names
 
 

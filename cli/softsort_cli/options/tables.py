@@ -62,7 +62,8 @@ class Reading:
             "-d",
             metavar="CHAR",
             show_default="by extension, else ,",
-            help="What separates cells; `tab` for a tab.",
+            help="What separates cells; `tab` for a tab. So it is written, unless the "
+            "name of the output is of another format.",
         ),
     ] = None
     no_headers: Annotated[
@@ -93,25 +94,36 @@ class Reading:
             "--encoding",
             metavar="NAME",
             show_default="utf-8",
-            help="Of the text that is read; the table is written in it again.",
+            help="Of the text that is read; it is written in it again, but as NDJSON, "
+            "Parquet and Arrow in UTF-8.",
         ),
     ] = None
     by: Annotated[
         list[str] | None,
         option(
             "--by",
-            metavar="COLUMN",
+            metavar="COLUMNS",
             autocompletion=completion.columns,
-            help="Take each group of rows with the same cell here on its own; "
-            "repeatable. Rows without a cell are a group.",
+            help="Take each group of rows with the same cells here on its own; names "
+            "and numbers as for -c. Rows without a cell are a group.",
+        ),
+    ] = None
+    na_values: Annotated[
+        list[str] | None,
+        option(
+            "--na-values",
+            metavar="WORDS",
+            help="What else says that there is no number, beside an empty cell, NA, "
+            "NaN, N/A, null, None, #N/A, \\N and the like; separated by commas or "
+            "repeated. A number stands for all cells that are equal to it.",
         ),
     ] = None
     on_invalid: Annotated[
         Literal["error", "null", "skip"],
         option(
             "--on-invalid",
-            help="A cell that is neither number nor empty, NA, NaN: fail, treat it as "
-            "empty, or leave its row out.",
+            help="A cell that is neither a number nor says that there is none: fail, "
+            "treat it as empty, or leave its row out.",
         ),
     ] = "error"
     max_memory: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -70,11 +70,12 @@ class Chosen:
     skipped: np.ndarray  # rows to leave out of the output
     criterion: np.ndarray | None = None  # what to sort rows by
     groups: Groups | None = None
+    absent: numbers.Absent = numbers.NOTHING_ELSE
 
     @property
     def fits(self) -> bool:
         """Whether the numbers are here: --max-memory is enough for them."""
-        return bool(self.values)
+        return bool(self.values) or not self.columns
 
     def names(self) -> list[str]:
         """The names of the chosen columns."""
@@ -93,14 +94,21 @@ class Chosen:
     def reread(self) -> Iterator[tuple[Part, dict[int, np.ndarray], Kept]]:
         """The table once more, its numbers, and which rows are in the output."""
         for part in self.table.parts():
-            cells = parse(part, self.columns)
+            cells = parse(part, self.columns, self.absent)
             kept = skip(cells, part.height, self.on_invalid)
             yield part, {column: each.values for column, each in cells.items()}, kept
 
 
-def parse(part: Part, columns: Sequence[int]) -> dict[int, numbers.Numbers]:
+def absent_of(reading: Reading) -> numbers.Absent:
+    """What says that there is no number, besides what says so to everybody."""
+    return numbers.Absent.named(reading.na_values)
+
+
+def parse(
+    part: Part, columns: Sequence[int], absent: numbers.Absent
+) -> dict[int, numbers.Numbers]:
     """The chosen columns of a part of a table as numbers."""
-    cells = map(numbers.parse, part.cells(columns))
+    cells = [numbers.parse(each, absent) for each in part.cells(columns)]
     return dict(zip(columns, cells, strict=True))
 
 
@@ -149,19 +157,23 @@ def survey(
 ) -> Chosen:
     """Read as `read` does, but without the numbers if --max-memory is too little."""
     table = opening.open_table(path, reading, twice=again)
+    if not table.names:  # NDJSON without objects, of whatever columns
+        reading = replace(reading, columns=None, by=None)
     wanted, excluded = select.choose(reading.columns or [], table.names)
-    keys = Keys(
-        [select.choose_one(name, table.names, "--by") for name in reading.by or []]
-    )
+    keys = Keys(select.choose_keys(reading.by or [], table.names))
     by = (
         []
         if criterion is None
         else [select.choose_one(criterion, table.names, "--by-column")]
     )
-    columns = wanted or candidates_of(table, excluded | set(keys.columns))
-    seen = _pass(table, list(dict.fromkeys([*columns, *by])), keys, reading.allowed())
+    absent = absent_of(reading)
+    columns = wanted or candidates_of(table, excluded | set(keys.columns), absent)
+    used = list(dict.fromkeys([*columns, *by]))
+    seen = _pass(table, used, keys, reading.allowed(), absent)
     if wanted is None:
         columns = numeric(table, columns, seen.tallies, reading.on_invalid)
+    if not seen.height:
+        console.note(f"{table.source} has no rows")
     used = list(dict.fromkeys([*columns, *by]))
     skipped = _rows_to_skip(table, used, seen, reading.on_invalid)
     values = seen.values(used, skipped)
@@ -174,6 +186,7 @@ def survey(
         skipped,
         values[by[0]] if values and by else None,
         keys.groups() if keys.columns else None,
+        absent,
     )
 
 
@@ -194,12 +207,18 @@ class Seen:
             return {}
         values = {}
         for column in used:
-            values[column] = np.concatenate(self.arrays.pop(column))
+            values[column] = np.concatenate([np.zeros(0), *self.arrays.pop(column)])
             values[column][skipped] = np.nan
         return values
 
 
-def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen:
+def _pass(
+    table: Table,
+    used: Sequence[int],
+    keys: Keys,
+    allowed: float,
+    absent: numbers.Absent,
+) -> Seen:
     """Go over the table once, and keep the numbers as long as memory allows it."""
     blocks = -(-table.input.size() // source.BLOCK)
     most = allowed / (VALUE * max(1, len(used) + bool(keys.columns)))
@@ -211,7 +230,8 @@ def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen
     needed = list(dict.fromkeys([*used, *keys.columns]))
     with console.progress("reading", blocks) as step:
         for part, columns, of_keys in prefetch.each(
-            lambda part: (part, parse(part, used), keys.of(part)), table.parts(needed)
+            lambda part: (part, parse(part, used, absent), keys.of(part)),
+            table.parts(needed),
         ):
             for column, cells in columns.items():
                 seen.tallies[column] += Tally.of(part, column, cells)
@@ -226,18 +246,24 @@ def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen
     return seen
 
 
-def _first_part(table: Table, columns: Sequence[int]) -> Part:
-    return next(part for part in table.parts(columns) if part.height)
+def _first_part(table: Table, columns: Sequence[int]) -> Part | None:
+    return next((part for part in table.parts(columns) if part.height), None)
 
 
-def candidates_of(table: Table, excluded: set[int]) -> list[int]:
-    """Columns that may be numeric, by their first rows."""
+def candidates_of(
+    table: Table, excluded: set[int], absent: numbers.Absent
+) -> list[int]:
+    """Columns that may be numeric, by their first rows, or by their types alone."""
     columns = [column for column in range(len(table.names)) if column not in excluded]
     candidates = []
     part = _first_part(table, columns)
+    if part is None:
+        types = table.types()
+        named = [(column, types.get(table.names[column])) for column in columns]
+        return [column for column, kind in named if kind is None or kind.is_numeric()]
     for column, cells in zip(columns, part.cells(columns), strict=True):
         sample = cells.head(SAMPLE)
-        read = numbers.parse(sample)
+        read = numbers.parse(sample, absent)
         if 2 * len(read.invalid) <= len(sample) - read.absent:
             candidates.append(column)
     return candidates
@@ -253,25 +279,26 @@ def numeric(
     columns = []
     for column in candidates:
         tally = tallies[column]
-        if tally.present < max(tally.invalid, 1):
+        has_rows = tally.present or tally.absent or tally.invalid
+        if has_rows and tally.present < max(tally.invalid, 1):
             continue
         if tally.invalid and on_invalid == "error":
             console.note(
                 f"note: column {table.names[column]!r} is left out: {tally.first} is "
-                "not a number; choose it with -c, or see --on-invalid"
+                "not a number; choose it with -c, or see --na-values and --on-invalid"
             )
         else:
             columns.append(column)
-    if not columns:
+    if not columns and table.names:
         raise CommandError(_no_numbers(table))
     return columns
 
 
 def _no_numbers(table: Table) -> str:
     message = f"{table.source} has no numeric column"
-    if len(table.names) == 1 and table.form.delimiter:
-        cells = _first_part(table, [0]).cells([0])[0]
-        text = table.names[0] + str(cells.head(1).item())
+    part = _first_part(table, [0])
+    if part and len(table.names) == 1 and table.form.delimiter:
+        text = table.names[0] + str(part.cells([0])[0].head(1).item())
         for delimiter in ";\t|,":
             if delimiter in text:
                 shown = "tab" if delimiter == "\t" else repr(delimiter)
@@ -306,7 +333,7 @@ def report_bad_cells(
         raise CommandError(
             f"{table.source}, column {table.names[wrong[0]]!r}, "
             f"{tallies[wrong[0]].first} is not a finite number; correct it, or see "
-            "--on-invalid"
+            "--na-values and --on-invalid"
         )
     absent = [f"{tally.absent} in {name!r}" for name, tally in named if tally.absent]
     if absent:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from softsort_cli import console
 from softsort_cli.errors import CommandError
+from softsort_cli.io import source
 from softsort_cli.io.source import Input
+from softsort_cli.tables import arrow_schema
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Table
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 ROWS = 1 << 18  # at a time
+MOST_DIGITS = 38  # of a decimal that polars writes
 
 
 @dataclass(frozen=True)
@@ -55,16 +61,19 @@ class Frames(Table):
         """The table, not read yet."""
         import polars as pl
 
-        file = self.input.file
-        file.seek(0)
         if self.form.name == "parquet":
-            return pl.scan_parquet(file)
-        is_stream = file.read(6) != b"ARROW1"
+            return pl.scan_parquet(self._rewound())
+        is_stream = self._rewound().read(6) != b"ARROW1"
+        file = self._rewound()
+        return pl.read_ipc_stream(file).lazy() if is_stream else pl.scan_ipc(file)
+
+    def _rewound(self) -> BinaryIO:
+        """The file at its start."""
         # Polars reads on from where the descriptor is. Where Python is may be within
         # what it holds of the file, of which the end is the descriptor's place.
-        file.seek(0, os.SEEK_END)
-        file.seek(0)
-        return pl.read_ipc_stream(file).lazy() if is_stream else pl.scan_ipc(file)
+        self.input.file.seek(0, os.SEEK_END)
+        self.input.file.seek(0)
+        return self.input.file
 
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Part]:
         """These columns of the table, or all, some rows at a time."""
@@ -78,27 +87,62 @@ class Frames(Table):
         for frame in lazy.collect_batches(maintain_order=True, chunk_size=ROWS):
             yield Part(self.names, frame, before)
             before += frame.height
+        if not before:
+            yield Part(self.names, lazy.clear().collect(), 0)
 
     def types(self) -> Mapping[str, pl.DataType]:
         """The types of the columns."""
         return self.lazy().collect_schema()
+
+    def schema(self) -> arrow_schema.Schema:
+        """What there is besides names and types."""
+        import polars as pl
+
+        if self.form.name != "parquet":
+            return arrow_schema.Schema.of_file(self.input.file)
+        metadata = pl.read_parquet_metadata(self._rewound())
+        start = base64.b64decode(metadata.pop("ARROW:schema", ""))
+        if not start:
+            return arrow_schema.Schema(metadata, {}, set())
+        schema = arrow_schema.Schema.of_stream(start)
+        return replace(schema, metadata=schema.metadata | metadata)
+
+    def check_types(self) -> None:
+        """Refuse columns of types that polars reads, but cannot write."""
+        import polars as pl
+
+        try:
+            # It says so by a panic, which tells of itself on stderr.
+            with console.libraries_silenced():
+                self.lazy().clear().collect().write_ipc(io.BytesIO())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            types = ", ".join(
+                f"{name!r} ({str(kind).lower()})"
+                for name, kind in self.types().items()
+                if isinstance(kind, pl.Decimal) and kind.precision > MOST_DIGITS
+            )
+            reason = str(error).splitlines()[0]
+            raise CommandError(
+                f"{self.source}: a column cannot be written again: {types or reason}; "
+                "cast it to another type, or leave it out of the file"
+            ) from None
 
 
 def open_table(file: Input, form: Form, **_: object) -> Frames:
     """Read the columns' names and types."""
     import polars as pl
 
-    table = Frames(file, form, [])
+    table = Frames(file := source.unpacked(file), form, [])
     try:
         names = table.lazy().collect_schema().names()
-        count = table.lazy().select(pl.len()).collect().item()
+        table.lazy().select(pl.len()).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise CommandError(
             f"{file.source} is not a whole {form.kind} file: {reason}"
         ) from None
-    if not count:
-        raise CommandError(f"{file.source} has no rows")
     return Frames(file, form, names)
 
 
@@ -115,9 +159,39 @@ def lazy_of(frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
     return register_io_source(source, schema=first.schema)
 
 
-def write(lazy: pl.LazyFrame, form: Form, stream: BinaryIO) -> None:
-    """Write a table of typed cells."""
+def tell_changes(table: Table, form: Form) -> None:
+    """Tell what is not kept of a table of typed cells that is written as one."""
     import polars as pl
+
+    if not isinstance(table, Frames) or not form.is_binary:
+        return
+    schema = table.schema()
+    changed = [f"{name!r} {what}" for name, what in schema.changed.items()]
+    changed += [
+        f"{name!r} as time[ns]"
+        for name, kind in table.types().items()
+        if kind == pl.Time and name not in schema.times | schema.changed.keys()
+    ]
+    if schema.metadata and form.name == "arrow":
+        changed.append(f"no metadata ({', '.join(map(repr, schema.metadata))})")
+    if changed:
+        console.note(f"note: {table.source} is written with {'; '.join(changed)}")
+
+
+def write(
+    lazy: pl.LazyFrame, form: Form, stream: BinaryIO, of: Table | None = None
+) -> None:
+    """Write a table of typed cells, with the metadata of what it is made `of`."""
+    import polars as pl
+
+    metadata = of.schema().metadata if isinstance(of, Frames) else {}
+    if metadata and form.name == "parquet":
+        # Readers by Arrow take it from there.
+        start = io.BytesIO()
+        oldest = pl.CompatLevel.oldest()
+        lazy.collect_schema().to_frame().write_ipc_stream(start, compat_level=oldest)
+        schema = arrow_schema.with_metadata(start.getvalue(), metadata)
+        metadata["ARROW:schema"] = base64.b64encode(schema).decode()
 
     with tempfile.TemporaryFile() as spool:
         # Straight into a file; into a pipe by way of one, for polars needs to seek.
@@ -126,7 +200,7 @@ def write(lazy: pl.LazyFrame, form: Form, stream: BinaryIO) -> None:
         try:
             if form.name == "parquet":
                 # Level 3, the default, takes a fifth longer for half a percent.
-                lazy.sink_parquet(target, compression_level=1)
+                lazy.sink_parquet(target, compression_level=1, metadata=metadata)
             else:
                 lazy.sink_ipc(target)
         except pl.exceptions.PolarsError as error:

@@ -2,7 +2,8 @@
 
 Cells are read where they are in the text, and new ones are written between what was
 there before, which is never parsed and written again: it stays as it arrived byte for
-byte. Comment lines and empty lines are carried along where they are.
+byte. Comment lines and blank lines are carried along where they are; where there is one
+column, a blank line is a row without a cell.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def open_table(
     table = Delimited(file, form, [], headers, comment)
     source, names, remarks = file.source, None, False
     for block in table.parts():
-        names = block.names
+        names = names or block.names
         if names is not None and block.height:
             return replace(table, names=names, held=[] if fits else None)
         remarks |= bool((block.stops > block.starts).any())
@@ -120,7 +121,7 @@ def open_table(
             "convert it, as in tr '\\r' '\\n'"
         )
     if names is not None:
-        raise CommandError(f"{source} has a header but no rows")
+        return replace(table, names=names)
     if remarks:
         raise CommandError(f"{source} holds nothing but comments")
     raise CommandError(f"{source} is empty: expected a table")
@@ -154,8 +155,9 @@ def append(
             name: cells.filter(pl.Series(rows)) for name, cells in columns.items()
         }
     names, delimiter, text = block.names or [], block.delimiter, block.masked.text
-    old = {names.index(name): columns[name] for name in columns if name in names}
-    new = {name: cells for name, cells in columns.items() if name not in names}
+    at = {name: place for place, name in enumerate(names)}
+    old = {at[name]: columns[name] for name in columns if name in at}
+    new = {name: cells for name, cells in columns.items() if name not in at}
     stop, head = 0, ""
     if block.header is not None:
         stop = int(block.stops[block.header])

@@ -34,7 +34,8 @@ class Block:
 
         text = self.masked.text
         ends = places(text, "\n")
-        return ends if text.endswith(b"\n") else np.append(ends, len(text))
+        is_whole = text.endswith(b"\n") or text in (b"", BOM)
+        return ends if is_whole else np.append(ends, len(text))
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -42,7 +43,7 @@ class Block:
         import numpy as np
 
         starts = np.empty_like(self.ends)
-        starts[0] = len(BOM) if self.masked.text.startswith(BOM) else 0
+        starts[:1] = len(BOM) if self.masked.text.startswith(BOM) else 0
         starts[1:] = self.ends[:-1] + 1
         return starts
 
@@ -78,15 +79,22 @@ class Block:
         return self.masked.text[self.starts[number] : self.stops[number]].decode()
 
     @cached_property
-    def _holding(self) -> np.ndarray:
-        """Which lines hold cells."""
-        import numpy as np
-
-        comment, holds = self.comment, self.stops > self.starts
+    def _says(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which lines are blank, and which of the others are no comments."""
+        comment, blank = self.comment, self.stops == self.starts
+        says = ~blank
         if comment and comment.encode() in self.masked.text:
             lines = self.within(self.starts, self.stops)
-            holds &= ~lines.str.starts_with(comment).to_numpy()
-        return np.flatnonzero(holds)
+            says &= ~lines.str.starts_with(comment).to_numpy()
+        return blank, says
+
+    @cached_property
+    def _first(self) -> int | None:
+        """The first line that says something, if it decides what the columns are."""
+        import numpy as np
+
+        says = self._says[1]
+        return int(np.argmax(says)) if self.known is None and says.any() else None
 
     @cached_property
     def names(self) -> list[str] | None:
@@ -94,9 +102,9 @@ class Block:
 
         Without a header these are "1", "2" and so on.
         """
-        if self.known is not None or not len(self._holding):
+        if self._first is None:
             return self.known
-        first = self.line(self._holding[0]).split(self.delimiter)
+        first = self.line(self._first).split(self.delimiter)
         if self.headers:
             return [unquote(self.masked.restore_text(cell)) for cell in first]
         return [str(number + 1) for number in range(len(first))]
@@ -104,13 +112,21 @@ class Block:
     @property
     def header(self) -> int | None:
         """Which line names the columns, if it is here."""
-        is_here = self.headers and self.known is None and len(self._holding)
-        return int(self._holding[0]) if is_here else None
+        return self._first if self.headers else None
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """Which lines hold cells of rows."""
-        return self._holding if self.header is None else self._holding[1:]
+        """Which lines hold cells of rows.
+
+        A blank line holds none, but where there is one column: its absent cell.
+        """
+        import numpy as np
+
+        blank, says = self._says
+        if self.names is not None and len(self.names) == 1:
+            says = says | blank
+        first = 0 if self.header is None else self.header + 1
+        return first + np.flatnonzero(says[first:])
 
     @property
     def row_ends(self) -> np.ndarray:

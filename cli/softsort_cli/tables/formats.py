@@ -72,7 +72,7 @@ def form_in(path: Path | None, name: str | None, delimiter: str | None) -> Form:
 
     Whether it is packed is seen from its first bytes.
     """
-    if path is not None and path.suffix.lower() in FOREIGN:
+    if path is not None and _suffix(path) in FOREIGN:
         raise UsageError(
             f"{path}: {titles('and')} are read, and {PACKED}; convert it to one of "
             "these"
@@ -97,26 +97,32 @@ def check_kind(name: str | None, path: Path | None, output: Path | None) -> None
 
 def form_out(output: Path | None, name: str | None, came: Form) -> Form:
     """The form of an output: by the extension, or as asked for, or as it came."""
-    suffix = "" if output is None else output.suffix.lower()
-    if suffix in FOREIGN:
+    if output is not None and _suffix(output) in FOREIGN:
         raise UsageError(f"-o {output}: {titles('and')} are written, and {PACKED}")
-    packing = suffix[1:] if suffix[1:] in MAGIC.values() else ""
-    named = _by_suffix(output) or NAMED.get(name or "")
-    has_own = came.delimiter not in ("", *(form.delimiter for form in ALL))
-    if named is None or (named.delimiter and has_own):  # what --delimiter says
-        return replace(came, packing=packing)
-    if named.is_binary and packing:
+    packing = "" if output is None else _packing(output)
+    form = _by_suffix(output) or NAMED.get(name or "") or came
+    if form.name == came.name:
+        form = came  # with its --delimiter
+    if form.is_binary and packing:
         raise UsageError(
-            f"-o {output}: {named.kind} is compressed inside: leave out .{packing}"
+            f"-o {output}: {form.kind} is compressed inside: leave out .{packing}"
         )
-    return replace(named, packing=packing)
+    return replace(form, packing=packing)
+
+
+def _packing(path: Path) -> str:
+    """How a file of this name is packed."""
+    ending = path.suffix.lower()[1:]
+    return ending if ending in MAGIC.values() else ""
+
+
+def _suffix(path: Path) -> str:
+    """The extension that says what is in a file, packed or not."""
+    return (Path(path.stem) if _packing(path) else path).suffix.lower()
 
 
 def _by_suffix(path: Path | None) -> Form | None:
-    if path is None:
-        return None
-    is_packed = path.suffix.lower()[1:] in MAGIC.values()
-    return BY_SUFFIX.get((Path(path.stem) if is_packed else path).suffix.lower())
+    return None if path is None else BY_SUFFIX.get(_suffix(path))
 
 
 def _character(delimiter: str) -> str:

@@ -27,7 +27,7 @@ class Grouped:
         """The groups of these values."""
         import numpy as np
 
-        sizes = np.array([len(each) for each in parts])
+        sizes = np.array([len(each) for each in parts], np.int64)
         return cls(np.concatenate(parts), sizes)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -80,10 +80,10 @@ class Keys:
         self._added: list[pl.DataFrame] = []
 
     def of(self, part: Part) -> pl.DataFrame | None:
-        """The keys of the rows of a part, for `add`; None if it has none."""
+        """The keys of the rows of a part, for `add`; None if there are none."""
         import polars as pl
 
-        if not self.columns or not part.height:
+        if not self.columns:
             return None
         cells = part.texts(self.columns)
         names = [str(place) for place in range(len(cells))]

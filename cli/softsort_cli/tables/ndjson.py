@@ -70,7 +70,7 @@ class Block:
         """
         import polars as pl
 
-        if not columns or not self.height:
+        if not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
         names = [self.names[column] for column in columns]
         schema, text = dict.fromkeys(names, pl.String), self.text()
@@ -96,6 +96,8 @@ class Block:
         import numpy as np
         import polars as pl
 
+        if not self.height:
+            return self.cells(columns)
         members = json_members.split(self.text())
         rows, keys = members["row"].to_numpy(), members["key"]
         names = [self.names[column] for column in columns]
@@ -148,7 +150,7 @@ class Ndjson(Table):
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:
         """The table, some lines at a time, whatever columns are asked for."""
         del columns
-        before = 0
+        before, block = 0, None
         for data in read_blocks(
             self.input.stream(), self.source, lambda data: data.rfind(b"\n") + 1
         ):
@@ -156,8 +158,10 @@ class Ndjson(Table):
             rows = [
                 place for place, line in enumerate(lines) if line.strip(b"\r " + BOM)
             ]
-            yield Block(self.source, self.names, lines, rows, before)
+            yield (block := Block(self.source, self.names, lines, rows, before))
             before += data.count(b"\n")
+        if block is None:
+            yield Block(self.source, self.names, [], [], 0)
 
 
 def open_table(file: Input, form: Form, **_: object) -> Ndjson:
@@ -165,8 +169,6 @@ def open_table(file: Input, form: Form, **_: object) -> Ndjson:
     names: dict[str, None] = {}
     for block in Ndjson(file, form, []).parts():
         block.add_names(names)
-    if not names:
-        raise CommandError(f"{file.source} is empty: expected a JSON object a line")
     return Ndjson(file, form, list(names))
 
 
@@ -235,6 +237,8 @@ def append(
     import polars as pl
 
     lines: list[bytes | None] = list(block.lines)
+    if not block.height:
+        return b"\n".join(block.lines)
     texts = [_label(name) + _numbers(cells) for name, cells in columns.items()]
     added = pl.select(pl.concat_str(texts, separator=", ")).to_series()
     for place, row in enumerate(block.rows):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from softsort_cli.errors import UsageError
@@ -14,8 +17,32 @@ if TYPE_CHECKING:
     import polars as pl
 
 BLANKS = " \t"
-ABSENT = ("", "na", "nan")  # in any case of letters
+# What people and programs write where there is no number, in any case of letters.
+ABSENT = frozenset(
+    ("", "na", "nan", "n/a", "null", "none", "<na>", "#na", "#n/a", "#n/a n/a", "-nan")
+) | {"+nan", r"\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
 LONGEST = 1000  # characters, or digits, that --float-format can ask for
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What else says that there is no number."""
+
+    words: frozenset[str] = frozenset()  # as they are written
+    numbers: tuple[float, ...] = ()
+
+    @classmethod
+    def named(cls, lists: Sequence[str] | None) -> Absent:
+        """What lists of words name."""
+        words = {word.strip(BLANKS) for each in lists or () for word in each.split(",")}
+        numbers = []
+        for word in words:
+            with suppress(ValueError):
+                numbers.append(float(word))
+        return cls(frozenset(words), tuple(sorted(filter(math.isfinite, numbers))))
+
+
+NOTHING_ELSE = Absent()
 
 
 @dataclass(frozen=True)
@@ -28,11 +55,22 @@ class Numbers:
     rounded: bool = False  # whether a cell is an integer that float64 does not hold
 
 
-def parse(cells: pl.Series) -> Numbers:
+def parse(cells: pl.Series, absent: Absent = NOTHING_ELSE) -> Numbers:
     """Read cells as numbers; spaces and quotes around them are ignored.
 
     A number beyond the range of float64 is not one, and neither is infinity.
     """
+    import numpy as np
+
+    read = _parse(cells, absent.words)
+    if not absent.numbers:
+        return read
+    none = np.isin(read.values, absent.numbers)
+    read.values[none] = np.nan
+    return replace(read, absent=read.absent + int(none.sum()))
+
+
+def _parse(cells: pl.Series, words: frozenset[str]) -> Numbers:
     import numpy as np
     import polars as pl
 
@@ -55,7 +93,7 @@ def parse(cells: pl.Series) -> Numbers:
         texts = texts.zip_with(~quoted, bare)
         again = texts.cast(pl.Float64, strict=False)
         again = again.set(~again.is_finite(), None)
-        absent = texts.str.to_lowercase().is_in(ABSENT)
+        absent = texts.str.to_lowercase().is_in(list(ABSENT)) | texts.is_in(list(words))
     else:
         again = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(odd))
         absent = ~numbers.gather(odd).is_infinite().fill_null(False)

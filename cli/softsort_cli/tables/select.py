@@ -24,13 +24,17 @@ def choose(
     chosen: list[int] = []
     excluded: set[int] = set()
     for choice in choices:
-        for token in [choice] if choice in names else _tokens(choice):
+        for token in _tokens(choice, names):
             if token in names or not token.startswith("!"):
                 chosen += _positions(token, names)
             else:
                 excluded |= set(_positions(token[1:], names))
+    if excluded and len(excluded) == len(names):
+        raise UsageError("-c excludes every column")
     if not any(choices) or (not chosen and excluded):
         return None, excluded
+    if not chosen:
+        raise UsageError(f"-c {','.join(choices)!r} names no column")
     columns = [column for column in dict.fromkeys(chosen) if column not in excluded]
     if not columns:
         raise UsageError("-c excludes every column that it chooses")
@@ -47,8 +51,30 @@ def choose_one(choice: str, names: Sequence[str], option: str) -> int:
     return places[0]
 
 
-def _tokens(choice: str) -> list[str]:
-    return [token for match in TOKEN.finditer(choice) if (token := match[1].strip())]
+def choose_keys(choices: Sequence[str], names: Sequence[str]) -> list[int]:
+    """The positions of the columns that --by names, each once.
+
+    >>> choose_keys(["c,a", "1"], ["a", "b", "c"])
+    [2, 0]
+    """
+    columns = [
+        place
+        for choice in choices
+        for token in _tokens(choice, names)
+        for place in _positions(token, names, "--by")
+    ]
+    if choices and not columns:
+        raise UsageError(f"--by {','.join(choices)!r} names no column")
+    return list(dict.fromkeys(columns))
+
+
+def _tokens(choice: str, names: Sequence[str]) -> list[str]:
+    if choice in names:
+        return [choice]
+    tokens = [match[1] for match in TOKEN.finditer(choice)]
+    # The name of a column may begin or end with spaces.
+    bare = [token if token in names else token.strip() for token in tokens]
+    return [token for token in bare if token]
 
 
 def _positions(token: str, names: Sequence[str], option: str = "-c") -> list[int]:
@@ -67,7 +93,8 @@ def _positions(token: str, names: Sequence[str], option: str = "-c") -> list[int
         last = first if match[2] is None else int(match[3] or len(names))
         if not 1 <= first <= last <= len(names):
             raise UsageError(
-                f"{option} {token!r} is not among columns 1 to {len(names)}"
+                f"{option} {token!r} is not among columns 1 to {len(names)}; "
+                f"{_nearest(token, names)}"
             )
         return list(range(first - 1, last))
     raise UsageError(f"{option} {token!r}: no such column; {_nearest(token, names)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -27,26 +28,54 @@ def check_names(
     """Refuse names of results that are taken, before anything is computed."""
     if not table.headers:
         return
+    taken, seen = Counter(table.names), set[str]()
     for position, name in enumerate(names):
-        if name in names[:position]:
+        if name in seen:
             raise CommandError(
                 f"{table.source} has several columns named {sources[position]!r}: "
                 "choose one of them by its number, as in -c 2"
             )
-        if name in table.names and not replace:
+        seen.add(name)
+        if name in taken and not replace:
             raise CommandError(
                 f"{table.source} already has a column {name!r}: --replace to overwrite "
                 "it, or leave it out with -c"
             )
-        if table.names.count(name) > 1:
+        if taken[name] > 1:
             raise CommandError(
                 f"{table.source} has several columns named {name!r}: --replace cannot "
                 "tell which one to overwrite; rename them"
             )
-        if name in table.names and not table.can_replace:
+        if name in taken and not table.can_replace:
             raise CommandError(
                 f"{table.source} has a member {name!r}: NDJSON is written as it came, "
                 "and cannot have it replaced; rename it"
+            )
+
+
+def check_table(table: Table, keys: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a table of results of which two columns would have one name.
+
+    The keys of groups come before its names.
+    """
+    seen = set[str]()
+    for name in names:
+        if name in keys:
+            raise CommandError(
+                f"{table.source}: a column of results is called {name!r}, as the "
+                "column of --by is: rename this one"
+            )
+        if name in seen:
+            raise CommandError(
+                f"{table.source}: several columns of results would be called {name!r}: "
+                "choose one of them by its number, as in -c 2"
+            )
+        seen.add(name)
+    for name, count in Counter(keys).items():
+        if count > 1:
+            raise CommandError(
+                f"{table.source}: several columns of --by are called {name!r}: rename "
+                "them"
             )
 
 
@@ -54,12 +83,14 @@ def write_appended(
     table: Table, rows: Iterable[Rows], form: Form, writing: TableWriting
 ) -> None:
     """Write the table with results behind its rows."""
+    if isinstance(table, columnar.Frames):
+        table.check_types()
     if not form.is_binary:
         columnar.check_types(table.source, table.types(), form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
             frames = (frame for frame, _ in _frames(table, rows))
-            form.load().write(columnar.lazy_of(frames), form, stream)
+            form.load().write(columnar.lazy_of(frames), form, stream, table)
         else:
             came = table.form
             as_it_came = (form.kind, form.delimiter) == (came.kind, came.delimiter)
@@ -69,10 +100,15 @@ def write_appended(
 
 
 def _pack(texts: Iterable[bytes], table: Table, form: Form, stream: BinaryIO) -> None:
-    """Write texts in the encoding in which the table came."""
+    """Write texts in the encoding in which the table came.
+
+    But JSON is of UTF-8 to all who read it; only what is JSON already stays as it is.
+    """
+    is_free = form.delimiter or form.kind == table.form.kind
+    codec = table.input.codec if is_free else "utf-8"
     with compression.packed(stream, form.packing) as packed:
         for text in texts:
-            packed.write(compression.encoded(text, table.input.codec))
+            packed.write(compression.encoded(text, codec))
 
 
 def _appended(
@@ -118,9 +154,8 @@ def _frames(
         for name, values in results.items():
             columns[name] = numbers.as_cells(values, spec)
         frame = pl.DataFrame(columns)
-        if frame.height:
-            frame = frame if kept is None else frame.filter(kept)
-            yield frame, results if spec else ()
+        frame = frame if kept is None else frame.filter(kept)
+        yield frame, results if spec else ()
 
 
 def write_beside(
@@ -131,10 +166,11 @@ def write_beside(
     writing: TableWriting,
 ) -> None:
     """Write a table of typed cells with whole columns of results beside its own."""
+    table.check_types()
     cells = {name: numbers.as_cells(each, None) for name, each in columns.items()}
     lazy = columnar.beside(table, cells, kept)
     with files.open_output(writing.output, force=writing.force) as stream:
-        form.load().write(lazy, form, stream)
+        form.load().write(lazy, form, stream, table)
         table.input.check_unchanged()
 
 

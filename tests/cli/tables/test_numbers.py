@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from softsort_cli.errors import UsageError
+from softsort_cli.tables import numbers
 from softsort_cli.tables.csv import table_of
 from softsort_cli.tables.numbers import as_cells, check_format, parse
+
+pytest_plugins = ["tests.tabular"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,15 @@ def test_integers_that_float64_does_not_hold(cells, rounded):
     assert parse(pl.Series(cells)).rounded == rounded
 
 
-@pytest.mark.parametrize("cell", ["", " ", '""', "NA", "na", "NaN", "nan", '"NA"'])
+# The words of pandas.io.parsers.readers.STR_NA_VALUES, and that of MySQL.
+PANDAS = [
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND"),
+    *("1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    r"\N",
+]
+
+
+@pytest.mark.parametrize("cell", [*PANDAS, " ", '""', "na", '"NA"', ' "null" '])
 def test_absent_cells(cell):
     read = parse(pl.Series(["1", cell, "2"]))
     assert (read.absent, len(read.invalid)) == (1, 0)
@@ -73,7 +84,9 @@ def test_absent_cells(cell):
         "1e400",
         "2020-01-01",
         "1 2",
-        "null",
+        "-",
+        ".",
+        "?",
     ],
 )
 def test_invalid_cells(cell):
@@ -120,3 +133,39 @@ def test_formats():
 def test_wrong_formats_are_refused(spec):
     with pytest.raises(UsageError, match="--float-format"):
         check_format(spec)
+
+
+def test_words_that_are_named_say_that_there_is_no_number():
+    absent = numbers.Absent.named(["-, .", "-999,Missing"])
+    cells = [
+        "1",
+        "-",
+        '"."',
+        "-999",
+        "-999.0",
+        " -9.99e2",
+        "Missing",
+        "",
+        "missing",
+        "?",
+    ]
+    read = parse(pl.Series(cells), absent)
+    assert (read.absent, read.invalid.tolist()) == (7, [8, 9])
+    assert read.values[0] == 1
+    assert np.isnan(read.values[1:]).all()
+    typed = parse(pl.Series([1, -999, None]), absent)
+    assert (typed.absent, typed.values.tolist()[0]) == (2, 1.0)
+
+
+@pytest.mark.parametrize("more", [[], ["--max-memory", "1"], ["--out-dir", "o"]])
+def test_named_words_on_every_way(softsort, folder, more):
+    (folder / "t.csv").write_bytes(b"k,x\n-,3\n-,-1\na,.\nb,NULL\n")
+    arguments = ["rank", "t.csv", "-e", "1e-4", "--na-values=-1", "--na-values", ".,!"]
+    code, out, err = softsort(*arguments, *more)
+    written = (folder / "o" / "t.csv").read_bytes() if "--out-dir" in more else out
+    assert code == 0
+    assert written == b"k,x,x_rank\n-,3,0.0\n-,-1,\na,.,\nb,NULL,\n"
+    assert "absent cells left out: 3 in 'x'" in err
+    code, _, err = softsort("rank", "t.csv", "-c", "x", *more, "--force")
+    assert (code, "'.' is not a finite number" in err) == (1, True)
+    assert "see --na-values" in err

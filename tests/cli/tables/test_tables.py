@@ -106,29 +106,34 @@ def written(draw) -> Written:
         st.sampled_from([[], [""], ["#", '# a "comment', '#,"'], ["", "#;"]])
     )
     lines, expected, cells = [], [], []
+
+    def add_row(line: str, ending: str, said: list[str]) -> None:
+        row = len(cells) - 1 if cells else None
+        new = "new" if row is None else f"{row}.5"
+        lines.append(line + ending)
+        expected.append((row, line + delimiter + new + ending))
+        cells.append(said)
+
     for number in range(draw(st.integers(2, 6))):
         for filler in (
             draw(st.lists(st.sampled_from(fillers), max_size=2)) if fillers else []
         ):
             ending = draw(st.sampled_from(endings))
+            if not filler and number and width == 1:
+                add_row("", ending, [""])  # an absent cell
+                continue
             lines.append(filler + ending)
             expected.append((None, filler + ending))
         pairs = [draw(cell(first=place == 0)) for place in range(width)]
         if width == 1 and not pairs[0][0]:
             pairs = [('""', "")]
-        line, ending = (
-            delimiter.join(pair[0] for pair in pairs),
-            draw(st.sampled_from(endings)),
-        )
-        new = "new" if number == 0 else f"{number - 1}.5"
-        lines.append(line + ending)
-        row = number - 1 if number else None
-        expected.append((row, line + delimiter + new + ending))
-        cells.append([pair[1] for pair in pairs])
+        line = delimiter.join(pair[0] for pair in pairs)
+        ending = draw(st.sampled_from(endings))
+        add_row(line, ending, [pair[1] for pair in pairs])
     data = "".join(lines)
     if draw(st.booleans()):
         data = data.removesuffix(ending)
-        expected[-1] = (row, expected[-1][1].removesuffix(ending))
+        expected[-1] = (expected[-1][0], expected[-1][1].removesuffix(ending))
     mark = draw(st.sampled_from([b"", BOM]))
     made = [(row, line.encode()) for row, line in expected]
     result = mark + b"".join(line for _, line in made)
@@ -253,7 +258,6 @@ def test_names_and_cells_that_need_quotes_get_them():
         (b"\r\n\n", "x.csv is empty"),
         (BOM, "x.csv is empty"),
         (b"#\n#\n", "nothing but comments"),
-        (b"a,b\n", "has a header but no rows"),
         (b"a,b\r1,2\r3,4\r", "carriage returns alone do not end any"),
         (b"a,b\n1,2\n3\n", "line 3: 1 instead of 2 cells as in the header"),
         (b'a,b\n"1\n\n",2\n\n3,4,5\n', "line 6: 3 instead of 2 cells"),

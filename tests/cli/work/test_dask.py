@@ -28,6 +28,7 @@ from PIL import Image
 from softsort_cli.errors import CommandError
 from softsort_cli.images import tiff_bands, tiff_streaming
 from softsort_cli.io import files
+from softsort_cli.operate import few_values
 from softsort_cli.options.softness import Solver
 from softsort_cli.work import dask as workers
 from softsort_cli.work import manifest
@@ -60,8 +61,9 @@ def address(scheduler):
 
 
 @pytest.fixture
-def table(folder):
-    """A table, whole and in parts."""
+def table(folder, monkeypatch):
+    """A table, whole and in parts, of enough values to be summarised."""
+    monkeypatch.setattr(few_values, "FEW", 0)
     rng = np.random.default_rng(0)
     x, y = rng.lognormal(size=1000), rng.normal(size=1000)
     y[::7] = np.nan

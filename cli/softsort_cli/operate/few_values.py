@@ -1,0 +1,46 @@
+"""Columns of few values, in however many parts: kept, and solved as in one piece.
+
+What a summary says of a handful of values is too little for a plan.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from softsort_cli.operate.operator import Operator
+from softsort_cli.options.softness import Solver
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FEW = 4096  # values: as much as a summary takes
+
+
+class Known(NamedTuple):
+    """The results of all values, which are in ascending order."""
+
+    values: np.ndarray
+    results: np.ndarray
+
+    def at_values(self, values: np.ndarray) -> np.ndarray:
+        """The results of some of the values; NaN stays NaN."""
+        import numpy as np
+
+        there = ~np.isnan(values)
+        results = np.full(len(values), np.nan)
+        results[there] = self.results[np.searchsorted(self.values, values[there])]
+        return results
+
+    def at_places(self, start: int, stop: int) -> np.ndarray:
+        """The results at these places, as far as there are any."""
+        return self.results[start:stop]
+
+
+def solve(values: np.ndarray, operator: Operator, solver: Solver) -> Known:
+    """The results of all values, whatever their order."""
+    import numpy as np
+
+    if operator.check is not None:
+        operator.check(len(values))
+    ordered = np.sort(values)
+    return Known(ordered, operator.alone(solver)(ordered))
