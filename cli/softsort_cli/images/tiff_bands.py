@@ -46,7 +46,7 @@ class BandRows:
             first, last = max(first, 0), min(last, page.shape[0])
         self.page, self.rows, self.first = page, rows, first
         self.shape = (last - first, *page.shape[1:])
-        self.source, self.held = page.source, page.held
+        self.source, self.held, self.dtype = page.source, page.held, page.dtype
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
