@@ -214,9 +214,18 @@ class Filtering:
             settings |= {"iterations": self.iterations, "memory": self._free(rows)}
             strips = strips_filter(self.solver)(rows, **settings)
         for place, values in strips:
-            _check_converged(values, self.solver, rows.source)
+            self._check_converged(values, epsilon, rows)
             yield place, values
             engine.check_wanted()
+
+    @staticmethod
+    def _check_converged(values: np.ndarray, epsilon: float, rows: Rows) -> None:
+        if bad := count_not_finite(values):
+            remedy = "" if rows.dtype == "float64" else " or --precision 64"
+            raise CommandError(
+                f"{rows.source}: the solver did not converge at epsilon {epsilon:g} for "
+                f"{bad} of {values.size} values; choose a larger --epsilon{remedy}"
+            )
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
@@ -291,13 +300,4 @@ def _check_auto(shape: Shape, solver: Solver) -> None:
         raise UsageError(
             "--epsilon auto is for soft medians of whole windows, squashed by a "
             "sigmoid: leave out --hard, --squash, --footprint and --weights"
-        )
-
-
-def _check_converged(values: np.ndarray, solver: Solver, source: str) -> None:
-    if bad := count_not_finite(values):
-        remedy = "" if solver.precision == "64" else " or --precision 64"
-        raise CommandError(
-            f"{source}: the solver did not converge at epsilon {solver.epsilon:g} for "
-            f"{bad} of {values.size} values; choose a larger --epsilon{remedy}"
         )

@@ -79,7 +79,7 @@ def of(job: Job) -> list[Band]:
             height, *others = page.shape
             step = max(VALUES // math.prod(others), 1)
             for start in range(0, height, step):
-                name = f".{job.output.name}.{number}-{start}.tmp"
+                name = f"{files.hidden(job.output.name)}.{number}-{start}.tmp"
                 rows = range(start, min(start + step, height))
                 bands.append(Band(number, rows, job.output.with_name(name)))
     return bands
