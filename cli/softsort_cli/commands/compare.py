@@ -48,7 +48,8 @@ def compare(
     mean. An image x.png gets a picture x_compare.png beside it, unless -o names another
     .png, .jpg, .pdf or .svg. The table on standard output has the PSNR in dB and the
     SSIM of each against the original, both of the pixels that `noise` and `denoise`
-    write. Of several frames the first is taken; opacity is left out.
+    write. Of several frames the first is taken; opacity is left out, and the SSIM of
+    what is smaller than its windows of 7 x 7.
 
     Example:
       softsort compare photo.jpg --amount 0.2 --size 5 --epsilons 0.001,0.01,0.1
@@ -59,7 +60,8 @@ def compare(
     panels = comparison.compare(image, sides, softness, spoiling, where, writing)
     typer.echo("picture,psnr,ssim")
     for panel in panels:
-        typer.echo(f"{panel.name},{panel.psnr:.3f},{panel.ssim:.5f}")
+        ssim = "" if math.isnan(panel.ssim) else f"{panel.ssim:.5f}"
+        typer.echo(f"{panel.name},{panel.psnr:.3f},{ssim}")
 
 
 def _numbers(text: str) -> list[float]:

@@ -32,7 +32,8 @@ def noise(
 
     An image x.png becomes x_noisy.png beside it, unless -o says otherwise. All its
     frames are spoilt; opacity stays as it is. White is the largest value that the file
-    can hold, or in a float image the largest that it holds. JPEG blurs single pixels
+    can hold, or the 8, 10, 12 or 14 bits of it that are in use, or in a float image the
+    largest that it holds. JPEG blurs single pixels
     even at its best quality, which is used here: name the output .png to keep the noise
     exact.
 
@@ -41,19 +42,19 @@ def noise(
       softsort noise scan.tif --kind gaussian --amount 0.05
     """
     from softsort_cli import jax_setup
-    from softsort_cli.images import image_file, noising, picture
+    from softsort_cli.images import image_file, levels, noising, picture
 
     output = writing.output or files.beside(image, "_noisy")
     files.check_output(output, force=writing.force)
     original = image_file.read(image)
-    form = image_file.output_format(original, output)
-    wide = any(picture.is_wide(frame.dtype) for frame in original.frames)
-    bits = "64" if wide else "32"
-    picture.check_precision(original, bits)
-    jax_setup.start(Device(), bits)
+    form = image_file.output_format(original, output, strip=writing.strip)
+    noising.check_colours(original)
+    black_and_white = levels.levels(original, spoiling)
+    jax_setup.start(Device(), picture.floats_of(original).removeprefix("float"))
     if form.blurs:
         console.note(
             f"note: {form.name} blurs the noise; name the output .png to keep it exact"
         )
-    noisy = noising.spoilt(original, spoiling, f"float{bits}")
+    multiplies = original.premultiplied and form.name == original.format
+    noisy = noising.spoilt(original, spoiling, black_and_white, multiplies=multiplies)
     image_file.write(noisy, form, output, writing, finest=True)

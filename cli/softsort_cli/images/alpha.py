@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 class FrameRows:
     """The rows of a frame as they are to be filtered, made when they are asked for."""
 
-    def __init__(self, frame: np.ndarray, picture: Picture, dtype: str) -> None:
+    def __init__(
+        self,
+        frame: np.ndarray,
+        picture: Picture,
+        dtype: str,
+        *,
+        multiplies: bool = False,
+    ) -> None:
         self.frame, self.dtype, self.source = frame, dtype, picture.source
         self.shape, self.alpha = frame.shape, picture.alpha
-        self.premultiplied = picture.premultiplied
+        self.premultiplied, self.multiplies = picture.premultiplied, multiplies
         # In memory are all frames, and what becomes of them.
         self.held = 2 * sum(each.nbytes for each in picture.frames)
 
@@ -34,10 +41,10 @@ class FrameRows:
         return values
 
     def stored(self, filtered: np.ndarray, rows: slice) -> np.ndarray:
-        """Filtered rows as they are in the frame."""
+        """Filtered rows as they are written: multiplied by opacity, if that is so."""
         import numpy as np
 
-        if not self.premultiplied:
+        if not self.multiplies:
             return filtered
         values = to_unit(self.frame[rows], self.dtype)
         invisible = values[..., -1:] == 0

@@ -41,14 +41,12 @@ def run(images: Sequence[Path], addition: str, filtering: Filtering) -> None:
     folder = writing.out_dir or next((output.parent for output in outputs), Path())
     if writing.out_dir is not None:
         files.make_folder(folder)
-    inputs, leftovers = [job.path for job in jobs], [] if alone else outputs
+    inputs = [job.path for job in jobs]
     # Images by threads have no manifest: several commands may fill a folder at once.
     resumes = writing.out_dir is not None and solver.cluster is not None
     with (
         manifest.lock(folder if resumes else None),
-        engine.open_engine(
-            solver, BITS, folder.absolute(), inputs, leftovers
-        ) as workers,
+        engine.open_engine(solver, BITS, folder.absolute(), inputs, outputs) as workers,
     ):
         if alone:
             filtering(jobs[0])

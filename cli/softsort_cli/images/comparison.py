@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,16 +12,11 @@ from typing import TYPE_CHECKING
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.images import exact, image_file
-from softsort_cli.images.denoising import BITS, quantile_filter
-from softsort_cli.images.noising import spoilt
-from softsort_cli.images.picture import (
-    Picture,
-    check_precision,
-    extremes,
-    to_pixels,
-    to_unit,
-)
+from softsort_cli.images import exact, formats, image_file, levels, orientation
+from softsort_cli.images.alpha import FrameRows
+from softsort_cli.images.denoising import quantile_filter
+from softsort_cli.images.noising import check_colours, spoilt
+from softsort_cli.images.picture import Picture, floats_of, to_pixels, to_unit
 from softsort_cli.io import files
 from softsort_cli.options.images import Noise
 from softsort_cli.options.output import Writing
@@ -31,7 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 COLUMNS, WIDTH, CAPTION = 3, 3.4, 0.5  # panels, and their inches
-ORIENTATION = 274  # a tag of EXIF
+SSIM_SIDE = 7  # of its windows
 FLATTEST, STEEPEST = 0.1, 2.0  # height over width; other panels have empty sides
 
 
@@ -40,9 +36,9 @@ class Panel:
     """A part of the picture, and how near it is to the original."""
 
     name: str
-    pixels: np.ndarray
-    psnr: float = 0.0
-    ssim: float = 0.0
+    values: np.ndarray
+    psnr: float = math.nan
+    ssim: float = math.nan  # also of what is smaller than its windows
 
 
 def compare(
@@ -58,30 +54,33 @@ def compare(
     All but the original are returned.
     """
     output = _output(image, writing)
-    bits = where.precision or BITS
-    dtype = f"float{bits}"
     picture = _plain(image_file.read(image))
-    check_precision(picture, bits)
+    dtype = floats_of(picture, where.precision)
     (original,) = picture.frames
-    if original.dtype.kind == "f" and original.min() == original.max():
+    low, high = levels.levels(picture, noise)
+    if low == high:
         raise CommandError(
             f"{picture.source} has one value everywhere, and no black and white: no "
             "scores can be given"
         )
-    filters = _filters(size, epsilons, where)
-    (noisy,) = spoilt(picture, noise, dtype).frames
+    filters = _filters(size, epsilons, where, dtype.removeprefix("float"))
+    (noisy,) = spoilt(picture, noise, (low, high), multiplies=False).frames
     unit = to_unit(noisy, dtype)
     pixels = {"noisy": noisy}
     for name, apply in filters.items():
         pixels[name] = to_pixels(apply(unit), original.dtype)
-    panels = [_scored(name, each, original, dtype) for name, each in pixels.items()]
-    held = orientation(picture)
+    reference = to_unit(original, dtype)
+    panels = [
+        _scored(name, to_unit(each, dtype), reference, high - low)
+        for name, each in pixels.items()
+    ]
+    held = orientation.of(picture)
     shown = [
-        replace(panel, pixels=upright(panel.pixels, held))
-        for panel in (Panel("original", original), *panels)
+        replace(panel, values=orientation.upright(panel.values, held))
+        for panel in (Panel("original", reference), *panels)
     ]
     with files.open_output(output, force=writing.force) as stream:
-        stream.write(drawn(shown, output.suffix.lower()))
+        stream.write(drawn(shown, (low, high), output.suffix.lower()))
     return panels
 
 
@@ -99,68 +98,50 @@ def _output(image: Path, writing: Writing) -> Path:
 
 def _plain(picture: Picture) -> Picture:
     """The first frame of a picture without its opacity."""
-    frame = picture.frames[0][..., :-1] if picture.alpha else picture.frames[0]
+    check_colours(picture)
+    frame = picture.frames[0]
+    if picture.premultiplied:
+        values = FrameRows(frame, picture, floats_of(picture))[:]
+        frame = to_pixels(values, frame.dtype)
+    frame = frame[..., :-1] if picture.alpha else frame
     if frame.ndim == 3 and frame.shape[2] == 1:
         frame = frame[..., 0]
     if frame.ndim == 3 and frame.shape[2] != 3:
         raise CommandError(
             f"{picture.source} has {frame.shape[2]} channels: only grey and RGB can be "
-            "shown"
+            f"shown; {formats.TO_RGB}"
         )
-    return replace(picture, frames=[frame], alpha=False)
+    return replace(picture, frames=[frame], alpha=False, premultiplied=False)
 
 
 def _filters(
-    size: tuple[int, int], epsilons: Sequence[float], where: Device
+    size: tuple[int, int], epsilons: Sequence[float], where: Device, bits: str
 ) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    jax_setup.start(where, BITS)
+    jax_setup.start(where, bits)
     settings = {"q": 0.5, "size": size, "border": "reflect"}
     filters = {"median": partial(exact.quantile_filter, **settings)}
     for epsilon in epsilons:
-        solver = Solver(epsilon=epsilon, device=where.device, precision=where.precision)
-        soft = partial(quantile_filter(solver), **settings)
+        solver = Solver(epsilon=epsilon, device=where.device)
+        soft = partial(quantile_filter(solver, bits), **settings)
         filters[f"soft median (epsilon {epsilon:g})"] = soft
     return filters | {"mean": partial(exact.mean_filter, size=size)}
 
 
-def _scored(name: str, pixels: np.ndarray, original: np.ndarray, dtype: str) -> Panel:
+def _scored(name: str, values: np.ndarray, original: np.ndarray, span: float) -> Panel:
     from softsort_filters import psnr, ssim
 
-    image, reference = to_unit(pixels, dtype), to_unit(original, dtype)
-    low, high = extremes(reference, original.dtype)
-    scores = (float(score(image, reference, high - low)) for score in (psnr, ssim))
-    return Panel(name, pixels, *scores)
+    panel = Panel(name, values, float(psnr(values, original, span)))
+    if min(original.shape[:2]) < SSIM_SIDE:
+        return panel
+    return replace(panel, ssim=float(ssim(values, original, span)))
 
 
-def orientation(picture: Picture) -> int:
-    """How EXIF says that a picture was held, from 1 to 8; 1 if nothing can be read."""
-    import PIL.Image
-
-    exif = PIL.Image.Exif()
-    try:
-        exif.load(picture.metadata.get("exif", b""))
-        held = exif.get(ORIENTATION, 1)
-    except Exception:  # broken EXIF can break Pillow anywhere, and matters little here
-        return 1
-    return held if held in range(1, 9) else 1
-
-
-def upright(pixels: np.ndarray, held: int) -> np.ndarray:
-    """Pixels as they are to be seen, of a picture that was held so."""
-    if held >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if held in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels[:, ::-1] if held in (2, 3, 6, 7) else pixels
-
-
-def drawn(panels: Sequence[Panel], suffix: str) -> bytes:
+def drawn(panels: Sequence[Panel], levels: tuple[float, float], suffix: str) -> bytes:
     """The panels side by side, under their names and, but for the first, scores."""
-    import numpy as np
     from matplotlib.figure import Figure
 
-    original = to_unit(panels[0].pixels, "float64")
-    low, high = extremes(original, panels[0].pixels.dtype)
+    low, high = levels
+    original = panels[0].values
     rows = -(-len(panels) // COLUMNS)
     steepness = original.shape[0] / original.shape[1]
     height = WIDTH * min(max(steepness, FLATTEST), STEEPEST) + CAPTION
@@ -169,10 +150,11 @@ def drawn(panels: Sequence[Panel], suffix: str) -> bytes:
     for axis in axes:
         axis.set_axis_off()
     for number, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
-        values = to_unit(panel.pixels, "float64") - low
-        shown = np.clip(values / ((high - low) or 1), 0, 1)
+        shown = ((panel.values - low) / (high - low)).clip(0, 1)
         axis.imshow(shown, cmap="gray", vmin=0, vmax=1)
         scores = f"PSNR {panel.psnr:.2f} dB, SSIM {panel.ssim:.3f}" if number else ""
+        if math.isnan(panel.ssim):
+            scores, *_ = scores.split(",")
         axis.set_title(f"{panel.name}\n{scores}", fontsize=10)
     buffer = BytesIO()
     figure.savefig(buffer, format=suffix.removeprefix("."))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END, EXIF = 0xDA, 0xD9, 0xE1
 ALONE = {0x01, *range(0xD0, 0xD9)}
-COMMENT = 0xFE  # an extension of GIF
+COMMENT, APPLICATION = 0xFE, b"\xff"  # extensions of GIF
+LOOPS = b"NETSCAPE2.0", b"ANIMEXTS1.0"
 # The bytes of a value of each type of TIFF.
 TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 TYPES |= {13: 4, 16: 8, 17: 8, 18: 8}
@@ -59,7 +60,7 @@ def gif(data: bytes) -> Iterator[Sides]:
         return
     width, height, flags = struct.unpack_from("<2HB", data, 6)
     yield Sides(width, height)
-    place = 13 + _palette(flags)
+    place = gif_start(data)
     while place < len(data) and data[place] != ord(";"):
         if data[place] == ord(","):
             if place + 10 > len(data):
@@ -77,6 +78,30 @@ def gif(data: bytes) -> Iterator[Sides]:
             place = _behind_blocks(data, place + 2)
         else:
             place += 1
+
+
+def gif_start(data: bytes) -> int:
+    """Where the blocks of a GIF begin, behind its palette."""
+    return 13 + _palette(data[10])
+
+
+def gif_extensions(data: bytes) -> bytes:
+    """What a GIF holds for applications, such as XMP, but for how often it plays."""
+    place, extensions = gif_start(data), b""
+    while place < len(data) and data[place] != ord(";"):
+        start = place
+        if data[place] == ord(","):
+            if place + 10 > len(data):
+                break
+            place = _behind_blocks(data, place + 11 + _palette(data[place + 9]))
+        elif data[place] == ord("!"):
+            place = _behind_blocks(data, place + 2)
+            kind, name = data[start + 1 : start + 2], data[start + 3 : start + 14]
+            if kind == APPLICATION and name not in LOOPS and place <= len(data):
+                extensions += data[start:place]
+        else:
+            place += 1
+    return extensions
 
 
 def _palette(flags: int) -> int:
@@ -116,7 +141,7 @@ def png(data: bytes) -> Sides | None:
 
 def jpeg(data: bytes) -> Sides | None:
     """The size of a JPEG."""
-    for marker, body in _segments(data):
+    for marker, body in jpeg_segments(data):
         if marker in START_OF_FRAME and len(body) >= 6:
             height, width, channels = struct.unpack_from(">HHB", body, 1)
             return Sides(width, height, channels)
@@ -125,11 +150,11 @@ def jpeg(data: bytes) -> Sides | None:
 
 def jpeg_exif(data: bytes) -> bytes:
     """The EXIF of a JPEG, which may be cut into several segments."""
-    segments = (body for marker, body in _segments(data) if marker == EXIF)
+    segments = (body for marker, body in jpeg_segments(data) if marker == EXIF)
     return b"".join(body[6:] for body in segments if body[:6] == b"Exif\0\0")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The markers of a JPEG, before its pixels, and what belongs to them."""
     place = 2
     while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):

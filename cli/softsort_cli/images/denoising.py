@@ -19,7 +19,11 @@ from softsort_cli.images import (
     tiff_streaming,
     window,
 )
-from softsort_cli.images.picture import check_precision, count_not_finite, to_pixels
+from softsort_cli.images.picture import (
+    count_not_finite,
+    floats_of,
+    to_pixels,
+)
 from softsort_cli.images.tiff_streaming import PageRows, Strips
 from softsort_cli.io import files
 from softsort_cli.options.images import AUTO, BatchWriting, Shape
@@ -65,7 +69,6 @@ class Filtering:
         if solver.hard and self.window.weights is not None:
             raise UsageError("--weights: the exact filter has none; leave out --hard")
         _check_auto(shape, solver)
-        self.precision = solver.precision or BITS
         # On a cluster an image may be done again, if a worker is lost.
         force = self.writing.force or solver.cluster is not None
         self.rewriting = replace(self.writing, force=force)
@@ -109,9 +112,7 @@ class Filtering:
         import tifffile
 
         with tifffile.TiffFile(job.path) as file, console.collected_notes() as notes:
-            page = PageRows(
-                file.pages[band.page], str(job.path), f"float{self.precision}"
-            )
+            page = PageRows(file.pages[band.page], str(job.path), self.solver.precision)
             epsilon, size = self.choose_epsilon(page)
             halo = size[0] // 2 * self.iterations
             wraps = self.border == "wrap"
@@ -133,17 +134,28 @@ class Filtering:
         """Write a large TIFF strip by strip."""
         strip, force = self.rewriting.strip, self.rewriting.force
         with files.open_output(job.output, force=force) as stream:
-            tiff_streaming.copy(job.path, stream, filtered, self.precision, strip=strip)
+            tiff_streaming.copy(
+                job.path,
+                stream,
+                job.output,
+                filtered,
+                self.solver.precision,
+                strip=strip,
+            )
 
     def _filter_in_memory(self, job: Job) -> None:
         picture = image_file.read(job.path)
-        form = image_file.output_format(picture, job.output)
-        check_precision(picture, self.precision)
-        dtype = f"float{self.precision}"
-        rows = [alpha.FrameRows(frame, picture, dtype) for frame in picture.frames]
+        form = image_file.output_format(picture, job.output, strip=self.writing.strip)
+        dtype = floats_of(picture, self.solver.precision)
+        # TIFF alone holds colours that are multiplied by their opacity.
+        multiplies = picture.premultiplied and form.name == picture.format
+        rows = [
+            alpha.FrameRows(frame, picture, dtype, multiplies=multiplies)
+            for frame in picture.frames
+        ]
         epsilon, size = self.choose_epsilon(rows[0])
         frames = [self._frame(each, epsilon, size) for each in rows]
-        picture = replace(picture, frames=frames)
+        picture = replace(picture, frames=frames, premultiplied=multiplies)
         image_file.write(picture, form, job.output, self.rewriting)
 
     def _frame(self, rows: alpha.FrameRows, epsilon: float, size: Size) -> np.ndarray:
@@ -163,12 +175,13 @@ class Filtering:
 
         first = max((rows.shape[0] - TRIED) // 2, 0)
         values = rows[first : first + TRIED]
-        best = choose(
-            alpha.multiplied(values) if rows.alpha else values,
-            sizes=self.sizes or (self.window.size,),
-            q=self.quantile,
-            border=self.border,
-        )
+        with _precision_of(values.dtype):
+            best = choose(
+                alpha.multiplied(values) if rows.alpha else values,
+                sizes=self.sizes or (self.window.size,),
+                q=self.quantile,
+                border=self.border,
+            )
         across = f"{best.size[1]}x{best.size[0]}"
         console.note(f"{rows.source}: epsilon {best.epsilon:g}, window {across}")
         return best.epsilon, best.size
@@ -201,9 +214,18 @@ class Filtering:
             settings |= {"iterations": self.iterations, "memory": self._free(rows)}
             strips = strips_filter(self.solver)(rows, **settings)
         for place, values in strips:
-            _check_converged(values, self.solver, rows.source)
+            self._check_converged(values, epsilon, rows)
             yield place, values
             engine.check_wanted()
+
+    @staticmethod
+    def _check_converged(values: np.ndarray, epsilon: float, rows: Rows) -> None:
+        if bad := count_not_finite(values):
+            remedy = "" if rows.dtype == "float64" else " or --precision 64"
+            raise CommandError(
+                f"{rows.source}: the solver did not converge at epsilon {epsilon:g} for "
+                f"{bad} of {values.size} values; choose a larger --epsilon{remedy}"
+            )
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
@@ -227,19 +249,27 @@ def _program(
     return size_buckets.shared(soft, size, filtering.border)
 
 
-def quantile_filter(solver: Solver) -> Callable[..., np.ndarray]:
+def quantile_filter(solver: Solver, bits: str = BITS) -> Callable[..., np.ndarray]:
     """The filter of images in memory: the exact one for --hard, else the soft one."""
     if solver.hard:
         return exact.quantile_filter
-    jax_setup.start(solver, BITS)
+    jax_setup.start(solver, bits)
     import numpy as np
     import softsort_filters
 
     def soft(image: np.ndarray, **settings: Any) -> np.ndarray:
         options = solver.keywords() | settings
-        return np.asarray(softsort_filters.soft_quantile_filter(image, **options))
+        with _precision_of(image.dtype):
+            return np.asarray(softsort_filters.soft_quantile_filter(image, **options))
 
     return soft
+
+
+def _precision_of(dtype: Any) -> AbstractContextManager[object]:
+    """Have this thread compute with floats of these bits; others may with others."""
+    import jax
+
+    return jax.enable_x64(dtype == "float64")
 
 
 def strips_filter(solver: Solver) -> Callable[..., Strips]:
@@ -247,7 +277,18 @@ def strips_filter(solver: Solver) -> Callable[..., Strips]:
     jax_setup.start(solver, BITS)
     from softsort_filters import soft_quantile_strips
 
-    return partial(soft_quantile_strips, squashing_fun=solver.squashing_fun)
+    def strips(rows: Rows, **settings: Any) -> Strips:
+        settings |= {"squashing_fun": solver.squashing_fun}
+        results = None
+        while True:
+            with _precision_of(rows.dtype):
+                results = results or soft_quantile_strips(rows, **settings)
+                strip = next(results, None)
+            if strip is None:
+                return
+            yield strip
+
+    return strips
 
 
 def _check_auto(shape: Shape, solver: Solver) -> None:
@@ -259,13 +300,4 @@ def _check_auto(shape: Shape, solver: Solver) -> None:
         raise UsageError(
             "--epsilon auto is for soft medians of whole windows, squashed by a "
             "sigmoid: leave out --hard, --squash, --footprint and --weights"
-        )
-
-
-def _check_converged(values: np.ndarray, solver: Solver, source: str) -> None:
-    if bad := count_not_finite(values):
-        remedy = "" if solver.precision == "64" else " or --precision 64"
-        raise CommandError(
-            f"{source}: the solver did not converge at epsilon {solver.epsilon:g} for "
-            f"{bad} of {values.size} values; choose a larger --epsilon{remedy}"
         )

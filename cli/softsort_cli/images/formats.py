@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 TIMING = frozenset({"duration", "loop"})
 WAY_OUT = "convert it first, as in `magick IN OUT.tif`"
+TO_RGB = "convert it first, as in `magick IN -colorspace sRGB OUT.tif`"
 _WHOLE = {"bool", "uint8", "uint16", "uint32", "int8", "int16", "int32"}
 
 
@@ -33,6 +34,7 @@ class Format:
     frames: Literal["one", "alike", "any"] = "alike"
     finest: dict[str, Any] | None = None  # encoding that is nearest to the pixels
     blurs: bool = False  # single pixels, even then
+    longest: int = 2**31 - 1  # pixels of a side
 
     @property
     def name(self) -> str:
@@ -40,7 +42,9 @@ class Format:
         return self.title.upper()
 
 
-# The chunks of a PNG and the tags of a TIFF say what the rest says, in full.
+# The chunks of a PNG, the segments of a JPEG, the extensions of a GIF and the tags of a
+# TIFF say what the rest says, and what no other format can say, in full.
+VERBATIM = frozenset({"chunks", "segments", "extensions", "tags"})
 _ALL = (
     Format(
         "PNG",
@@ -51,21 +55,25 @@ _ALL = (
     ),
     Format(
         "JPEG",
-        (".jpg", ".jpeg", ".jpe"),
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
         start=rb"\xff\xd8\xff",
-        metadata=frozenset({"exif", "icc_profile", "dpi", "xmp", "comment"}),
+        metadata=frozenset(
+            {"exif", "icc_profile", "dpi", "xmp", "comment", "segments"}
+        ),
         colours=(1, 3, 4),
         opacity="none",
         frames="one",
         finest={"quality": 100, "subsampling": 0},
         blurs=True,
+        longest=65500,
     ),
     Format(
         "GIF",
         (".gif",),
         start=rb"GIF8[79]a",
-        metadata=TIMING | {"comment"},
+        metadata=TIMING | {"comment", "extensions"},
         opacity="on or off",
+        longest=2**16 - 1,
     ),
     Format(
         "WebP",
@@ -73,6 +81,7 @@ _ALL = (
         start=rb"RIFF....WEBP",
         metadata=TIMING | {"exif", "icc_profile", "xmp"},
         finest={"lossless": True},
+        longest=2**14 - 1,
     ),
     Format(
         "TIFF",

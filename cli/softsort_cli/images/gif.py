@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from softsort_cli.errors import CommandError
@@ -21,6 +22,9 @@ def read(data: bytes, source: str) -> Picture:
     _check_reach(data, source)
     with pillow.opened(data, "GIF") as image:
         picture = pillow.picture(image, data, source, "GIF", image.n_frames)
+    if extensions := declared_size.gif_extensions(data):
+        picture.metadata["extensions"] = extensions
+        picture = replace(picture, own=["application data"])
     if len(picture.frames) > 1:  # plays after the first are counted; 0 is for ever
         loop = image.info.get("loop")
         picture.metadata["loop"] = 1 if loop is None else loop and loop + 1
@@ -51,7 +55,11 @@ def encode(picture: Picture) -> bytes:
     if picture.alpha:
         settings |= {"transparency": NOTHING, "disposal": 2}
     images = [_quantized(image) for image in pillow.images(picture)]
-    return pillow.saved(images, "GIF", settings)
+    extensions = settings.pop("extensions", b"")
+    data = pillow.saved(images, "GIF", settings)
+    start = declared_size.gif_start(data)
+    # Before Pillow's, and in a file of the version that has them.
+    return b"GIF89a" + data[6:start] + extensions + data[start:] if extensions else data
 
 
 def _quantized(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
-from softsort_cli.images import formats
+from softsort_cli.images import formats, ome, orientation
 from softsort_cli.io import files
 from softsort_cli.options.images import ImageWriting
 
@@ -43,16 +43,30 @@ def read(path: Path | None) -> Picture:
         raise CommandError(f"{source} is damaged: {error}") from error
 
 
-def output_format(picture: Picture, path: Path | None) -> formats.Format:
+def output_format(
+    picture: Picture, path: Path | None, *, strip: bool = False
+) -> formats.Format:
     """The format of an output: by its extension, else that of the picture."""
     if path is None or files.is_stream(path) or files.is_device(path):
-        return formats.FORMATS[picture.format]
-    form = formats.by_suffix(path)
+        form = formats.FORMATS[picture.format]
+    else:
+        form = formats.by_suffix(path)
     if form is None:
         raise CommandError(f"cannot write {path}: name it {formats.SUFFIXES}")
     if form.name != picture.format and (reason := _obstacle(picture, form)):
         raise CommandError(f"cannot write {path}: {form.name} {reason}")
+    if form.name == picture.format and not strip:
+        _kept(picture, path)  # or refused
     return form
+
+
+def _kept(picture: Picture, path: Path | None) -> dict[str, Any]:
+    """What a picture says beside its pixels, for a file of the same format."""
+    told = picture.metadata
+    if "tags" not in told:
+        return told
+    output = None if path is None or files.is_stream(path) else path
+    return told | {"tags": ome.renamed(told["tags"], Path(picture.source), output)}
 
 
 def write(
@@ -73,12 +87,14 @@ def write(
         encoding = form.finest
     places = formats.TIMING if writing.strip else form.metadata
     metadata = {name: m for name, m in picture.metadata.items() if name in places}
-    lost = sorted(picture.metadata.keys() - places - {"chunks", "tags"})
-    if lost and not writing.strip:
-        names = ", ".join(lost)
-        console.note(
-            f"note: {picture.source}: {form.name} has no place for its {names}"
-        )
+    if not writing.strip:
+        if picture.format == form.name:
+            metadata = {
+                name: m for name, m in _kept(picture, path).items() if name in places
+            }
+        else:
+            _note_lost(picture, form)
+            picture = _upright(picture, form)
     picture = replace(picture, metadata=metadata, encoding=encoding)
     try:
         data = _codec(form).encode(picture)
@@ -91,6 +107,26 @@ def write(
         raise CommandError(message) from error
     with files.open_output(path, force=writing.force) as stream:
         stream.write(data)
+
+
+def _note_lost(picture: Picture, form: formats.Format) -> None:
+    """Tell what another format cannot say."""
+    lost = sorted(picture.metadata.keys() - form.metadata - formats.VERBATIM)
+    lost += picture.own
+    if lost:
+        console.note(
+            f"note: {picture.source}: {form.name} has no place for its "
+            f"{', '.join(lost)}"
+        )
+
+
+def _upright(picture: Picture, form: formats.Format) -> Picture:
+    """A picture as it is to be seen, if the format cannot tell how it was held."""
+    held = orientation.of(picture)
+    if held == 1 or "exif" in form.metadata:
+        return picture
+    frames = [orientation.upright(frame, held) for frame in picture.frames]
+    return replace(picture, frames=frames)
 
 
 def _codec(form: formats.Format) -> Any:
@@ -118,6 +154,8 @@ def _obstacle(picture: Picture, form: formats.Format) -> str | None:
     channels = first.shape[2] if first.ndim == 3 else 1
     colours = channels - picture.alpha
     several = count > 1 and form.frames != "any"
+    if picture.lab:
+        return f"cannot hold Lab colours; {formats.TO_RGB}"
     # Opacity goes with grey and RGB only.
     if colours not in form.colours or (picture.alpha and colours > 3):
         return f"cannot hold {channels} channels; name it .tif"
@@ -125,6 +163,10 @@ def _obstacle(picture: Picture, form: formats.Format) -> str | None:
         holding = [f for f in formats.FORMATS.values() if first.dtype.name in f.dtypes]
         remedy = formats.listed([each.suffixes[0] for each in holding])
         return f"cannot hold {first.dtype} pixels; name it {remedy}"
+    if several and "duration" not in picture.metadata:
+        return f"shows one picture at a time, and there are {count} pages; name it .tif"
+    if max(first.shape[:2]) > form.longest:
+        return f"has sides of at most {form.longest} pixels; name it .png or .tif"
     shapes = {frame.shape for frame in picture.frames}
     if several and (first.dtype == "uint16" or len(shapes) > 1):
         return f"cannot hold {count} such frames; name it .tif"

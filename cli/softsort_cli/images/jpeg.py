@@ -13,6 +13,24 @@ from softsort_cli.images.picture import Picture
 if TYPE_CHECKING:
     import PIL.Image
 
+APP0, ADOBE, COMMENT = 0xE0, 0xEE, 0xFE  # markers
+DESCRIBING = {*range(APP0, APP0 + 16), COMMENT} - {ADOBE}
+PICTURES = b"MPF\0"  # the places of the others
+JFIF = b"JFIF\0"
+# What has a place in other formats too, and what is told by itself.
+ELSEWHERE = (
+    PICTURES,
+    JFIF,
+    b"Exif\0\0",
+    b"http://ns.adobe.com/xap/1.0/\0",
+    b"ICC_PROFILE\0",
+)
+NAMES = {
+    b"Photoshop 3.0\0": "IPTC",
+    b"http://ns.adobe.com/xmp/extension/\0": "extended XMP",
+    b"JFXX\0": "JFXX",
+}
+
 
 def read(data: bytes, source: str) -> Picture:
     """Read the first picture of a file."""
@@ -25,7 +43,9 @@ def read(data: bytes, source: str) -> Picture:
                 f"note: {source} holds several pictures: only the first is kept"
             )
         picture = pillow.picture(image, data, source, "JPEG")
-        return replace(picture, encoding=_encoding(image))
+        metadata = picture.metadata | {"segments": segments(data)}
+        encoding = _encoding(image)
+    return replace(picture, metadata=metadata, own=_own(data), encoding=encoding)
 
 
 def encode(picture: Picture) -> bytes:
@@ -34,14 +54,58 @@ def encode(picture: Picture) -> bytes:
     import PIL.Image
 
     encoding = picture.encoding or {"quality": 95, "subsampling": 0}
-    settings = picture.metadata | encoding
+    told = picture.metadata
+    carried = told.get("segments")
+    settings = encoding if carried is not None else told | encoding
     if "exif" in settings:
         settings["exif"] = pillow.EXIF_START + settings["exif"]
     images = pillow.images(picture)
     if picture.frames[0].shape[2:] == (4,):
         frame = np.ascontiguousarray(picture.frames[0])
         images = [PIL.Image.frombuffer("CMYK", images[0].size, frame)]
-    return pillow.saved(images, "JPEG", settings)
+    data = pillow.saved(images, "JPEG", settings)
+    return data if carried is None else _with_segments(data, carried)
+
+
+def segments(data: bytes) -> bytes:
+    """What a JPEG says beside its pixels, byte for byte.
+
+    Left out is what says how it is coded, and where its other pictures are. Its density
+    comes first.
+    """
+    kept = [
+        (marker, body)
+        for marker, body in declared_size.jpeg_segments(data)
+        if marker in DESCRIBING and not body.startswith(PICTURES)
+    ]
+    kept.sort(key=lambda segment: not segment[1].startswith(JFIF))
+    return b"".join(
+        bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2) + body
+        for marker, body in kept
+    )
+
+
+def _with_segments(data: bytes, carried: bytes) -> bytes:
+    """A JPEG that says what another did, and its density."""
+    start = 2
+    if data[3] == APP0:  # in the place of what the encoder says
+        length = int.from_bytes(data[4:6])
+        if carried[1:2] != bytes([APP0]) or carried[4:9] != JFIF:
+            carried = data[2 : 4 + length] + carried
+        start += 2 + length
+    return data[:2] + carried + data[start:]
+
+
+def _own(data: bytes) -> list[str]:
+    """What no other format can say."""
+    own = []
+    for marker, body in declared_size.jpeg_segments(data):
+        # Comments are told like those of other formats.
+        if marker not in DESCRIBING - {COMMENT} or body.startswith(ELSEWHERE):
+            continue
+        names = (name for start, name in NAMES.items() if body.startswith(start))
+        own.append(next(names, f"APP{marker - APP0}"))
+    return sorted(set(own))
 
 
 def _encoding(image: PIL.Image.Image) -> dict[str, Any]:

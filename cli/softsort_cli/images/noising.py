@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from softsort_cli.images.picture import Picture, extremes, to_pixels, to_unit
+from softsort_cli.errors import CommandError
+from softsort_cli.images import formats
+from softsort_cli.images.alpha import FrameRows
+from softsort_cli.images.picture import Picture, floats_of, to_pixels
 from softsort_cli.options.images import Noise
 
+ALL = slice(None)
 
-def spoilt(picture: Picture, noise: Noise, dtype: str) -> Picture:
-    """A picture with noise in all frames, of other seeds, and not in the opacity."""
+
+def spoilt(
+    picture: Picture, noise: Noise, levels: tuple[float, float], *, multiplies: bool
+) -> Picture:
+    """A picture with noise in all frames, of other seeds, and not in the opacity.
+
+    Noise is within these levels, black and white. The colours of the result are
+    multiplied by their opacity, if that is asked for.
+    """
     import jax
     import numpy as np
     import softsort_filters
@@ -19,15 +30,20 @@ def spoilt(picture: Picture, noise: Noise, dtype: str) -> Picture:
         "gaussian": softsort_filters.gaussian_noise,
         "speckle": softsort_filters.speckle_noise,
     }[noise.kind]
+    (low, high), dtype = levels, floats_of(picture)
     key = jax.random.key(noise.seed)
     frames = []
     for number, frame in enumerate(picture.frames):
-        pixels = frame.copy()
-        colours = pixels[..., :-1] if picture.alpha else pixels
-        values = to_unit(colours, dtype)
-        low, high = extremes(values, frame.dtype)
+        rows = FrameRows(frame, picture, dtype, multiplies=multiplies)
+        values = rows[ALL]
+        colours = values[..., :-1] if picture.alpha else values
         seed = jax.random.fold_in(key, number) if number else key
-        noisy = make(values, noise.amount, seed, low=low, high=high)
-        colours[...] = to_pixels(np.asarray(noisy), frame.dtype)
-        frames.append(pixels)
-    return replace(picture, frames=frames)
+        colours[...] = np.asarray(make(colours, noise.amount, seed, low=low, high=high))
+        frames.append(to_pixels(rows.stored(values, ALL), frame.dtype))
+    return replace(picture, frames=frames, premultiplied=multiplies)
+
+
+def check_colours(picture: Picture) -> None:
+    """Refuse colours that have no black and white."""
+    if picture.lab:
+        raise CommandError(f"{picture.source} has Lab colours: {formats.TO_RGB}")

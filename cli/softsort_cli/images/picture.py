@@ -5,7 +5,7 @@ Pixels keep their type; what is done to them is done to numbers from 0 to 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,9 @@ class Picture:
     frames: list[np.ndarray]
     alpha: bool = False  # the last channel is opacity
     premultiplied: bool = False  # the colours are multiplied by it
+    lab: bool = False  # the colours are lightness and two of opponents, not RGB
     metadata: dict[str, Any] = field(default_factory=dict)  # see formats.Format
+    own: Sequence[str] = ()  # the names of what only a file of the format can say
     # How the file was written, for another one of the same format.
     encoding: dict[str, Any] = field(default_factory=dict)
 
@@ -38,17 +40,21 @@ def is_wide(dtype: np.dtype) -> bool:
     return dtype.itemsize > (4 if dtype.kind == "f" else 2)
 
 
-def check_type(dtype: np.dtype, source: str, bits: str) -> None:
-    """Refuse pixels that floats of so many bits cannot hold."""
-    if bits == "32" and is_wide(dtype):
-        raise CommandError(f"{source} has {dtype} pixels: add --precision 64")
+def floats_for(dtype: np.dtype, source: str, precision: str | None = None) -> str:
+    """The floats that hold pixels of a type, unless others are asked for."""
+    if precision == "32" and is_wide(dtype):
+        raise CommandError(
+            f"{source} has {dtype} pixels, which need 64 bits: leave out --precision 32"
+        )
+    return f"float{precision or ('64' if is_wide(dtype) else '32')}"
 
 
-def check_precision(picture: Picture, bits: str) -> None:
-    """Refuse pixels that floats of so many bits cannot hold, and floats of no value."""
+def floats_of(picture: Picture, precision: str | None = None) -> str:
+    """The floats that hold all pixels of a picture; those of no value are refused."""
     for frame in picture.frames:
-        check_type(frame.dtype, picture.source, bits)
         check_finite(frame, picture.source)
+    types = [floats_for(f.dtype, picture.source, precision) for f in picture.frames]
+    return max(types)
 
 
 def check_finite(values: np.ndarray, source: str, where: str = "") -> None:
@@ -75,7 +81,7 @@ def to_unit(pixels: np.ndarray, dtype: str) -> np.ndarray:
 
     if pixels.dtype.kind == "f":
         return pixels.astype(dtype)
-    low, high = _range(pixels.dtype)
+    low, high = pixel_range(pixels.dtype)
     values = np.empty(pixels.shape, dtype)
     for rows in blocks(pixels):
         block = pixels[rows].astype(dtype)
@@ -90,7 +96,7 @@ def to_pixels(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
     if dtype.kind == "f":
         return values.astype(dtype)
-    low, high = _range(dtype)
+    low, high = pixel_range(dtype)
     pixels = np.empty(values.shape, dtype)
     for rows in blocks(values):
         block = values[rows] * (high - low)
@@ -106,14 +112,8 @@ def blocks(image: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + rows) for start in range(0, len(image), rows))
 
 
-def extremes(values: np.ndarray, dtype: np.dtype) -> tuple[float, float]:
-    """Black and white among the values of pixels of a type."""
-    if dtype.kind == "f":
-        return float(values.min()), float(values.max())
-    return 0.0, 1.0
-
-
-def _range(dtype: np.dtype) -> tuple[int, int]:
+def pixel_range(dtype: np.dtype) -> tuple[int, int]:
+    """The least and the largest whole number of a type."""
     import numpy as np
 
     if dtype.kind == "b":

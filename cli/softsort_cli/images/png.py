@@ -22,6 +22,8 @@ DEPTH = 24  # where the header says how many bits a channel has
 END = b"\0\0\0\0IEND\xaeB`\x82"
 # These describe the picture, whatever its pixels; others describe how it is stored.
 DESCRIBING = b"cHRM cICP cLLI eXIf gAMA iCCP iTXt mDCV oFFs pHYs sRGB tEXt zTXt".split()
+CARRIED = b"eXIf iCCP pHYs".split()  # to other formats, and some texts
+KNOWN_TEXTS = b"XML:com.adobe.xmp", b"comment\0", b"Comment\0"
 ANIMATION_LEVEL = 1  # of compression; higher ones take several times longer
 
 
@@ -37,7 +39,7 @@ def read(data: bytes, source: str) -> Picture:
             picture = pillow.picture(image, data, source, "PNG", count)
         encoding = {"default_image": image.default_image}
     metadata = picture.metadata | {"chunks": describing_chunks(data)}
-    return replace(picture, metadata=metadata, encoding=encoding)
+    return replace(picture, metadata=metadata, own=_own(data), encoding=encoding)
 
 
 def _read_16(data: bytes, source: str, count: int) -> Picture:
@@ -60,6 +62,18 @@ def _read_16(data: bytes, source: str, count: int) -> Picture:
 def describing_chunks(data: bytes) -> bytes:
     """The chunks of a PNG that describe its picture, one after the other."""
     return b"".join(chunk for kind, chunk in _chunks(data) if kind in DESCRIBING)
+
+
+def _own(data: bytes) -> list[str]:
+    """The kinds of chunks that say what no other format can."""
+    own = set()
+    for kind, chunk in _chunks(data):
+        text = chunk[8:].startswith(KNOWN_TEXTS) or b"Raw profile type" in chunk[8:32]
+        if kind in DESCRIBING and kind not in CARRIED and not text:
+            own.add(kind)
+    if b"sRGB" in own:  # which is what others take for granted
+        own -= {b"sRGB", b"gAMA", b"cHRM"}
+    return sorted(kind.decode() for kind in own)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import formats
 from softsort_cli.io import files
@@ -75,10 +77,13 @@ def _is_inside(source: _Source, folder: Path) -> bool:
 def _sources(images: Sequence[Path], *, recursive: bool) -> Iterator[_Source]:
     for path in images:
         if recursive and path.is_dir() and not files.is_stream(path):
-            inside = [_Source(each, each.relative_to(path)) for each in _in(path)]
-            if not inside:
+            images_in, others = _in(path)
+            if others:
+                kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(others.items()))
+                console.note(f"note: {path}: not taken are {kinds}")
+            if not images_in:
                 raise CommandError(f"{path} has no images in it")
-            yield from inside
+            yield from (_Source(each, each.relative_to(path)) for each in images_in)
         elif files.is_pattern(path) and not path.exists():
             matches = files.matches(path)
             if not matches:
@@ -88,10 +93,21 @@ def _sources(images: Sequence[Path], *, recursive: bool) -> Iterator[_Source]:
             yield _Source(path, Path(path.name), is_named=True)
 
 
-def _in(folder: Path) -> Iterator[Path]:
-    """The images in a folder, and in those that it holds."""
+def _in(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """The images in a folder, and in those that it holds; and how many others of what.
+
+    Pipes and devices are no images, whatever their names: they may never end.
+    """
+    images, others = [], Counter[str]()
     for where, folders, names in os.walk(folder):
         folders.sort()
         for path in (Path(where, name) for name in sorted(names)):
-            if formats.by_suffix(path) and not path.name.startswith("."):
-                yield path
+            if path.name.startswith("."):
+                continue
+            if not path.is_file():
+                others["broken link" if path.is_symlink() else "pipe or device"] += 1
+            elif formats.by_suffix(path):
+                images.append(path)
+            else:
+                others[path.suffix or "without extension"] += 1
+    return images, others

@@ -10,16 +10,13 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images import tiff_checks, tiff_tags
+from softsort_cli.images import tiff_checks, tiff_pixels, tiff_tags
 from softsort_cli.images.picture import Picture
 
 if TYPE_CHECKING:
-    import numpy as np
     import tifffile
 
-# None, LZW, Deflate, PackBits, LZMA, Zstandard: no loss. Others become Deflate.
-COMPRESSIONS = (1, 5, DEFLATE := 8, 32773, 34925, 50000)
-
+MOST_SAMPLE = 281
 LOGGER = logging.getLogger("tifffile")
 LOGGER.propagate = False
 LOGGER.addHandler(logging.NullHandler())
@@ -78,66 +75,28 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> Picture:
     return Picture(
         source,
         "TIFF",
-        [_frame(page) for page in pages],
+        [tiff_pixels.frame(page) for page in pages],
+        lab=any(page.photometric in tiff_checks.LAB for page in pages),
         alpha=samples in ((tiff_checks.PREMULTIPLIED,), (tiff_checks.ALPHA,)),
         premultiplied=samples == (tiff_checks.PREMULTIPLIED,),
         metadata=tiff_tags.metadata(pages, data),
+        own=tiff_tags.own(pages),
         encoding={
-            "pages": [layout(page) for page in pages],
+            "white": _white(pages[0]),
+            "pages": [tiff_pixels.layout(page) for page in pages],
             "bigtiff": file.is_bigtiff,
             "byteorder": file.byteorder,
         },
     )
 
 
-def _frame(page: Any) -> np.ndarray:
-    """The pixels of a page: channels last, white high, and no palette."""
-    import numpy as np
-
-    pixels = page.asarray()
-    if page.axes == "SYX":
-        pixels = np.moveaxis(pixels, 0, -1)
-    if page.photometric != tiff_checks.PALETTE:
-        return _upright(pixels, page.photometric)
-    colours = np.asarray(page.colormap).T
-    if page.dtype.itemsize == 1:  # whose colours may be of 8 bits in one of two ways
-        if not (colours & 255).any():
-            colours = (colours >> 8).astype(np.uint8)
-        elif not (colours % 257).any():
-            colours = (colours // 257).astype(np.uint8)
-    return colours[pixels.astype(np.intp)]
-
-
-def _upright(pixels: np.ndarray, photometric: int) -> np.ndarray:
-    """Pixels with white high, and back."""
-    if photometric != tiff_checks.WHITE_IS_ZERO or pixels.dtype.kind == "f":
-        return pixels
-    return ~pixels  # also of signed numbers
-
-
-def layout(page: Any) -> dict[str, Any]:
-    """How a page is stored, in tifffile's words for `write`."""
-    lossless = page.compression in COMPRESSIONS
-    compression = int(page.compression) if lossless else DEFLATE
-    predicts = lossless and compression > 1
-    colours = (
-        tiff_checks.RGB
-        if page.photometric in (tiff_checks.PALETTE, tiff_checks.YCBCR)
-        else int(page.photometric)
+def _white(page: Any) -> int | None:
+    """The largest value that a page says to hold."""
+    tag = page.tags.get(MOST_SAMPLE)
+    values = (
+        (tag.value if isinstance(tag.value, tuple) else (tag.value,)) if tag else ()
     )
-    stored: dict[str, Any] = {
-        "photometric": colours,
-        "planarconfig": int(page.planarconfig) if page.ndim == 3 else None,
-        "compression": compression,
-        "predictor": int(page.predictor) if predicts else None,
-        "subfiletype": int(page.subfiletype),
-        "extrasamples": [int(sample) for sample in page.extrasamples] or None,
-    }
-    if page.is_tiled:
-        stored["tile"] = (page.tilelength, page.tilewidth)
-    elif page.rowsperstrip:
-        stored["rowsperstrip"] = min(page.rowsperstrip, page.imagelength)
-    return stored
+    return max((each for each in values if isinstance(each, int)), default=None)
 
 
 def beside(tags: tiff_tags.Tags) -> dict[str, Any]:
@@ -153,7 +112,6 @@ def beside(tags: tiff_tags.Tags) -> dict[str, Any]:
 
 def encode(picture: Picture) -> bytes:
     """A file of the frames, each stored as its page was in the TIFF they come from."""
-    import numpy as np
     import tifffile
 
     frames, encoding, metadata = picture.frames, picture.encoding, picture.metadata
@@ -168,9 +126,7 @@ def encode(picture: Picture) -> bytes:
     buffer = BytesIO()
     with tifffile.TiffWriter(buffer, bigtiff=bigtiff, byteorder=byteorder) as file:
         for frame, stored, told in zip(frames, layouts, tags, strict=True):
-            pixels = _upright(frame, stored["photometric"])
-            if stored.get("planarconfig") == tiff_checks.SEPARATE:
-                pixels = np.moveaxis(pixels, -1, 0)
+            pixels = tiff_pixels.stored(frame, stored)
             file.write(pixels, **stored, **beside(told))
     data = buffer.getvalue()
     return tiff_tags.with_exif(data, metadata["exif"]) if "exif" in metadata else data
@@ -185,7 +141,7 @@ def _default_layout(picture: Picture) -> dict[str, Any]:
             3: tiff_checks.RGB,
             4: tiff_checks.CMYK,
         }[channels],
-        "compression": DEFLATE,
+        "compression": tiff_pixels.DEFLATE,
         "predictor": 1 if first.dtype == bool else 2,
         "extrasamples": [tiff_checks.ALPHA] if picture.alpha else None,
     }

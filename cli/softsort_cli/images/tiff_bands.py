@@ -46,7 +46,7 @@ class BandRows:
             first, last = max(first, 0), min(last, page.shape[0])
         self.page, self.rows, self.first = page, rows, first
         self.shape = (last - first, *page.shape[1:])
-        self.source, self.held = page.source, page.held
+        self.source, self.held, self.dtype = page.source, page.held, page.dtype
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         import numpy as np
@@ -79,7 +79,7 @@ def of(job: Job) -> list[Band]:
             height, *others = page.shape
             step = max(VALUES // math.prod(others), 1)
             for start in range(0, height, step):
-                name = f".{job.output.name}.{number}-{start}.tmp"
+                name = f"{files.hidden(job.output.name)}.{number}-{start}.tmp"
                 rows = range(start, min(start + step, height))
                 bands.append(Band(number, rows, job.output.with_name(name)))
     return bands

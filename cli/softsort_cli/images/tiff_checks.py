@@ -13,6 +13,7 @@ from softsort_cli.images.formats import FORMATS, WAY_OUT
 
 # Photometric interpretations.
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
+LAB = CIELAB, ICCLAB, ITULAB = 8, 9, 10
 JPEG, OLD_JPEG = 7, 6
 STRIP_OFFSETS = 273
 # Compressions whose strips and tiles are pictures that say how large they are.
@@ -42,13 +43,17 @@ def _unusual(page: Any) -> str | None:
     jpeg = page.compression in (JPEG, OLD_JPEG)
     if page.dtype is None or page.dtype.name not in FORMATS["TIFF"].dtypes:
         return f"has {page.bitspersample} bits of an unusual kind a pixel"
-    if page.bitspersample != (8 * page.dtype.itemsize if page.dtype != bool else 1):
+    if is_packed(page) and not (
+        page.dtype.kind == "u" and isinstance(page.bitspersample, int)
+    ):
         return f"has {page.bitspersample} bits a pixel"
     if page.axes not in ("YX", "YXS", "SYX"):
         return f"has axes {page.axes}"
-    usual = (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, *[YCBCR] * jpeg)
+    usual = (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, *LAB, *[YCBCR] * jpeg)
     if page.photometric not in usual:
         return f"has colours of kind {int(page.photometric)}"
+    if page.photometric == PALETTE and page.samplesperpixel > 1:
+        return f"has a palette, and {page.samplesperpixel} values a pixel"
     if {PREMULTIPLIED, ALPHA} & {*page.extrasamples[1:]}:
         return "has other channels before its opacity"
     if not all(inside.is_reduced for inside in page.pages or ()):
@@ -56,6 +61,11 @@ def _unusual(page: Any) -> str | None:
     if page.index > 0 and tiff_tags.EXIF in page.tags:
         return "has EXIF of its own"
     return None
+
+
+def is_packed(page: Any) -> bool:
+    """Whether pixels of a page are of other than whole bytes, or one bit."""
+    return page.bitspersample != (8 * page.dtype.itemsize if page.dtype != bool else 1)
 
 
 def _damage(page: Any, size: int) -> str | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images import formats, tiff, tiff_checks, tiff_tags
-from softsort_cli.images.picture import check_finite, check_type, to_pixels, to_unit
+from softsort_cli.images import formats, ome, tiff, tiff_checks, tiff_pixels, tiff_tags
+from softsort_cli.images.picture import check_finite, floats_for, to_pixels, to_unit
 from softsort_cli.io import files
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class PageRows:
 
     alpha = False  # see _is_simple
 
-    def __init__(self, page: Any, source: str, dtype: str) -> None:
-        self.page, self.source, self.dtype = page, source, dtype
+    def __init__(self, page: Any, source: str, precision: str | None) -> None:
+        self.page, self.source = page, source
+        self.dtype = floats_for(page.dtype, source, precision)
         self.shape: tuple[int, ...] = page.shape
         self._last: tuple[int, np.ndarray | None] = -1, None
         # Decoded, and while it is that, coded.
@@ -142,6 +143,7 @@ def _is_simple(page: Any) -> bool:
         and page.photometric
         in (tiff_checks.BLACK_IS_ZERO, tiff_checks.RGB, tiff_checks.CMYK)
         and page.dtype != bool
+        and not tiff_checks.is_packed(page)
         and not {tiff_checks.PREMULTIPLIED, tiff_checks.ALPHA} & set(page.extrasamples)
         and not {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys())
     )
@@ -150,8 +152,9 @@ def _is_simple(page: Any) -> bool:
 def copy(
     path: Path,
     stream: BinaryIO,
+    output: Path | None,
     filtered: Callable[[PageRows], Strips],
-    precision: str,
+    precision: str | None,
     *,
     strip: bool,
 ) -> None:
@@ -163,19 +166,20 @@ def copy(
         pages: list[Any] = list(file.pages)
         for number, page in enumerate(pages):
             tiff_checks.check_page(page, size, f"{path}, page {number + 1},")
-            check_type(page.dtype, str(path), precision)
+            floats_for(page.dtype, str(path), precision)
         tags = [tiff_tags.Tags() if strip else tiff_tags.of(page) for page in pages]
+        tags = ome.renamed(tags, path, output)
         tiff_checks.note_copies(pages, str(path))
         most = sum(math.prod(p.shape) * p.dtype.itemsize for p in pages)
         bigtiff = file.is_bigtiff or most > CLASSIC
         with tifffile.TiffWriter(
             stream, bigtiff=bigtiff, byteorder=file.byteorder
-        ) as output:
+        ) as writer:
             for page, told in zip(pages, tags, strict=True):
                 tile = (page.tilelength, page.tilewidth) if page.is_tiled else TILE
-                layout = tiff.layout(page) | {"rowsperstrip": None, "tile": tile}
-                strips = filtered(PageRows(page, str(path), f"float{precision}"))
-                output.write(
+                layout = tiff_pixels.layout(page) | {"rowsperstrip": None, "tile": tile}
+                strips = filtered(PageRows(page, str(path), precision))
+                writer.write(
                     _tiles(strips, page.dtype, tile),
                     shape=page.shape,
                     dtype=page.dtype,

@@ -25,16 +25,20 @@ STAND_INS = {EXIF: EXIF - 1, GPS: GPS + 1}
 XMP, ICC = 700, 34675
 X_RESOLUTION, Y_RESOLUTION, UNIT = 282, 283, 296
 UNITS = NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
-BYTE, UNDEFINED, LONG = 1, 7, 4
+BYTE, UNDEFINED = 1, 7
+WHOLE = SHORT, LONG = 3, 4
+RATIONALS = {5: "I", 10: "i"}
 # Tags about how pixels are stored, which are written anew, and those that point to
 # other places in the file.
 STORAGE = {
     *range(254, 260),
-    *(262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289),
-    *(290, 291, 292, 293, 296, 301, 317, 318, 320, 322, 323, 324, 325, 330, 332, 338),
-    *(339, 340, 341, 347, 512, 513, 514, 529, 530, 531, 532, 32997, 32998),
-    *(EXIF, GPS, INTEROP),
+    *(262, 263, 264, 265, 266, 273, 277, 278, 279, 282, 283, 284, 288, 289, 292, 293),
+    *(296, 317, 320, 322, 323, 324, 325, 330, 338, 339, 347, 512, 513, 514, 529, 530),
+    *(531, 532, 32997, 32998, EXIF, GPS, INTEROP),
 }
+# Tags that are about the numbers of pixels, which are others where colours become RGB.
+OF_NUMBERS = {280, 281, 290, 291, 301, 340, 341}
+BECOMES_RGB = 3, 6  # palettes, and YCbCr
 # What EXIF has in common with a TIFF: description, camera, orientation, program, time,
 # artist, copyright.
 SHARED = (270, 271, 272, 274, 305, 306, 315, 33432)
@@ -52,12 +56,16 @@ def of(page: Any) -> Tags:
     """The tags of a page that do not depend on its pixels, byte for byte."""
     others: list[Tag] = []
     file = page.parent.filehandle
+    left_out = STORAGE | (OF_NUMBERS if page.photometric in BECOMES_RGB else set())
     for tag in page.tags:
-        if tag.code not in STORAGE:
+        if tag.code not in left_out:
             file.seek(tag.valueoffset)
             value = file.read(tag.valuebytecount)
             if len(value) < tag.valuebytecount:
                 raise ValueError(f"tag {tag.code} ends beyond the file")
+            if tag.dtype in RATIONALS:  # tifffile miscounts the bytes of these
+                order, each = page.parent.byteorder, RATIONALS[tag.dtype]
+                value = struct.unpack(f"{order}{2 * tag.count}{each}", value)
             others.append((tag.code, int(tag.dtype), tag.count, value, False))
     if X_RESOLUTION not in page.tags or Y_RESOLUTION not in page.tags:
         return Tags(others)
@@ -100,6 +108,15 @@ def metadata(pages: list[Any], data: bytes) -> dict[str, Any]:
     return told
 
 
+def own(pages: list[Any]) -> list[str]:
+    """The names of tags that have no place in other formats."""
+    names = set()
+    for number, page in enumerate(pages):
+        carried = STORAGE | (set() if number else {*SHARED, XMP, ICC})
+        names |= {tag.name for tag in page.tags if tag.code not in carried}
+    return sorted(names)
+
+
 def _exif(page: Any, data: bytes) -> bytes:
     import PIL.Image
 
@@ -115,7 +132,7 @@ def _exif(page: Any, data: bytes) -> bytes:
     source.load(data)
     for code in SHARED:
         if code in page.tags and code in source:
-            target[code] = source[code]
+            target[code] = _usual(code, source[code])
     _copy_linked(source, target, linked)
     target.endian = source.endian  # maker notes may count on it
     return target.tobytes().removeprefix(b"Exif\0\0") if len(target) else b""
@@ -125,9 +142,19 @@ def _copy_linked(
     source: PIL.Image.Exif, target: PIL.Image.Exif, codes: Set[int]
 ) -> None:
     for code in codes:
-        target[code] = dict(source.get_ifd(code))
+        entries = source.get_ifd(code).items()
+        target[code] = {each: _usual(each, value, code) for each, value in entries}
     if EXIF in codes and INTEROP in target[EXIF]:
         target[EXIF][INTEROP] = dict(source.get_ifd(INTEROP))
+
+
+def _usual(code: int, value: Any, directory: int | None = None) -> Any:
+    """Bytes as the numbers that a tag is to hold: Pillow writes no others."""
+    from PIL.TiffTags import lookup
+
+    if not isinstance(value, bytes) or lookup(code, directory).type not in WHOLE:
+        return value
+    return value[0] if len(value) == 1 else tuple(value)
 
 
 def from_metadata(metadata: dict[str, Any]) -> tuple[ByteOrder | None, Tags]:

@@ -1,5 +1,6 @@
 """Bytes in and bytes out: files, pipes, and outputs that are whole or absent."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ from softsort_cli import interrupts
 from softsort_cli.errors import ClosedPipeError, CommandError, UsageError
 
 STDIN = "standard input"
+LONGEST_NAME = 200  # bytes, of 255, that leave room for what marks a temporary file
 
 
 def is_stream(path: Path | None) -> bool:
@@ -137,7 +139,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     # the same folder, because a rename cannot cross file systems.
     target = Path(os.path.realpath(path))
     # Its own name, because processes on several machines may write one file.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    name = f"{hidden(target.name)}.{secrets.token_hex(4)}.tmp"
+    temporary = target.with_name(name)
     remove = partial(temporary.unlink, missing_ok=True)
     with interrupts.on_forced_exit(remove):
         try:
@@ -150,9 +153,20 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             remove()
 
 
+def hidden(name: str) -> str:
+    """The start of the names of temporary files for an output of this name.
+
+    A long name is shortened to what no other file has: with more behind it, it could be
+    longer than file systems allow. Pieces of outputs are named so already.
+    """
+    if len(os.fsencode(name)) > LONGEST_NAME and not name.endswith(".tmp"):
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return f".{name}"
+
+
 def remove_leftovers(paths: Iterable[Path]) -> None:
     """Remove what processes that were killed have left of these outputs."""
-    wanted = {path.parent / f".{path.name}" for path in paths}
+    wanted = {path.parent / hidden(path.name) for path in paths}
     for folder in {path.parent for path in wanted}:
         for path in folder.glob(".*.tmp"):
             owner = path

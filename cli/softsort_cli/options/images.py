@@ -125,6 +125,23 @@ class Noise:
             "of Gaussian noise, white being 1; of speckle, each value being 1.",
         ),
     ] = 0.1
+    low: Annotated[
+        float | None,
+        option(
+            "--low",
+            show_default="0, or the least of floats",
+            help="Black, in units of the pixels.",
+        ),
+    ] = None
+    high: Annotated[
+        float | None,
+        option(
+            "--high",
+            show_default="the most that their type holds, or the bits in use, or the "
+            "largest of floats",
+            help="White, in units of the pixels.",
+        ),
+    ] = None
     seed: Annotated[
         int,
         option(

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter, median_filter, percentile_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from softsort_cli.images import comparison, image_file, window
+from softsort_cli.images import comparison, image_file, orientation, window
 from softsort_cli.images.picture import Picture
 from softsort_cli.options.images import Shape
 
@@ -73,19 +73,19 @@ def test_pictures_are_upright(on_images, turn):
     with PIL.Image.open("a.png") as image:
         expected = np.asarray(PIL.ImageOps.exif_transpose(image))
     picture = image_file.read(Path("a.png"))
-    found = comparison.upright(picture.frames[0], comparison.orientation(picture))
+    found = orientation.upright(picture.frames[0], orientation.of(picture))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_broken_exif_does_not_matter(tmp_path):
     picture = Picture("a.png", "PNG", [], metadata={"exif": b"broken"})
-    assert comparison.orientation(picture) == 1
+    assert orientation.of(picture) == 1
 
 
 @pytest.mark.parametrize("shape", [(400, 2), (2, 400)])
 def test_pictures_of_long_images_are_not_huge(shape):
     panel = comparison.Panel("original", np.zeros(shape, np.uint8))
-    picture = PIL.Image.open(io.BytesIO(comparison.drawn([panel] * 4, ".png")))
+    picture = PIL.Image.open(io.BytesIO(comparison.drawn([panel] * 4, (0, 1), ".png")))
     assert picture.width / 8 < picture.height < 2 * picture.width
 
 

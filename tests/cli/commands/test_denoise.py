@@ -15,6 +15,7 @@ import softsort_filters
 import tifffile
 from scipy.ndimage import median_filter, percentile_filter
 from softsort_cli.images import exact, size_buckets
+from softsort_cli.io import files
 
 PHOTO = Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 RANDOM = np.random.default_rng(0)
@@ -22,6 +23,7 @@ GREY = RANDOM.integers(0, 256, (12, 10), np.uint8)
 RGB = RANDOM.integers(0, 256, (12, 10, 3), np.uint8)
 RGBA = RANDOM.integers(0, 256, (12, 10, 4), np.uint8)
 HARD = ("denoise", "--hard")
+OTHERS = "softsort: note: in: not taken are 1 .txt\n"
 
 
 def save(name: str, pixels: np.ndarray, **settings) -> Path:
@@ -177,7 +179,8 @@ def made(folder: str = ".") -> set[str]:
 
 def test_folders_are_mirrored(on_images):
     tree()
-    assert on_images(*HARD, "-r", "in", "--out-dir", "out") == (0, "", "")
+    code, out, err = on_images(*HARD, "-r", "in", "--out-dir", "out")
+    assert (code, out, err) == (0, "", OTHERS)
     assert made("out") == {"out/a.png", "out/deep/b.png", "out/deep/er/c.png"}
     code, _, err = on_images(*HARD, "-r", "in", "--out-dir", "out")
     assert code == 1
@@ -243,11 +246,40 @@ def test_patterns(on_images):
     assert Path("x[1]_soft.png").exists()
 
 
+def test_what_a_folder_holds_besides_images_is_counted(on_images):
+    save("in/a.png", GREY)
+    save("in/deep/b.jfif", GREY, format="JPEG")
+    for name in ("in/c.bmp", "in/deep/d.bmp", "in/read me", "in/.hidden"):
+        Path(name).touch()
+    os.mkfifo("in/e.png")
+    Path("in/f.png").symlink_to("nowhere.png")
+    code, _, err = on_images(*HARD, "-r", "in", "--out-dir", "out")
+    expected = (
+        "softsort: note: in: not taken are 2 .bmp, 1 broken link, 1 pipe or device, "
+        "1 without extension\n"
+    )
+    assert (code, err) == (0, expected)
+    assert [p.name for p in sorted(Path("out").rglob("*.*"))] == ["a.png", "b.jfif"]
+
+
+@pytest.mark.parametrize("name", ["n" * 245 + ".png", "ä" * 122 + ".png"])
+def test_names_as_long_as_file_systems_allow(on_images, name):
+    save("in/" + name, GREY)
+    assert on_images(*HARD, "in/" + name, "-o", name) == (0, "", "")
+    assert load(name).shape == GREY.shape
+    # What processes that were killed have left is removed by the next.
+    for each in (name, "b.png"):
+        left = Path(f"{files.hidden(each)}.01234567.tmp")
+        left.touch()
+        assert on_images(*HARD, "in/" + name, "-o", each, "--force")[0] == 0
+        assert not left.exists()
+
+
 def test_dry_run_writes_nothing(on_images):
     tree()
     before = made()
     code, out, err = on_images(*HARD, "-r", "in", "--out-dir", "out", "--dry-run")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, OTHERS)
     assert out.splitlines()[1] == "in/deep/b.png -> out/deep/b.png"
     assert len(out.splitlines()) == 3
     assert made() == before

@@ -224,7 +224,7 @@ def test_pictures_larger_than_their_place_in_a_tiff(on_images, kind, shape):
     assert "a.tif, page 1, strip or tile 1, is damaged" in err
     # Strip by strip, as large ones are.
     with tifffile.TiffFile("a.tif") as file:
-        rows = tiff_streaming.PageRows(file.pages[0], "a.tif", "float32")
+        rows = tiff_streaming.PageRows(file.pages[0], "a.tif", None)
         with pytest.raises(CommandError, match=r"a.tif strip or tile 1, is damaged"):
             _ = rows[:8]
 

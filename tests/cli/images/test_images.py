@@ -326,14 +326,16 @@ def test_tiff(on_images, kind):
 
 
 @pytest.mark.parametrize("dtype", ["uint32", "int32", "float64"])
-def test_tiff_of_many_bits_needs_64(on_images, dtype):
+def test_tiff_of_many_bits_is_computed_with_64(on_images, dtype):
     array = pixels(20, 30, dtype=dtype)
     tifffile.imwrite("a.tif", array)
-    code, _, err = on_images(*SAME, "a.tif", "-o", "b.tif")
+    code, _, err = on_images(*SAME, "--precision", "32", "a.tif", "-o", "b.tif")
     assert code == 1
-    assert f"{dtype} pixels: add --precision 64" in err
-    assert on_images(*SAME, "--precision", "64", "a.tif", "-o", "b.tif")[0] == 0
-    np.testing.assert_array_equal(tifffile.imread("b.tif"), array)
+    assert f"{dtype} pixels, which need 64 bits: leave out --precision 32" in err
+    for hard in (["--hard"], []):
+        arguments = "denoise", *hard, "--size", "1", "a.tif", "-o", "b.tif", "--force"
+        assert on_images(*arguments) == (0, "", "")
+        np.testing.assert_array_equal(tifffile.imread("b.tif"), array)
 
 
 def test_tiff_where_white_is_zero(on_images):
@@ -539,7 +541,13 @@ def test_tags_of_tiff_are_kept(on_images):
         (pixels(9, 9, dtype="float32"), "b.png", "float32 pixels; name it .tif"),
         (pixels(9, 9, dtype="int16"), "b.png", "int16 pixels; name it .tif"),
         (pixels(9, 9, 5), "b.png", "5 channels; name it .tif"),
-        (pixels(2, 9, 9), "b.jpg", "a single frame; name it .png, .webp or .tif"),
+        (pixels(2, 9, 9), "b.jpg", "there are 2 pages; name it .tif"),
+        (pixels(2, 9, 9), "b.png", "there are 2 pages; name it .tif"),
+        (pixels(2, 9, 9), "b.gif", "there are 2 pages; name it .tif"),
+        (pixels(2, 9, 9), "b.webp", "there are 2 pages; name it .tif"),
+        (pixels(2, 70_000), "b.gif", "at most 65535 pixels; name it .png or .tif"),
+        (pixels(70_000, 2), "b.webp", "at most 16383 pixels; name it .png or .tif"),
+        (pixels(70_000, 2), "b.jpg", "at most 65500 pixels; name it .png or .tif"),
     ],
 )
 def test_formats_that_cannot_hold_pixels_are_refused(on_images, array, name, words):
