@@ -15,6 +15,7 @@ from softsort_core.operators.sort import group_sort, solve_sort, solve_topk, sor
 from softsort_core.operators.sort_with import sort_with
 from softsort_core.operators.topk_mask import solve_topk_mask, topk_mask
 from softsort_core.report import Report, solve_report
+from softsort_core.straight_through import straight_through
 from softsort_core.streaming.curves import Curve
 from softsort_core.streaming.summaries import (
     Solution,
@@ -58,6 +59,7 @@ __all__ = [
     "solve_topk_mask",
     "sort",
     "sort_with",
+    "straight_through",
     "summarise",
     "topk_mask",
 ]

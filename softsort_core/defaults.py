@@ -4,3 +4,11 @@
 TOLERANCE = 1e-6
 # Below this epsilon single series are not even tried.
 SMALL_EPSILON = 3e-3
+
+
+class _Limit(float):
+    """An epsilon that stands for its limit, 0."""
+
+
+# What operators tend to is asked for by this very object: a 0 may be a mistake.
+LIMIT = _Limit(0.0)

@@ -23,12 +23,14 @@ from softsort_core.arguments import (
     is_staging,
 )
 from softsort_core.axis import in_place, normalised_axes, over_slices, slice_size
+from softsort_core.defaults import LIMIT
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.exact import hard_if_certain
 from softsort_core.operators.read_slices import (
     Problem,
     Read,
     Slices,
+    read_limit,
     read_slices,
     read_with,
 )
@@ -98,9 +100,13 @@ def over_plans(
     squashed = _squashed_by(softness.squashing_fun, x, a, axes)
     if slice_size(x, axes) == 0:
         return x.astype(dtype)
+    slices = Slices(x, a, squashed)
+    if softness.epsilon is LIMIT:
+        results = marked(*read_limit(reading.read, slices, targets, arguments, axes))
+        results = in_place(results, x.shape, axes, same_shape=same_shape)
+        return _where_numbers(reading, a, x, results).astype(dtype)
     epsilon, tolerance = as_epsilon(softness.epsilon), as_tolerance(softness.tolerance)
     number = targets if isinstance(targets, int) else None
-    slices = Slices(x, a, squashed)
     points = None if number is not None else targets
     points, scale = jax.tree.map(
         lambda each: _converted(each, x.dtype), (points, epsilon)
@@ -131,10 +137,16 @@ def over_plans(
             *read_slices(reading.read, slices, problem, number, resolutions, axes)
         )
     results = in_place(results, x.shape, axes, same_shape=same_shape)
-    if a is not None and reading.for_each:
-        # Values without weight take no part, but may still not be numbers.
-        results = jnp.where(jnp.isfinite(x), results, jnp.nan)
-    return results.astype(dtype)
+    return _where_numbers(reading, a, x, results).astype(dtype)
+
+
+def _where_numbers(
+    reading: Reading, a: Array | None, x: Array, results: Array
+) -> Array:
+    """Return NaN for values that take no part for they have no weight and are NaN."""
+    if a is None or not reading.for_each:
+        return results
+    return jnp.where(jnp.isfinite(x), results, jnp.nan)
 
 
 def _read_traced(
@@ -238,7 +250,9 @@ def _squashed_by(
 
 def equal_targets(m: int, epsilon: Any) -> int | np.ndarray:
     """Return how many equal targets there are, or the weights of few."""
-    return m if are_many_targets(m, as_epsilon(epsilon)) else np.full(m, 1 / m)
+    if epsilon is LIMIT or are_many_targets(m, as_epsilon(epsilon)):
+        return m
+    return np.full(m, 1 / m)
 
 
 def read_levels(plan: AnyPlan, values: Array, levels: Array) -> Read:

@@ -17,6 +17,7 @@ from softsort_core.operators.groups import over_groups
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
+from softsort_core.plans.monotone import MonotonePlan
 from softsort_core.streaming.summaries import solve
 
 
@@ -82,6 +83,8 @@ def ranks(
 
 
 def _read_ranks(plan: AnyPlan, values: Array, highest: Array) -> Read:
+    if isinstance(plan, MonotonePlan):
+        return plan.given_input(plan.ladder(highest))
     return plan.given_input(_scaled(highest.astype(values.dtype), plan.targets))
 
 

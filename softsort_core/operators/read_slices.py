@@ -23,6 +23,7 @@ from softsort_core.axis import (
 from softsort_core.errors import SoftSortError
 from softsort_core.plans.choose import FEWEST_SHARED, AnyResolution, plan_of
 from softsort_core.plans.gauss_rules import SharedNodes
+from softsort_core.plans.monotone import monotone_plan
 from softsort_core.plans.quadrature import MANY
 
 # Entries of a plan, or of the system that is solved for it.
@@ -183,3 +184,36 @@ def _read_with(
 read_with = jax.jit(
     _read_with, static_argnames=("read", "number", "resolution", "axes", "places")
 )
+
+
+@functools.partial(jax.jit, static_argnames=("read", "number", "axes"))
+def _read_limit(
+    read: Callable[..., Read],
+    slices: Slices,
+    targets: Any,
+    number: int | None,
+    arguments: tuple[Any, ...],
+    axes: tuple[int, ...],
+) -> Read:
+    def operator(weights, values, squashed=None):
+        keys = values if squashed is None else squashed
+        plan = monotone_plan(keys, weights, targets if number is None else number)
+        results, certain = read(plan, values, *arguments)
+        return results, certain[None]
+
+    arrays = [each for each in (slices.values, slices.squashed) if each is not None]
+    n = slice_size(slices.values, axes)
+    return over_slices(operator, arrays, slices.weights, axes, entries=n)
+
+
+def read_limit(
+    read: Callable[..., Read],
+    slices: Slices,
+    targets: Any,
+    arguments: tuple[Any, ...],
+    axes: tuple[int, ...],
+) -> Read:
+    """Read the plan that plans tend to as epsilon -> 0; see `read_slices`."""
+    number = targets if isinstance(targets, int) else None
+    points = None if number is not None else targets
+    return _read_limit(read, slices, points, number, arguments, axes)

@@ -15,12 +15,13 @@ from softsort_core.errors import SoftSortError
 from softsort_core.padding import with_last, with_zeros
 from softsort_core.plans.dense import Plan, transport, without_lightest
 from softsort_core.plans.gauss_rules import SharedNodes, rules, shared_nodes
+from softsort_core.plans.monotone import MonotonePlan
 from softsort_core.plans.panels import EvenTargets, PointTargets, Resolution
 from softsort_core.plans.quadrature import MANY, CompressedPlan, compressed_plan
 from softsort_core.plans.shared_kernel import RowPlan, row_plan
 from softsort_core.squash import squash
 
-AnyPlan: TypeAlias = Plan | CompressedPlan | RowPlan
+AnyPlan: TypeAlias = Plan | CompressedPlan | RowPlan | MonotonePlan
 AnyResolution: TypeAlias = Resolution | SharedNodes | None
 
 
