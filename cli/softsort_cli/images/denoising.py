@@ -223,8 +223,8 @@ class Filtering:
         if bad := count_not_finite(values):
             remedy = "" if rows.dtype == "float64" else " or --precision 64"
             raise CommandError(
-                f"{rows.source}: the solver did not converge at epsilon {epsilon:g} for "
-                f"{bad} of {values.size} values; choose a larger --epsilon{remedy}"
+                f"{rows.source}: the solver did not converge at epsilon {epsilon:g} "
+                f"for {bad} of {values.size} values; choose a larger --epsilon{remedy}"
             )
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
