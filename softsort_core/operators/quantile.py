@@ -1,7 +1,6 @@
 """Soft quantiles, of arrays and of streams."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -175,16 +174,33 @@ def solve_quantile(
     return values[1::2][places]
 
 
-def forms(q: Sequence[float]) -> Forms:
-    """Return the forms of `quantile` at some levels."""
+def forms(q: Sequence[float], *, jointly: bool = True) -> Forms:
+    """Return the forms of `quantile` at some levels.
+
+    Of one plan if `jointly`, where they change each other; else of a plan for each.
+    """
+    plans = [np.array(q)] if jointly else [np.array([level]) for level in q]
+
+    def alone(inputs: Values, **softness: Any) -> Array:
+        values = [quantile(inputs, levels, **softness) for levels in plans]
+        return jnp.concatenate(values)
 
     def group(group: Group) -> Array:
         # The mass that a level gets by itself, by the size of the group.
         mass = jnp.minimum(0.02, 1.5 / group.size)
-        return quantile(group.values, np.array(q), weight=mass, **group.softness)
 
-    return Forms(
-        functools.partial(quantile, q=q),
-        group,
-        solve=functools.partial(solve_quantile, q=q),
-    )
+        def at(levels: Array | np.ndarray) -> Array:
+            return quantile(group.values, levels, weight=mass, **group.softness)
+
+        # One program for all of them.
+        return at(plans[0]) if len(plans) == 1 else _each(at, np.array(q))
+
+    def solve(summary: Summary, **softness: Any) -> Array:
+        values = [solve_quantile(summary, levels, **softness) for levels in plans]
+        return jnp.concatenate(values)
+
+    return Forms(alone, group, solve=solve)
+
+
+def _each(at: Callable[[Array], Array], levels: np.ndarray) -> Array:
+    return jax.lax.map(lambda level: at(level[None])[0], jnp.asarray(levels))

@@ -118,6 +118,57 @@ def test_soft_quantiles_come_in_the_order_asked_for(softsort):
     assert float(column(out, "value")[0]) == pytest.approx(4.996368107, abs=1e-6)
 
 
+SKEWED = "x\n" + "".join(f"{value}\n" for value in [*range(1, 10), 100])
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("way", ["one", "groups", "passes", "parts"])
+def test_levels_do_not_change_each_other(softsort, tmp_path, way):
+    table = SKEWED
+    more = {"passes": ["--max-memory", "1"]}.get(way, [])
+    if way == "groups":  # of a group for each level, and of another size
+        lines = SKEWED.splitlines()[1:]
+        table = "g,x\n" + "".join(f"{g},{x}\n" for g in "ab" for x in lines)
+        table += "c,1\nc,4\n"
+        more = ["--by", "g"]
+    (tmp_path / "s.csv").write_text(table)
+    (tmp_path / "t.csv").unlink()
+    (tmp_path / "none.csv").write_text("x\n")
+    path = "*.csv" if way == "parts" else "s.csv"
+
+    def at(levels, *options):
+        arguments = ["quantile", path, "-q", levels, *more, *options, "--quiet"]
+        _, out, _ = softsort(*arguments)
+        rows = [line.split(",")[-2:] for line in out.splitlines()[1:]]
+        return {float(q): float(value) for q, value in rows[: len(levels.split(","))]}
+
+    values = [float(value) for value in SKEWED.splitlines()[1:]]
+    both = at("0.9,0.5")
+    for level in (0.5, 0.9):
+        alone = float(softsort_core.quantile(values, level)[0])
+        assert both[level] == pytest.approx(alone, rel=1e-9)
+        assert at(str(level))[level] == pytest.approx(alone, rel=1e-9)
+    assert list(both) == [0.9, 0.5]
+    if way != "groups":  # whose levels are padded to those of the largest
+        joint = np.asarray(softsort_core.quantile(values, [0.9, 0.5]))
+        assert list(at("0.9,0.5", "--jointly").values()) == pytest.approx(
+            joint, rel=1e-9
+        )
+    assert abs(both[0.5] - at("0.9,0.5", "--jointly")[0.5]) > 0.01
+
+
+@pytest.mark.usefixtures("x64")
+def test_levels_of_a_summary_do_not_change_each_other():
+    values = np.random.default_rng(0).lognormal(size=5000)
+    known = softsort_core.describe(values)
+    summary = softsort_core.summarise(values, known, epsilon=0.1)
+    forms = softsort_core.forms("quantile", q=(0.9, 0.5), jointly=False)
+    assert forms.solve is not None
+    got = np.asarray(forms.solve(summary, epsilon=0.1))
+    alone = [softsort_core.quantile(values, [q], epsilon=0.1)[0] for q in (0.9, 0.5)]
+    assert got == pytest.approx(np.array(alone), rel=1e-6)
+
+
 def test_normalizing_to_a_column_of_another_table(softsort, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n9,50\n,40\nNA,10\n3,30\n1,20\n")
     arguments = ["normalize", "--hard", "t.csv", "-c", "x", "--to"]

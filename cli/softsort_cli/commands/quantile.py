@@ -1,7 +1,7 @@
 """`softsort quantile`."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from softsort_cli.errors import UsageError
 from softsort_cli.options.declare import TalkWithoutQ, command, option
@@ -22,30 +22,45 @@ def quantile(
             help="Levels from 0 to 1, separated by commas or repeated.",
         ),
     ],
+    jointly: Annotated[
+        bool,
+        option(
+            "--jointly",
+            help="One plan for all levels, as in the library: quicker for many, but "
+            "where epsilon is not small each changes the others.",
+        ),
+    ] = False,
     solver: Solver,
     reading: Reading,
     writing: TableWriting,
 ) -> None:
     """Write soft quantiles of each column.
 
-    The result is a table with the columns column, q, value.
+    The result is a table with the columns column, q, value. Each level is solved on its
+    own: its value does not depend on which others are asked for, but with --jointly.
 
     Examples:
       softsort quantile prices.csv -q 0.1,0.5,0.9 -c price
       softsort quantile 'part-*.parquet' -q 0.5 -c price --cluster local:4
     """
-    from softsort_cli.operate import apply, exact
+    from softsort_cli.operate import apply
     from softsort_cli.operate.operator import Operator
     from softsort_cli.operate.result_table import write_levels
 
     levels = _levels(quantiles)
-    operator = Operator(
-        "quantile", exact.quantile, {"q": levels}, count=lambda _: len(levels)
-    )
+    settings = {"q": levels, "jointly": jointly}
+    operator = Operator("quantile", _exact, settings, count=lambda _: len(levels))
     table = apply.tabulate(
         tables, operator, solver, reading, writing, lambda _: ["column", "q", "value"]
     )
     write_levels(table, levels, writing)
+
+
+def _exact(values: Any, *, q: tuple[float, ...], jointly: bool) -> Any:
+    from softsort_cli.operate import exact
+
+    del jointly  # exact ones never change each other
+    return exact.quantile(values, q=q)
 
 
 def _levels(choices: list[str]) -> tuple[float, ...]:

@@ -93,6 +93,11 @@ def normalized(values):
         (
             ["quantile", "-q", "0.9,0.1"],
             "value",
+            lambda v: [soft.quantile(v, q)[0] for q in (0.9, 0.1)],
+        ),
+        (
+            ["quantile", "-q", "0.9,0.1", "--jointly"],
+            "value",
             lambda v: soft.quantile(v, [0.9, 0.1]),
         ),
         (["sort", "--by-column", "x"], "x_sorted", lambda v: soft.sort(v)),
