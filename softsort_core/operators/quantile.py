@@ -13,7 +13,7 @@ from softsort_core.arguments import Values, as_levels, is_concrete
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
-from softsort_core.operators.forms import Forms, Group
+from softsort_core.operators.forms import Forms, Group, number_of
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort import read_sorted
@@ -178,13 +178,18 @@ def solve_quantile(
 def forms(q: Sequence[float]) -> Forms:
     """Return the forms of `quantile` at some levels."""
 
+    def alone(values: Values, counts: Values | None = None, **softness: Any) -> Array:
+        mass = _level_share(None, number_of(values, counts))
+        softness["input_weights"] = counts
+        return quantile(values, q, weight=mass, **softness)
+
     def group(group: Group) -> Array:
         # The mass that a level gets by itself, by the size of the group.
-        mass = jnp.minimum(0.02, 1.5 / group.size)
+        mass = jnp.minimum(0.02, 1.5 / group.number)
         return quantile(group.values, np.array(q), weight=mass, **group.softness)
 
     return Forms(
-        functools.partial(quantile, q=q),
+        alone,
         group,
         solve=functools.partial(solve_quantile, q=q),
     )

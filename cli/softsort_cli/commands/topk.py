@@ -38,7 +38,8 @@ def topk(
 
     def check(count: int) -> None:
         if k > count:
-            raise CommandError(f"-k {k} is more than its {count} values")
+            weighted = ", by their weights" if reading.weights else ""
+            raise CommandError(f"-k {k} is more than its {count} values{weighted}")
 
     if mask:
         operator = Operator("topk_mask", exact.topk_mask, {"k": k}, check=check)

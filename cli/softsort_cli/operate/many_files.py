@@ -24,13 +24,11 @@ from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import Naming, ResultTable
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, select, write
+from softsort_cli.tables import column_data, counted, select, write
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_core import Statistics, Summary
 
 # Options that do not change what is written.
@@ -59,21 +57,22 @@ class Work:
     def survey(self, part: Part, wanted: Sequence[int]) -> Survey:
         """Go over a part for the first time."""
         table = part.open(self.reading)
+        weights = counted.weights_of(table, self.reading)
         tallies = {column: column_data.Tally() for column in wanted}
         height = left_out = 0
 
-        def blocks() -> Iterator[dict[int, np.ndarray]]:
+        def blocks() -> Iterator[counted.Numbers]:
             nonlocal height, left_out
-            for block in table.parts(wanted):
-                columns = column_data.parse(block, wanted)
+            for block in table.parts(sorted({*wanted, weights} - {None})):
+                columns, counts = counted.parse(table, block, wanted, weights)
                 for column, numbers in columns.items():
                     tallies[column] += column_data.Tally.of(block, column, numbers)
                 kept = column_data.skip(columns, block.height, self.reading.on_invalid)
                 height += block.height
                 left_out += 0 if kept is None else block.height - int(kept.sum())
-                yield {column: each.values for column, each in columns.items()}
+                yield counted.Numbers.of(columns, counts)
 
-        statistics = streaming.described(blocks())
+        statistics = streaming.described(blocks(), self.operator)
         for tally in tallies.values():
             tally.first = tally.first and f"{part.path.name}, {tally.first}"
         return Survey(table.names, height, height - left_out, tallies, statistics)
@@ -83,8 +82,9 @@ class Work:
     ) -> dict[int, Summary]:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
-        blocks = (numbers for _, numbers, _ in data.reread())
-        return streaming.summarised(blocks, statistics, self.solver.epsilon)
+        blocks = (rows for _, rows, _ in data.reread())
+        epsilon = self.solver.epsilon
+        return streaming.summarised(blocks, statistics, self.operator, epsilon)
 
     def solve(
         self, summaries: Mapping[int, Summary], names: Mapping[int, str]
@@ -118,8 +118,10 @@ class Work:
         import numpy as np
 
         table, kept = part.open(self.reading), np.zeros(0, np.int64)
-        on_invalid = self.reading.on_invalid
-        return column_data.Chosen(table, list(wanted), 0, on_invalid, {}, kept)
+        data = column_data.Chosen(
+            table, list(wanted), 0, self.reading.on_invalid, {}, kept
+        )
+        return replace(data, weights=counted.weights_of(table, self.reading))
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,8 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)
+    weights = counted.weights_of(table, reading)
+    excluded |= set() if weights is None else {weights}
     candidates = chosen_columns or column_data.candidates_of(table, excluded)
     with console.progress("surveying", len(parts)) as step:
         tasks = [engine.submit(work.survey, part, candidates) for part in parts]
@@ -276,6 +280,7 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     data = column_data.Chosen(table, candidates, height, reading.on_invalid, {}, none)
     known = _merge(*(survey.statistics for survey in surveys))
     statistics = {column: known[column] for column in candidates if column in known}
+    statistics = streaming.by_counts(statistics, work.operator)
     return Whole(data, [survey.kept for survey in surveys], statistics)
 
 

@@ -38,6 +38,10 @@ Plot = Annotated[
     ),
 ]
 
+Descending = Annotated[
+    bool, option("--descending", "--desc", help="The largest value is the first.")
+]
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -104,6 +108,17 @@ class Reading:
             autocompletion=completion.columns,
             help="Take each group of rows with the same cell here on its own; "
             "repeatable. Rows without a cell are a group.",
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        option(
+            "--weights",
+            metavar="COLUMN",
+            autocompletion=completion.columns,
+            help="How often each row counts: results are those of rows repeated as "
+            "often. Rows of weight 0 take no part; a cell that is no number from 0 on "
+            "is an error.",
         ),
     ] = None
     on_invalid: Annotated[

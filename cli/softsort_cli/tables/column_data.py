@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch, source
 from softsort_cli.options.tables import Reading
-from softsort_cli.tables import numbers, opening, select
+from softsort_cli.tables import counted, numbers, opening, select
+from softsort_cli.tables.counted import Numbers
 from softsort_cli.tables.group_keys import Groups, Keys
 from softsort_cli.tables.table import Part, Table
 
@@ -70,6 +71,8 @@ class Chosen:
     skipped: np.ndarray  # rows to leave out of the output
     criterion: np.ndarray | None = None  # what to sort rows by
     groups: Groups | None = None
+    weights: int | None = None  # the column that says how often a row counts
+    counts: np.ndarray | None = None  # what it says
 
     @property
     def fits(self) -> bool:
@@ -90,18 +93,12 @@ class Chosen:
         kept[self.skipped] = False
         return kept
 
-    def reread(self) -> Iterator[tuple[Part, dict[int, np.ndarray], Kept]]:
+    def reread(self) -> Iterator[tuple[Part, Numbers, Kept]]:
         """The table once more, its numbers, and which rows are in the output."""
         for part in self.table.parts():
-            cells = parse(part, self.columns)
+            cells, counts = counted.parse(self.table, part, self.columns, self.weights)
             kept = skip(cells, part.height, self.on_invalid)
-            yield part, {column: each.values for column, each in cells.items()}, kept
-
-
-def parse(part: Part, columns: Sequence[int]) -> dict[int, numbers.Numbers]:
-    """The chosen columns of a part of a table as numbers."""
-    cells = map(numbers.parse, part.cells(columns))
-    return dict(zip(columns, cells, strict=True))
+            yield part, Numbers.of(cells, counts), kept
 
 
 def skip(columns: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
@@ -148,18 +145,23 @@ def survey(
     again: bool = False,
 ) -> Chosen:
     """Read as `read` does, but without the numbers if --max-memory is too little."""
+    import numpy as np
+
     table = opening.open_table(path, reading, twice=again)
     wanted, excluded = select.choose(reading.columns or [], table.names)
     keys = Keys(
         [select.choose_one(name, table.names, "--by") for name in reading.by or []]
     )
+    weights = counted.weights_of(table, reading)
     by = (
         []
         if criterion is None
         else [select.choose_one(criterion, table.names, "--by-column")]
     )
-    columns = wanted or candidates_of(table, excluded | set(keys.columns))
-    seen = _pass(table, list(dict.fromkeys([*columns, *by])), keys, reading.allowed())
+    apart = {*keys.columns, weights} - {None}
+    columns = wanted or candidates_of(table, excluded | apart)
+    used = list(dict.fromkeys([*columns, *by]))
+    seen = _pass(table, used, keys, weights, reading.allowed())
     if wanted is None:
         columns = numeric(table, columns, seen.tallies, reading.on_invalid)
     used = list(dict.fromkeys([*columns, *by]))
@@ -174,6 +176,8 @@ def survey(
         skipped,
         values[by[0]] if values and by else None,
         keys.groups() if keys.columns else None,
+        weights,
+        np.concatenate(seen.counts) if values and seen.counts else None,
     )
 
 
@@ -185,6 +189,7 @@ class Seen:
     arrays: dict[int, list[np.ndarray]] | None  # None if they would take too much
     invalid: dict[int, list[np.ndarray]]  # rows
     height: int = 0
+    counts: list[np.ndarray] = field(default_factory=list)
 
     def values(self, used: Sequence[int], skipped: np.ndarray) -> dict[int, np.ndarray]:
         """The numbers of each column in one array."""
@@ -199,29 +204,38 @@ class Seen:
         return values
 
 
-def _pass(table: Table, used: Sequence[int], keys: Keys, allowed: float) -> Seen:
+def _pass(
+    table: Table, used: Sequence[int], keys: Keys, weights: int | None, allowed: float
+) -> Seen:
     """Go over the table once, and keep the numbers as long as memory allows it."""
     blocks = -(-table.input.size() // source.BLOCK)
-    most = allowed / (VALUE * max(1, len(used) + bool(keys.columns)))
+    beside = bool(keys.columns) + (weights is not None)
+    most = allowed / (VALUE * max(1, len(used) + beside))
     seen = Seen(
         {column: Tally() for column in used},
         {column: [] for column in used},
         {column: [] for column in used},
     )
-    needed = list(dict.fromkeys([*used, *keys.columns]))
+    needed = {*used, *keys.columns, weights} - {None}
+
+    def read_part(part: Part) -> Any:
+        return part, *counted.parse(table, part, used, weights), keys.of(part)
+
     with console.progress("reading", blocks) as step:
-        for part, columns, of_keys in prefetch.each(
-            lambda part: (part, parse(part, used), keys.of(part)), table.parts(needed)
+        for part, columns, counts, of_keys in prefetch.each(
+            read_part, table.parts(sorted(needed))
         ):
             for column, cells in columns.items():
                 seen.tallies[column] += Tally.of(part, column, cells)
                 seen.invalid[column].append(cells.invalid + seen.height)
                 if seen.arrays is not None:
                     seen.arrays[column].append(cells.values)
+            if counts is not None and seen.arrays is not None:
+                seen.counts.append(counts)
             keys.add(of_keys)
             seen.height += part.height
             if seen.height > most:
-                seen.arrays = None
+                seen.arrays, seen.counts = None, []
             step()
     return seen
 
