@@ -359,7 +359,7 @@ def test_what_the_library_refuses_names_the_column(softsort, monkeypatch):
     def refuse(*_, **__):
         raise softsort_core.SoftSortError("too many values")
 
-    monkeypatch.setattr(softsort_core, "ranks", refuse)
+    monkeypatch.setattr(softsort_core, "forms", refuse)
     code, _, err = softsort("rank", "t.csv")
     assert (code, err.splitlines()[-1]) == (
         1,
