@@ -80,6 +80,6 @@ def sort(
         return
     settings = {"num_targets": targets, **settings}
     operator = Operator("sort", exact.sort, settings, count=lambda _: targets)
-    columns = suffixed("sorted")
+    columns = suffixed("sorted", writing)
     table = apply.tabulate(tables, operator, *options, columns)
     write_results(table, writing)

@@ -50,6 +50,6 @@ def topk(
             "--out-dir is for --mask: the K largest are a table of its own"
         )
     operator = Operator("topk", exact.topk, {"k": k}, partial(min, k), check)
-    columns = suffixed("topk")
+    columns = suffixed("topk", writing)
     table = apply.tabulate(tables, operator, solver, reading, writing, columns)
     write_results(table, writing, from_last=True)
