@@ -23,7 +23,7 @@ from softsort_core.arguments import (
     is_staging,
 )
 from softsort_core.axis import in_place, normalised_axes, over_slices, slice_size
-from softsort_core.defaults import LIMIT
+from softsort_core.defaults import LIMIT, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.exact import hard_if_certain
 from softsort_core.operators.read_slices import (
@@ -54,10 +54,10 @@ Targets: TypeAlias = int | Array | np.ndarray | tuple[Array, Array]
 class Softness(NamedTuple):
     """What every operator takes by name; see `sort`."""
 
-    epsilon: Any
-    squashing_fun: Squashing
-    input_weights: Values | None
-    tolerance: Any
+    epsilon: Any = 1e-2
+    squashing_fun: Squashing = None
+    input_weights: Values | None = None
+    tolerance: Any = TOLERANCE
 
 
 class Reading(NamedTuple):
@@ -125,7 +125,9 @@ def over_plans(
             if results is not None:
                 return results.astype(dtype)
         check_reach(n, m, float(epsilon))
-        is_short = x.ndim == 1 and max(n, m) <= MOST_PADDED and len(x.devices()) == 1
+        # Results at values do not grow with the number of even targets.
+        most = n if reading.for_each and number is not None else max(n, m)
+        is_short = x.ndim == 1 and most <= MOST_PADDED and len(x.devices()) == 1
         if is_short and (a is None or a.shape == x.shape):
             size = n if same_shape else number
             results = _read_padded(reading, slices, problem, number, resolutions)[:size]

@@ -1,13 +1,13 @@
 """Groups of values of like size, solved together as padded rows of an array."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from softsort_core.operators.forms import Group, Squashing
+from softsort_core.operators.forms import Forms, Group, Squashing
 
 # Widths of the rows. Up to 12 targets are solved for in another, quicker way.
 _WIDTHS = 8, 12, 16, 32, 64, 128, 256, 512
@@ -17,31 +17,39 @@ _FEWEST = 16  # rows of an array
 
 
 def over_padded_groups(
-    operator: Callable[[Group], Array],
+    forms: Forms,
     values: np.ndarray,
     sizes: np.ndarray,
     places: np.ndarray,
     *,
+    counts: np.ndarray | None = None,
+    numbers: np.ndarray | None = None,
     epsilon: float = 1e-2,
     squashing_fun: Squashing = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the results of some of many groups: their places, and results as padded.
 
     Args:
-        operator: a `Forms.group`; it is traced.
+        forms: those of an operator, whose `group` is traced.
         values: of the groups, one after another; a value may be a row.
         sizes: how many values each group has.
-        places: which groups, each of 1 to 512 values.
+        places: which groups, each of a width (see `Forms.widths`) of 1 to 512.
+        counts: how often each value counts; None for once.
+        numbers: how many values each group has by these; `sizes` by default.
         epsilon: regularisation.
         squashing_fun: see `softsort_core.sort`.
     """
 
-    def on_row(row: Array, size: Array, epsilon: Array) -> Array:
-        return operator(Group(row, size, epsilon, squashing_fun))
+    def on_row(row: Array, size: Array, epsilon: Array, *counted: Array) -> Array:
+        number, counts = counted or (size, None)
+        return forms.group(Group(row, size, epsilon, squashing_fun, number, counts))
 
-    on_rows = jax.jit(jax.vmap(on_row, (0, 0, None)))
+    axes = (0, 0, None) if counts is None else (0, 0, None, 0, 0)
+    on_rows = jax.jit(jax.vmap(on_row, axes))
     starts = np.cumsum(sizes) - sizes
-    widths = np.array(_WIDTHS)[np.searchsorted(_WIDTHS, sizes[places])]
+    numbers = sizes if numbers is None else numbers
+    widths = forms.widths(sizes, numbers)[places]
+    widths = np.array(_WIDTHS)[np.searchsorted(_WIDTHS, widths)]
     for width in np.unique(widths).tolist():
         same = places[widths == width]
         # One height for all, for another would have to be compiled.
@@ -51,9 +59,13 @@ def over_padded_groups(
             within = np.arange(width)
             # What pads a group is its first value again: a number like the others,
             # wherever they are.
-            within = np.where(within < sizes[filled, None], within, 0)
-            rows = values[starts[filled, None] + within]
-            results = np.asarray(on_rows(rows, jnp.asarray(sizes[filled]), epsilon))
+            used = within < sizes[filled, None]
+            rows = starts[filled, None] + np.where(used, within, 0)
+            counted = ()
+            if counts is not None:
+                counted = jnp.asarray(numbers[filled]), np.where(used, counts[rows], 0)
+            sized = jnp.asarray(sizes[filled]), epsilon, *counted
+            results = np.asarray(on_rows(values[rows], *sized))
             yield from zip(some.tolist(), results, strict=False)
 
 

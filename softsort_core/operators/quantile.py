@@ -12,7 +12,7 @@ from softsort_core.arguments import Values, as_levels, is_concrete
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
-from softsort_core.operators.forms import Forms, Group
+from softsort_core.operators.forms import Forms, Group, number_of
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort import read_sorted
@@ -181,13 +181,14 @@ def forms(q: Sequence[float], *, jointly: bool = True) -> Forms:
     """
     plans = [np.array(q)] if jointly else [np.array([level]) for level in q]
 
-    def alone(inputs: Values, **softness: Any) -> Array:
-        values = [quantile(inputs, levels, **softness) for levels in plans]
-        return jnp.concatenate(values)
+    def alone(values: Values, counts: Values | None = None, **softness: Any) -> Array:
+        softness["weight"] = _level_share(None, number_of(values, counts))
+        softness["input_weights"] = counts
+        return jnp.concatenate([quantile(values, q, **softness) for q in plans])
 
     def group(group: Group) -> Array:
         # The mass that a level gets by itself, by the size of the group.
-        mass = jnp.minimum(0.02, 1.5 / group.size)
+        mass = jnp.minimum(0.02, 1.5 / group.number)
 
         def at(levels: Array | np.ndarray) -> Array:
             return quantile(group.values, levels, weight=mass, **group.softness)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from softsort_core.arguments import Values, as_distribution, as_ladder
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
-from softsort_core.operators.forms import Forms, Group
+from softsort_core.operators.forms import Forms, Group, counted, number_of
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -148,7 +148,7 @@ def forms(targets: str | np.ndarray) -> Forms:
             return quantile_normalization(group.values, targets, **group.softness)
 
         return Forms(
-            functools.partial(quantile_normalization, targets=targets),
+            counted(functools.partial(quantile_normalization, targets=targets)),
             to_targets,
             solve=functools.partial(solve_quantile_normalization, targets=targets),
             at_values=Curve.__call__,
@@ -160,21 +160,23 @@ def forms(targets: str | np.ndarray) -> Forms:
         special = scipy.special if isinstance(shares, np.ndarray) else jax.scipy.special
         return special.ndtri(shares)
 
-    def alone(values: Values, **softness: Any) -> Array:
-        n = np.size(values)
+    def alone(values: Values, counts: Values | None = None, **softness: Any) -> Array:
+        n = number_of(values, counts)
         levels = at_shares((np.arange(n) + 0.5) / n)
+        softness["input_weights"] = counts
         return quantile_normalization(values, levels, **softness)
 
     def group(group: Group) -> Array:
-        width = group.values.shape[0]
-        shares = (jnp.minimum(jnp.arange(width), group.size - 1) + 0.5) / group.size
-        return quantile_normalization(
-            group.values, at_shares(shares), group.weights, **group.padded_softness
-        )
+        width, number = group.values.shape[0], group.number
+        shares = (jnp.minimum(jnp.arange(width), number - 1) + 0.5) / number
+        targets, softness = group.even(number), group.padded_softness(number)
+        levels = at_shares(shares)
+        return quantile_normalization(group.values, levels, targets, **softness)
 
     return Forms(
         alone,
         group,
+        has_all_targets=True,
         solve=functools.partial(solve_quantile_normalization, targets=at_shares),
         at_values=Curve.__call__,
     )

@@ -10,7 +10,7 @@ from softsort_core.arguments import Values, as_count
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
-from softsort_core.operators.forms import Forms
+from softsort_core.operators.forms import Forms, counted
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -118,7 +118,7 @@ def solve_quantize(
 def forms(num_levels: int) -> Forms:
     """Return the forms of `quantize`."""
     return Forms(
-        functools.partial(quantize, num_levels=num_levels),
+        counted(functools.partial(quantize, num_levels=num_levels)),
         lambda group: quantize(group.values, num_levels, **group.softness),
         solve=functools.partial(solve_quantize, num_levels=num_levels),
         at_values=Curve.__call__,

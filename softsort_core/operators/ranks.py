@@ -12,13 +12,13 @@ from softsort_core.arguments import Values, as_count, as_distribution
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.operators.exact import hard_ranks
-from softsort_core.operators.forms import Forms, Group
+from softsort_core.operators.forms import Forms, Group, descending, number_of
 from softsort_core.operators.groups import over_groups
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
 from softsort_core.plans.monotone import MonotonePlan
-from softsort_core.streaming.summaries import solve
+from softsort_core.streaming.summaries import Solution, solve
 
 
 def ranks(
@@ -71,13 +71,24 @@ def ranks(
         targets = as_count(targets, "num_targets", 1)
     else:
         targets = as_distribution(target_weights, "target_weights")
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    return _ranks_to(n - 1.0, inputs, axis, targets, softness)
+
+
+def _ranks_to(
+    highest: float,
+    inputs: Values,
+    axis: int | Sequence[int],
+    targets: int | Array,
+    softness: Softness,
+) -> Array:
     return over_plans(
         Reading(_read_ranks, for_each=True, limit=hard_ranks),
         inputs,
         axis,
         targets,
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
-        np.array(n - 1.0),
+        softness,
+        np.array(highest),
         levels_dtype=jnp.float32,
     )
 
@@ -134,24 +145,47 @@ def _read_group(plan: Any, x: Array, targets: Array, size: Array) -> Read:
     return plan.given_input((size - 1).astype(targets.dtype) * targets)
 
 
-def forms(start: int = 0) -> Forms:
-    """Return the forms of `ranks`, counted from `start`."""
+def forms(start: int = 0, pct: bool = False, descends: bool = False) -> Forms:
+    """Return the forms of `ranks`.
 
-    def alone(values: Values, **softness: Any) -> Array:
+    Args:
+        start: the rank of the smallest value.
+        pct: whether ranks are shares of the highest instead: over n - 1, from 0 to 1;
+            that of a single value is 1 / 2.
+        descends: whether the largest value is the first.
+    """
+
+    def placed(ranks: Any, number: Any) -> Any:
+        """Return ranks from 0 among so many values as they are asked for."""
+        if pct:
+            xp = np if isinstance(ranks, np.ndarray) else jnp
+            return xp.where(number > 1, ranks / xp.maximum(number - 1, 1), 0.5)
         # Zero need not be added to millions of ranks.
-        return ranks(values, **softness) + start if start else ranks(values, **softness)
+        return ranks + start if start else ranks
+
+    def alone(values: Values, counts: Values | None = None, **softness: Any) -> Array:
+        number = number_of(values, counts)
+        weighted = Softness(**softness, input_weights=counts)
+        return placed(_ranks_to(number - 1.0, values, -1, number, weighted), number)
 
     def group(group: Group) -> Array:
-        softness = group.padded_softness
-        return ranks(group.values, target_weights=group.weights, **softness) + start
+        number = group.number
+        softness = group.padded_softness(number)
+        results = ranks(group.values, target_weights=group.even(number), **softness)
+        return placed(results, number)
 
     def groups(values: Values, sizes: np.ndarray, **softness: Any) -> np.ndarray:
-        return group_ranks(values, sizes, **softness) + start
+        return placed(group_ranks(values, sizes, **softness), np.repeat(sizes, sizes))
 
-    return Forms(
+    def at_values(solution: Solution, values: np.ndarray) -> Array:
+        return placed(solution.ranks(values), solution.statistics.count)
+
+    ascending = Forms(
         alone,
         group,
+        has_all_targets=True,
         groups=groups,
         solve=solve,
-        at_values=lambda solution, values: solution.ranks(values) + start,
+        at_values=at_values,
     )
+    return descending(ascending, are_values=False) if descends else ascending

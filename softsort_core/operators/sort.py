@@ -12,7 +12,7 @@ from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
-from softsort_core.operators.forms import Forms, Group
+from softsort_core.operators.forms import Forms, Group, counted, descending
 from softsort_core.operators.groups import over_groups
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.quantile_normalization import means_at_targets
@@ -83,14 +83,26 @@ def sort(
             f"num_targets is {num_targets}, but inputs is empty along its axis"
         )
     topk = as_count(topk, "topk", -1)
-    is_topk = 0 < topk < n
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    if 0 < topk < n:
+        return sort_largest(inputs, axis, topk, n, softness)
     return over_plans(
-        Reading(_read_topk) if is_topk else Reading(read_sorted, limit=np.sort),
+        Reading(read_sorted, limit=np.sort),
         inputs,
         axis,
         sort_targets(n, topk, num_targets),
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
-        same_shape=not is_topk and num_targets in (None, n),
+        softness,
+        same_shape=num_targets in (None, n),
+    )
+
+
+def sort_largest(
+    inputs: Values, axis: int | Sequence[int], k: int, n: int, softness: Softness
+) -> Array:
+    """Return the k largest of what stands for n values, k < n."""
+    targets = sort_targets(n, k, None)
+    return over_plans(
+        Reading(_read_topk), inputs, axis, targets, softness, same_shape=False
     )
 
 
@@ -179,24 +191,34 @@ def solve_topk(
     return expected_values(summary, targets, epsilon, tolerance)[-k:]
 
 
-def forms(num_targets: int | None = None) -> Forms:
-    """Return the forms of `sort`: of all values, or to so many targets."""
+def forms(num_targets: int | None = None, descends: bool = False) -> Forms:
+    """Return the forms of `sort`: of all values, or to so many targets.
+
+    All are as many as there are, however often they count: each result stands for an
+    equal share of the values, as often as they do.
+
+    Args:
+        num_targets: how many results; as many as values by default.
+        descends: whether the largest is the first.
+    """
     if num_targets is None:
-        return Forms(
-            sort,
+        ascending = Forms(
+            counted(sort),
             lambda group: sorted_group(group, group.values),
             groups=group_sort,
             solve=solve,
             at_places=Solution.sorted_values,
         )
-    return Forms(
-        functools.partial(sort, num_targets=num_targets),
-        lambda group: sort(group.values, num_targets=num_targets, **group.softness),
-        solve=functools.partial(solve_sort, num_targets=num_targets),
-    )
+    else:
+        ascending = Forms(
+            counted(functools.partial(sort, num_targets=num_targets)),
+            lambda group: sort(group.values, num_targets=num_targets, **group.softness),
+            solve=functools.partial(solve_sort, num_targets=num_targets),
+        )
+    return descending(ascending, are_values=True) if descends else ascending
 
 
 def sorted_group(group: Group, values: Array) -> Array:
     """Return values in the order of a group's, padded likewise."""
-    weights = group.weights
-    return means_at_targets(group, weights, values, **group.padded_softness)
+    targets, softness = group.even(group.size), group.padded_softness(group.size)
+    return means_at_targets(group, targets, values, **softness)

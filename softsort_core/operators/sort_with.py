@@ -101,7 +101,8 @@ def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Read:
 def forms() -> Forms:
     """Return the forms of `sort_with`, of rows whose first number is the criterion."""
 
-    def alone(rows: np.ndarray, **softness: Any) -> Array:
+    def alone(rows: np.ndarray, counts: Values | None = None, **softness: Any) -> Array:
+        softness["input_weights"] = counts
         return sort_with(rows[:, 1:], rows[:, 0], **softness)
 
     def group(group: Group) -> Array:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from softsort_core.arguments import Values, as_count
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
-from softsort_core.operators.forms import Forms, Group
+from softsort_core.operators.forms import Forms, Group, number_of
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -62,12 +62,20 @@ def topk_mask(
     """
     n = slice_size(inputs, axis)
     share = as_count(k, "k", 0, n) / max(n, 1)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    return _mask(inputs, axis, share, softness)
+
+
+def _mask(
+    inputs: Values, axis: int | Sequence[int], share: float, softness: Softness
+) -> Array:
+    """Return how far each value belongs to the largest that are this share of all."""
     return over_plans(
         Reading(read_levels, for_each=True),
         inputs,
         axis,
         np.array([1 - share, share]),
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        softness,
         np.array([0.0, 1.0]),
     )
 
@@ -95,12 +103,14 @@ def solve_topk_mask(
 def forms(k: int) -> Forms:
     """Return the forms of `topk_mask`; of groups of fewer than k values, all belong."""
 
-    def alone(values: Values, **softness: Any) -> Array:
-        return topk_mask(values, k=min(k, np.size(values)), **softness)
+    def alone(values: Values, counts: Values | None = None, **softness: Any) -> Array:
+        number = number_of(values, counts)
+        weighted = Softness(**softness, input_weights=counts)
+        return _mask(values, -1, min(k, number) / number, weighted)
 
     def group(group: Group) -> Array:
-        most = jnp.minimum(k, group.size)
-        shares = jnp.stack([group.size - most, most]) / group.size
+        most = jnp.minimum(k, group.number)
+        shares = jnp.stack([group.number - most, most]) / group.number
         levels = np.array([0.0, 1.0])
         return quantile_normalization(group.values, levels, shares, **group.softness)
 

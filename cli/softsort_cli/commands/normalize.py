@@ -60,7 +60,13 @@ def _reference(to: str, reading: Reading) -> np.ndarray:
     if not path or not column:
         raise UsageError(f"--to {to}: give normal, uniform, or FILE:COLUMN")
     likewise = replace(
-        reading, columns=[column], delimiter=None, form=None, by=None, encoding=None
+        reading,
+        columns=[column],
+        delimiter=None,
+        form=None,
+        by=None,
+        encoding=None,
+        weights=None,
     )
     data = column_data.read(Path(path), likewise)
     if len(data.values) != 1:

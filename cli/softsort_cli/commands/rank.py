@@ -5,16 +5,22 @@ from typing import Annotated
 from softsort_cli.errors import UsageError
 from softsort_cli.options.declare import command, option
 from softsort_cli.options.softness import Solver
-from softsort_cli.options.tables import PartsWriting, Plot, Reading, Tables
+from softsort_cli.options.tables import Descending, PartsWriting, Plot, Reading, Tables
 
 
 @command
 def rank(
     tables: Tables = None,
     *,
-    start: Annotated[
-        int, option("--start", help="The rank of the smallest value.")
-    ] = 0,
+    start: Annotated[int, option("--start", help="The rank of the first value.")] = 0,
+    descending: Descending = False,
+    pct: Annotated[
+        bool,
+        option(
+            "--pct",
+            help="Ranks over n - 1, from 0 to 1: shares of the highest.",
+        ),
+    ] = False,
     explain: Annotated[
         bool,
         option(
@@ -30,11 +36,14 @@ def rank(
 ) -> None:
     """Append the soft rank of each value as {column}_rank.
 
-    Ranks ascend. Absent cells (empty, NA, NaN) get no rank, and the others are ranked
-    among themselves.
+    Ranks ascend from 0, the smallest value first. Absent cells (empty, NA, NaN) get no
+    rank, and the others are ranked among themselves. With --weights, the rank of a row
+    is the average of those that its copies would have. With --pct, a single value has
+    0.5.
 
     Examples:
       softsort rank prices.csv -c price,qty --start 1 -o ranked.csv
+      softsort rank prices.csv -c price --descending --weights qty
       softsort rank 'part-*.parquet' -c price --out-dir ranked --cluster local:4
     """
     from softsort_cli.operate import apply, exact, explaining, file_parts, plots
@@ -43,10 +52,13 @@ def rank(
     is_viewed = explain or plot is not None
     if is_viewed and file_parts.are_wanted(tables, solver, writing.out_dir):
         raise UsageError("--explain and --plot are for one table, in this process")
-    operator = Operator("ranks", exact.ranks, {"start": start})
+    if pct and start:
+        raise UsageError("--pct ranks are from 0 to 1: leave out --start")
+    settings = {"start": start, "pct": pct, "descends": descending}
+    operator = Operator("ranks", exact.ranks, settings)
     views: list[apply.View] = [explaining.Ranks(operator, solver)] if explain else []
     if plot is not None:
-        views.append(plots.ranks(plot, start, force=writing.force))
+        views.append(plots.ranks(plot, operator, force=writing.force))
         if reading.by:
             raise UsageError("--plot draws whole columns: leave out --by")
     apply.append(tables, "rank", operator, solver, reading, writing, views=views)

@@ -6,7 +6,7 @@ from softsort_cli.errors import UsageError
 from softsort_cli.options import completion
 from softsort_cli.options.declare import MOST, command, option
 from softsort_cli.options.softness import Solver
-from softsort_cli.options.tables import PartsWriting, Plot, Reading, Tables
+from softsort_cli.options.tables import Descending, PartsWriting, Plot, Reading, Tables
 
 
 @command
@@ -31,6 +31,7 @@ def sort(
             help="Write this many sorted values, alone.",
         ),
     ] = None,
+    descending: Descending = False,
     plot: Plot = None,
     solver: Solver,
     reading: Reading,
@@ -41,7 +42,8 @@ def sort(
     The sorted values run from the first row down, ascending; where cells are absent
     (empty, NA, NaN), the last rows stay empty. With --by-column, rows with an absent
     cell take no part. With --targets, the result is a table of that many rows with
-    the columns {column}_sorted alone.
+    the columns {column}_sorted alone. With --weights, each of as many sorted values
+    stands for an equal share of the weight, as --targets of repeated rows would.
 
     Examples:
       softsort sort prices.csv -c price
@@ -52,33 +54,32 @@ def sort(
     from softsort_cli.operate.operator import Operator
     from softsort_cli.operate.result_table import suffixed, write_results
 
-    if criterion is not None and targets is not None:
-        raise UsageError("--by-column sorts all rows: leave out --targets")
-    if criterion is not None and plot is not None:
-        raise UsageError("--plot draws single columns: leave out --by-column")
-    if targets is not None and writing.out_dir is not None:
-        raise UsageError("--targets makes a table of its own: -o, not --out-dir")
-    in_process = criterion is not None or plot is not None
-    if in_process and file_parts.are_wanted(tables, solver, writing.out_dir):
+    options = solver, reading, writing
+    are_parts = file_parts.are_wanted(tables, solver, writing.out_dir)
+    if are_parts and (criterion is not None or plot is not None):
         raise UsageError(
             "--by-column and --plot are for one table, in this process: leave them "
             "out, or --out-dir and --cluster"
         )
+    if targets is not None and writing.out_dir is not None:
+        raise UsageError("--targets makes a table of its own: -o, not --out-dir")
     if criterion is not None:
-        by_column.append(tables, criterion, solver, reading, writing)
+        if targets is not None or plot is not None:
+            raise UsageError("--by-column: leave out --targets and --plot")
+        by_column.append(tables, criterion, *options, descends=descending)
         return
+    settings = {"descends": descending}
+    operator = Operator("sort", exact.sort, settings)
     views = []
     if plot is not None:
-        views.append(plots.sorted_values(plot, force=writing.force))
+        views.append(plots.sorted_values(plot, operator, force=writing.force))
         if reading.by or targets is not None:
             raise UsageError("--plot draws whole columns: leave out --by and --targets")
     if targets is None:
-        operator = Operator("sort", exact.sort)
-        options = solver, reading, writing
         apply.append(tables, "sorted", operator, *options, from_top=True, views=views)
         return
-    settings = {"num_targets": targets}
+    settings = {"num_targets": targets, **settings}
     operator = Operator("sort", exact.sort, settings, count=lambda _: targets)
-    columns = suffixed("sorted")
-    table = apply.tabulate(tables, operator, solver, reading, writing, columns)
+    columns = suffixed("sorted", writing)
+    table = apply.tabulate(tables, operator, *options, columns)
     write_results(table, writing)

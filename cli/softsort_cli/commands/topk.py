@@ -38,7 +38,8 @@ def topk(
 
     def check(count: int) -> None:
         if k > count:
-            raise CommandError(f"-k {k} is more than its {count} values")
+            weighted = ", by their weights" if reading.weights else ""
+            raise CommandError(f"-k {k} is more than its {count} values{weighted}")
 
     if mask:
         operator = Operator("topk_mask", exact.topk_mask, {"k": k}, check=check)
@@ -49,6 +50,6 @@ def topk(
             "--out-dir is for --mask: the K largest are a table of its own"
         )
     operator = Operator("topk", exact.topk, {"k": k}, partial(min, k), check)
-    columns = suffixed("topk")
+    columns = suffixed("topk", writing)
     table = apply.tabulate(tables, operator, solver, reading, writing, columns)
     write_results(table, writing, from_last=True)

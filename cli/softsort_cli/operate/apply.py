@@ -90,7 +90,8 @@ def tabulate(
     data = (column_data.read if reading.by else column_data.survey)(path, reading)
     names = target.table_names(data, naming)
     count = max(1, data.groups.count) if data.groups else 1
-    total = operator.count(data.height // count) * count * len(names)
+    height = data.height if data.counts is None else int(data.counts.sum())
+    total = operator.results(data.height, height // count) * count * len(names)
     if total > MOST_RESULTS:
         raise CommandError(
             f"{data.table.source}: {total:,} results in {count:,} groups and "

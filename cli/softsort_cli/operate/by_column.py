@@ -18,8 +18,13 @@ def append(
     solver: Solver,
     reading: Reading,
     writing: Appending,
+    *,
+    descends: bool = False,
 ) -> None:
-    """Append the chosen columns as `{column}_sorted`, by the column `criterion`."""
+    """Append the chosen columns as `{column}_sorted`, by the column `criterion`.
+
+    In the order in which that ascends, or descends.
+    """
     import numpy as np
 
     path = apply.only(paths)
@@ -33,7 +38,8 @@ def append(
         return
     assert data.criterion is not None
     # The criterion goes first in the rows that belong together.
-    rows = np.column_stack([data.criterion, *data.values.values()])
+    keys = -data.criterion if descends else data.criterion
+    rows = np.column_stack([keys, *data.values.values()])
     operator = Operator("sort_with", exact.sort_with)
     result = groups.result(data, rows, operator, solver, criterion)
     columns = {

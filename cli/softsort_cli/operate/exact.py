@@ -2,66 +2,113 @@
 
 They take what the modules of `softsort_core.operators` are told, and need NumPy alone:
 jax takes longer to start than most exact results to compute.
+
+Values side by side, in ascending order and each as wide as it counts, reach from 0 to
+n, the number of values; what an operator makes of some is the average of what it makes
+of the unit intervals there. A value without a count is one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from softsort_cli.errors import CommandError
 
 if TYPE_CHECKING:
     import numpy as np
 
+# How often each value counts; None for once.
+Counts: TypeAlias = "np.ndarray | None"
 
-def ranks(inputs: np.ndarray, *, start: int = 0) -> np.ndarray:
-    """Ascending ranks from `start`; equal values share the average of theirs."""
+MOST_TARGETS = 100_000_000  # of a distribution
+
+
+def ranks(
+    inputs: np.ndarray,
+    counts: Counts = None,
+    *,
+    start: int = 0,
+    pct: bool = False,
+    descends: bool = False,
+) -> np.ndarray:
+    """Ranks from `start`, or as shares from 0 to 1; equal values share an average.
+
+    The share of a single value is 1 / 2.
+    """
     import numpy as np
 
-    order = np.argsort(inputs)
-    ordered = inputs[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    ends = np.r_[starts[1:], len(ordered)]
-    result = np.empty(len(inputs))
-    result[order] = np.repeat((starts + ends - 1) / 2, ends - starts)
-    return result + start
+    ties = _Ties.of(-inputs if descends else inputs, counts)
+    low, high, number = ties.low, ties.high, ties.edges[-1]
+    # The average of floor(x) from low to high, where both may be between integers.
+    first, last = np.floor(low), np.floor(high)
+    beyond = (high - last) ** 2 - (low - first) ** 2
+    averages = (low + high - (last - first + beyond) / (high - low)) / 2
+    if pct:
+        averages = averages / (number - 1) if number > 1 else averages + 0.5
+    return ties.spread(averages) + (0 if pct else start)
 
 
-def sort(inputs: np.ndarray, *, num_targets: int | None = None) -> np.ndarray:
-    """The values in ascending order, or the averages of as many equal shares."""
+def sort(
+    inputs: np.ndarray,
+    counts: Counts = None,
+    *,
+    num_targets: int | None = None,
+    descends: bool = False,
+) -> np.ndarray:
+    """The values in order, or the averages of as many equal shares."""
     import numpy as np
 
-    ordered = np.sort(inputs)
-    if num_targets is None or num_targets == len(ordered):
-        return ordered
-    edges = np.arange(num_targets + 1)
-    return _averages(ordered, edges[:-1], edges[1:], num_targets)
+    ordered, edges = _ordered(inputs, counts)
+    m = len(ordered) if num_targets is None else num_targets
+    if counts is not None or m != len(ordered):
+        shares = np.arange(m + 1) * edges[-1] / m
+        ordered = _rising(ordered, edges, shares[:-1], shares[1:])
+    return ordered[::-1] if descends else ordered
 
 
-def topk(inputs: np.ndarray, *, k: int) -> np.ndarray:
+def topk(inputs: np.ndarray, counts: Counts = None, *, k: int) -> np.ndarray:
     """The k largest values, ascending; all, if there are fewer."""
     import numpy as np
 
-    return np.sort(inputs)[-k:]
+    ordered, edges = _ordered(inputs, counts)
+    number = int(edges[-1])
+    places = np.arange(max(0, number - k), number)
+    return _rising(ordered, edges, places, places + 1)
 
 
-def topk_mask(inputs: np.ndarray, *, k: int) -> np.ndarray:
+def topk_mask(inputs: np.ndarray, counts: Counts = None, *, k: int) -> np.ndarray:
     """1 for the k largest values, 0 for the others; equal values share what is left."""
     import numpy as np
 
-    k = min(k, len(inputs))
-    last = np.partition(inputs, -k)[-k]
-    above, level = inputs > last, inputs == last
-    return above + level * (k - above.sum()) / level.sum()
+    ties = _Ties.of(inputs, counts)
+    widths = ties.high - ties.low
+    inside = np.clip(ties.high - (ties.edges[-1] - k), 0, widths)
+    return ties.spread(inside / widths)
 
 
-def quantile(inputs: np.ndarray, *, q: tuple[float, ...]) -> np.ndarray:
+def quantile(
+    inputs: np.ndarray, counts: Counts = None, *, q: tuple[float, ...]
+) -> np.ndarray:
     """Quantiles, interpolated linearly."""
     import numpy as np
 
-    return np.quantile(inputs, q)
+    if counts is None:
+        return np.quantile(inputs, q)
+    ordered, edges = _ordered(inputs, counts)
+    places = np.asarray(q) * (edges[-1] - 1)
+    first = np.floor(places)
+    last = np.minimum(first + 1, edges[-1] - 1)
+    # The values of the unit intervals from there on are those at their middles.
+    low, high = (
+        ordered[np.searchsorted(edges, each + 0.5, "right") - 1]
+        for each in (first, last)
+    )
+    return low + (high - low) * (places - first)
 
 
 def quantile_normalization(
-    inputs: np.ndarray, *, targets: str | np.ndarray
+    inputs: np.ndarray, counts: Counts = None, *, targets: str | np.ndarray
 ) -> np.ndarray:
     """The targets at the quantiles of the values; equal values share an average.
 
@@ -70,42 +117,122 @@ def quantile_normalization(
     import numpy as np
     from scipy.special import ndtri
 
-    levels = targets
+    ties, levels = _Ties.of(inputs, counts), targets
+    number = ties.edges[-1]
     if isinstance(levels, str):
-        shares = (np.arange(len(inputs)) + 0.5) / len(inputs)
+        if number > MOST_TARGETS:
+            raise CommandError(
+                f"{number:,.0f} values, by their weights, are more than "
+                f"{MOST_TARGETS:,} targets: scale the weights down, or name a "
+                "reference by --to FILE:COLUMN"
+            )
+        shares = (np.arange(number) + 0.5) / number
         levels = ndtri(shares) if levels == "normal" else shares
-    ordered = np.sort(inputs)
-    starts = np.searchsorted(ordered, inputs, "left")
-    ends = np.searchsorted(ordered, inputs, "right")
-    return _averages(levels, starts, ends, len(inputs))
+    m = len(levels)
+    low, high = (each * m / number for each in (ties.low, ties.high))
+    return ties.spread(_rising(levels, np.arange(m + 1), low, high))
 
 
-def quantize(inputs: np.ndarray, *, num_levels: int) -> np.ndarray:
+def quantize(
+    inputs: np.ndarray, counts: Counts = None, *, num_levels: int
+) -> np.ndarray:
     """The average of the values in the same of `num_levels` equal shares."""
-    levels = sort(inputs, num_targets=num_levels)
-    return quantile_normalization(inputs, targets=levels)
+    levels = sort(inputs, counts, num_targets=num_levels)
+    return quantile_normalization(inputs, counts, targets=levels)
 
 
-def sort_with(rows: np.ndarray) -> np.ndarray:
+def sort_with(rows: np.ndarray, counts: Counts = None) -> np.ndarray:
     """Rows by their first number, and without it; equal ones stay in their order."""
     import numpy as np
 
-    return rows[np.argsort(rows[:, 0], kind="stable"), 1:]
+    order = np.argsort(rows[:, 0], kind="stable")
+    ordered = rows[order, 1:]
+    if counts is None:
+        return ordered
+    edges = _edges(counts, order)
+    shares = np.arange(len(rows) + 1) * edges[-1] / len(rows)
+    columns = [_averages(each, edges, shares[:-1], shares[1:]) for each in ordered.T]
+    return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True)
+class _Ties:
+    """Values that are equal, side by side: where each of them begins and ends."""
+
+    order: np.ndarray
+    sizes: np.ndarray
+    edges: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, inputs: np.ndarray, counts: Counts) -> _Ties:
+        import numpy as np
+
+        order = np.argsort(inputs)
+        ordered, edges = inputs[order], _edges(counts, order)
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        ends = np.r_[starts[1:], len(ordered)]
+        return cls(order, ends - starts, edges, edges[starts], edges[ends])
+
+    def spread(self, results: np.ndarray) -> np.ndarray:
+        """A result for each value, from one for all that are equal."""
+        import numpy as np
+
+        spread = np.empty(len(self.order))
+        spread[self.order] = np.repeat(results, self.sizes)
+        return spread
+
+
+def _ordered(inputs: np.ndarray, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """The values in ascending order, and between which edges each is."""
+    import numpy as np
+
+    if counts is None:
+        return np.sort(inputs), _edges(None, inputs)
+    order = np.argsort(inputs)
+    return inputs[order], _edges(counts, order)
+
+
+def _edges(counts: Counts, order: np.ndarray) -> np.ndarray:
+    """The edges of values in this order, from 0 to how many they are."""
+    import numpy as np
+
+    if counts is None:
+        return np.arange(len(order) + 1.0)
+    edges = np.concatenate([[0.0], np.cumsum(counts[order])])
+    return edges * (max(1, round(edges[-1])) / edges[-1])
+
+
+def _rising(
+    levels: np.ndarray, edges: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Average levels that ascend, and let no rounding take them beyond their ends."""
+    import numpy as np
+
+    first, last = _places(edges, low, high)
+    return np.clip(_averages(levels, edges, low, high), levels[first], levels[last])
 
 
 def _averages(
-    ordered: np.ndarray, starts: np.ndarray, ends: np.ndarray, whole: int
+    levels: np.ndarray, edges: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Average the values between the shares starts / whole and ends / whole."""
+    """Average what is a level between its edges, from each low to its high."""
     import numpy as np
 
-    count = len(ordered)
-    first, last = starts * count // whole, (ends * count - 1) // whole
-    sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    places = np.arange(count + 1)
-    area = np.interp(ends * (count / whole), places, sums)
-    area -= np.interp(starts * (count / whole), places, sums)
-    averages = area * whole / ((ends - starts) * count)
-    # Within a single value there is nothing to average, and nothing to round.
-    averages = np.where(first == last, ordered[first], averages)
-    return np.clip(averages, ordered[first], ordered[last])
+    first, last = _places(edges, low, high)
+    sums = np.concatenate([[0.0], np.cumsum(levels * np.diff(edges))])
+    area = np.interp(high, edges, sums) - np.interp(low, edges, sums)
+    # Within a single level there is nothing to average, and nothing to round.
+    return np.where(first == last, levels[first], area / (high - low))
+
+
+def _places(
+    edges: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Between which edges each low begins and each high ends."""
+    import numpy as np
+
+    first = np.searchsorted(edges, low, "right") - 1
+    last = np.searchsorted(edges, high, "left") - 1
+    return np.minimum(first, len(edges) - 2), np.maximum(last, 0)

@@ -24,11 +24,12 @@ class Ranks:
 
     def __call__(self, data: Chosen, name: str, result: groups.Result) -> None:
         """Tell it of a column."""
-        columns = [values for values in result.inputs if len(values)]
+        groups_of = [each for each in result.inputs.each() if len(each[0])]
+        columns = [values for values, _ in groups_of]
         if not columns:
             return
         solver, epsilon = self.solver, self.solver.epsilon
-        hard = [exact.ranks(values, **self.operator.settings) for values in columns]
+        hard = [exact.ranks(*each, **self.operator.settings) for each in groups_of]
         average, most = _gaps(hard, list(result.outputs))
         softer = replace(solver, epsilon=epsilon / 10)
         are_grouped = data.groups is not None

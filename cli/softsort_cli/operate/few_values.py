@@ -36,11 +36,15 @@ class Known(NamedTuple):
         return self.results[start:stop]
 
 
-def solve(values: np.ndarray, operator: Operator, solver: Solver) -> Known:
-    """The results of all values, whatever their order."""
+def solve(
+    values: np.ndarray, counts: np.ndarray, operator: Operator, solver: Solver
+) -> Known:
+    """The results of all values, whatever their order, by how often each counts."""
     import numpy as np
 
     if operator.check is not None:
-        operator.check(len(values))
-    ordered = np.sort(values)
-    return Known(ordered, operator.alone(solver)(ordered))
+        operator.check(int(counts.sum()))
+    order = np.argsort(values, kind="stable")
+    values, counts = values[order], counts[order]
+    often = None if (counts == 1).all() else counts
+    return Known(values, operator.alone(solver)(values, often))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MANY = 64  # groups for which it is worth compiling more
 FEW = 12  # values of groups for which there is no more to be compiled
+TOO_FEW = 1.5  # values, by their weights, of which all have one rank
 
 # Rows of a table; a slice for all, of which nothing is copied then.
 Places: TypeAlias = "np.ndarray | slice"
@@ -57,8 +58,11 @@ def result(
     # For so many places np.take is faster than an index.
     is_slice = isinstance(places, slice)
     numbers = values[places] if is_slice else np.take(values, places, axis=0)
-    inputs = Grouped(numbers, sizes)
+    counts = None if data.counts is None else data.counts[places]
+    inputs = Grouped(numbers, sizes, counts)
     try:
+        if counts is not None:
+            check_counts(len(counts), float(counts.sum()))
         outputs = apply(operator, inputs, solver, are_grouped=data.groups is not None)
     except (CommandError, ValueError) as error:
         raise CommandError(f"column {name!r}: {error}") from error
@@ -76,14 +80,14 @@ def apply(
     alone, left = operator.alone(solver), sizes > 0
     if not are_grouped and left.all():
         if operator.check is not None:
-            operator.check(len(inputs.together))
-        outputs = alone(inputs.together)
+            operator.check(int(inputs.numbers()[0]))
+        outputs = alone(inputs.together, inputs.counts)
         return Grouped(outputs, np.array([len(outputs)]))
     by_value = None if solver.hard else _many(operator, inputs, left, solver)
     outputs = {} if solver.hard else _padded(operator, inputs, left, solver)
-    for place in np.flatnonzero(left).tolist():
-        start = starts[place]
-        outputs[place] = alone(inputs.together[start : start + sizes[place]])
+    for place, (values, counts) in enumerate(inputs.each()):
+        if left[place]:
+            outputs[place] = alone(values, counts)
     if by_value is not None:
         for place, output in outputs.items():
             by_value[starts[place] :][: len(output)] = output
@@ -105,7 +109,7 @@ def _many(
 
     sizes, solve = inputs.sizes, operator.forms().groups
     is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
-    if solve is None or not is_worth:
+    if solve is None or inputs.counts is not None or not is_worth:
         return None
     squashes = solver.squash == "sigmoid"
     outputs = solve(inputs.together, sizes, epsilon=solver.epsilon, squashes=squashes)
@@ -122,17 +126,20 @@ def _padded(
     """
     import numpy as np
 
-    forms, sizes = operator.forms(), inputs.sizes
+    forms, sizes, numbers = operator.forms(), inputs.sizes, inputs.numbers()
     from softsort_core import WIDEST_GROUP, over_padded_groups
 
-    small = np.flatnonzero(left & (sizes >= forms.fewest) & (sizes <= WIDEST_GROUP))
+    are_narrow = forms.widths(sizes, numbers) <= WIDEST_GROUP
+    small = np.flatnonzero(left & (numbers >= forms.fewest) & are_narrow)
     left[small] = False
-    outputs, values = {}, inputs.together
+    outputs = {}
+    counted = {"counts": inputs.counts, "numbers": numbers, **solver.keywords()}
     with console.progress("groups", len(small)) as step:
         for place, output in over_padded_groups(
-            forms.group, values, sizes, small, **solver.keywords()
+            forms, inputs.together, sizes, small, **counted
         ):
-            outputs[place] = output[: operator.count(int(sizes[place]))]
+            size = operator.results(int(sizes[place]), int(numbers[place]))
+            outputs[place] = output[:size]
             step()
     return outputs
 
@@ -168,6 +175,16 @@ def spread(data: Chosen, result: Result, *, from_top: bool) -> np.ndarray:
     within = np.arange(counts.sum()) - np.repeat(result.outputs.starts(), counts)
     column[rows[np.repeat(starts, counts) + within]] = outputs
     return column
+
+
+def check_counts(size: int, total: float) -> None:
+    """Refuse weights that cannot say how often so many values count."""
+    if size > 1 and total < TOO_FEW:
+        raise CommandError(
+            f"the weights of its {size} values sum to {total:g}, but they say how "
+            "often each counts, as if its row were repeated: scale them, so that their "
+            "mean is 1 for example"
+        )
 
 
 def require_converged(outputs: np.ndarray, column: str, solver: Solver) -> None:

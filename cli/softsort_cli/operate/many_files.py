@@ -25,7 +25,7 @@ from softsort_cli.operate.result_table import ResultTable
 from softsort_cli.operate.target import Naming
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, columnar, select, write
+from softsort_cli.tables import column_data, columnar, counted, select, write
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
@@ -60,22 +60,23 @@ class Work:
     def survey(self, part: Part, wanted: Sequence[int]) -> Survey:
         """Go over a part for the first time."""
         table = part.open(self.reading)
+        weights = counted.weights_of(table, self.reading)
         tallies = {column: column_data.Tally() for column in wanted}
         absent = column_data.absent_of(self.reading)
         height = left_out = 0
 
-        def blocks() -> Iterator[dict[int, np.ndarray]]:
+        def blocks() -> Iterator[counted.Numbers]:
             nonlocal height, left_out
-            for block in table.parts(wanted):
-                columns = column_data.parse(block, wanted, absent)
+            for block in table.parts(sorted({*wanted, weights} - {None})):
+                columns, counts = counted.parse(table, block, wanted, weights, absent)
                 for column, numbers in columns.items():
                     tallies[column] += column_data.Tally.of(block, column, numbers)
                 kept = column_data.skip(columns, block.height, self.reading.on_invalid)
                 height += block.height
                 left_out += 0 if kept is None else block.height - int(kept.sum())
-                yield {column: each.values for column, each in columns.items()}
+                yield counted.Numbers.of(columns, counts)
 
-        statistics = streaming.described(blocks())
+        statistics = streaming.described(blocks(), self.operator)
         for tally in tallies.values():
             tally.first = tally.first and f"{part.path.name}, {tally.first}"
         return Survey(table.names, height, height - left_out, tallies, statistics)
@@ -85,8 +86,9 @@ class Work:
     ) -> dict[int, Summary | np.ndarray]:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
-        blocks = (numbers for _, numbers, _ in data.reread())
-        return streaming.summarised(blocks, statistics, few, self.solver.epsilon)
+        blocks = (rows for _, rows, _ in data.reread())
+        epsilon = self.solver.epsilon
+        return streaming.summarised(blocks, statistics, few, self.operator, epsilon)
 
     def solve(
         self, summaries: Mapping[int, Summary | np.ndarray], names: Mapping[int, str]
@@ -120,10 +122,15 @@ class Work:
         import numpy as np
 
         table, kept = part.open(self.reading), np.zeros(0, np.int64)
-        on_invalid = self.reading.on_invalid
-        absent = column_data.absent_of(self.reading)
         return column_data.Chosen(
-            table, list(wanted), 0, on_invalid, {}, kept, absent=absent
+            table,
+            list(wanted),
+            0,
+            self.reading.on_invalid,
+            {},
+            kept,
+            absent=column_data.absent_of(self.reading),
+            weights=counted.weights_of(table, self.reading),
         )
 
 
@@ -252,6 +259,8 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)
+    weights = counted.weights_of(table, reading)
+    excluded |= set() if weights is None else {weights}
     candidates = chosen_columns or column_data.candidates_of(
         table, excluded, column_data.absent_of(reading)
     )
@@ -287,6 +296,7 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     data = column_data.Chosen(table, candidates, height, reading.on_invalid, {}, none)
     known = _merge(*(survey.statistics for survey in surveys))
     statistics = {column: known[column] for column in candidates if column in known}
+    statistics = streaming.by_counts(statistics, work.operator)
     return Whole(data, [survey.kept for survey in surveys], statistics)
 
 

@@ -25,8 +25,9 @@ class Operator:
     name: str  # of its module in softsort_core.operators
     exact: Callable[..., np.ndarray]  # what it tends to, for --hard
     settings: Mapping[str, Any] = field(default_factory=dict)
-    # How many results so many values have: as many, if not said.
-    count: Callable[[int], int] = int
+    # How many results so many values have, by how often they count: one for each value,
+    # however often, if not said.
+    count: Callable[[int], int] | None = None
     # Refuses a column of so many values.
     check: Callable[[int], None] | None = None
 
@@ -37,11 +38,15 @@ class Operator:
 
         return softsort_core.forms(self.name, **self.settings)
 
-    def alone(self, solver: Solver) -> Callable[[np.ndarray], np.ndarray]:
-        """The operator on the values of a column."""
+    def results(self, size: int, number: int) -> int:
+        """How many results values have that stand for a number of them."""
+        return size if self.count is None else self.count(number)
+
+    def alone(self, solver: Solver) -> Callable[..., np.ndarray]:
+        """The operator on the values of a column, and how often each counts."""
         if solver.hard:
             return partial(self.exact, **self.settings)
         import numpy as np
 
         soft, options = self.forms().alone, solver.keywords()
-        return lambda values: np.asarray(soft(values, **options))
+        return lambda *values: np.asarray(soft(*values, **options))

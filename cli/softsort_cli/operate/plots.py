@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli.errors import UsageError
 from softsort_cli.io import files
-from softsort_cli.operate import exact
 from softsort_cli.operate.groups import Result
+from softsort_cli.operate.operator import Operator
 from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
 
-Lines: TypeAlias = "Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]"
+Lines: TypeAlias = (
+    "Callable[[np.ndarray, np.ndarray, np.ndarray], Sequence[np.ndarray]]"
+)
 
 POINTS = 2000  # of a line; more would not be seen
 SIZE = 6.0, 4.0  # inches of a column
@@ -31,46 +33,57 @@ def check(plot: Path | None, *, force: bool) -> None:
     files.check_output(plot, force=force)
 
 
-def ranks(plot: Path, start: int, *, force: bool) -> HardAgainstSoft:
+def ranks(plot: Path, operator: Operator, *, force: bool) -> HardAgainstSoft:
     """A picture of ranks over values."""
 
-    def lines(values: np.ndarray, soft: np.ndarray) -> Sequence[np.ndarray]:
+    def lines(
+        values: np.ndarray, hard: np.ndarray, soft: np.ndarray
+    ) -> Sequence[np.ndarray]:
         order = values.argsort()
-        return values[order], exact.ranks(values, start=start)[order], soft[order]
+        return values[order], hard[order], soft[order]
 
-    return HardAgainstSoft(plot, lines, ("{}", "rank of {}"), force=force)
+    return HardAgainstSoft(plot, operator, lines, ("{}", "rank of {}"), force=force)
 
 
-def sorted_values(plot: Path, *, force: bool) -> HardAgainstSoft:
+def sorted_values(plot: Path, operator: Operator, *, force: bool) -> HardAgainstSoft:
     """A picture of sorted values over their places."""
 
-    def lines(values: np.ndarray, soft: np.ndarray) -> Sequence[np.ndarray]:
+    def lines(
+        values: np.ndarray, hard: np.ndarray, soft: np.ndarray
+    ) -> Sequence[np.ndarray]:
         import numpy as np
 
-        return np.arange(len(values)), np.sort(values), soft
+        return np.arange(len(values)), hard, soft
 
-    return HardAgainstSoft(plot, lines, ("place", "{}, sorted"), force=force)
+    return HardAgainstSoft(plot, operator, lines, ("place", "{}, sorted"), force=force)
 
 
 class HardAgainstSoft:
     """Draws exact and soft results of each column over one another, once all are known.
 
-    `lines` makes of the values of a column and their soft results what is drawn:
+    `lines` makes of the values of a column, their exact and soft results what is drawn:
     places, exact and soft results. In labels, for places and results, {} is the column.
     """
 
     def __init__(
-        self, plot: Path, lines: Lines, labels: tuple[str, str], *, force: bool
+        self,
+        plot: Path,
+        operator: Operator,
+        lines: Lines,
+        labels: tuple[str, str],
+        *,
+        force: bool,
     ) -> None:
         check(plot, force=force)
         self.plot, self.force = plot, force
-        self.lines, self.labels = lines, labels
+        self.operator, self.lines, self.labels = operator, lines, labels
         self.columns: dict[str, Sequence[np.ndarray]] = {}
 
     def __call__(self, data: Chosen, name: str, result: Result) -> None:
         """Take note of a column, and draw when it is the last."""
-        (values,), (soft,) = result.inputs, result.outputs
-        self.columns[name] = self.lines(values, soft)
+        ((values, counts),), (soft,) = result.inputs.each(), result.outputs
+        hard = self.operator.exact(values, counts, **self.operator.settings)
+        self.columns[name] = self.lines(values, hard, soft)
         if len(self.columns) == len(data.columns):
             self._draw()
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from softsort_cli.operate import target
 from softsort_cli.operate.target import Naming
-from softsort_cli.options.tables import TableWriting
+from softsort_cli.options.tables import Appending, TableWriting
 from softsort_cli.tables import formats, write
 from softsort_cli.tables.column_data import Chosen
 
@@ -25,9 +26,9 @@ class ResultTable:
     outputs: Sequence[Iterable[np.ndarray]]
 
 
-def suffixed(suffix: str) -> Naming:
+def suffixed(suffix: str, writing: Appending) -> Naming:
     """A column of results for each column."""
-    return lambda data: [f"{name}_{suffix}" for name in data.names()]
+    return lambda data: target.names_alone(data, suffix, writing)
 
 
 def write_results(

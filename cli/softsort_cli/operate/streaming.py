@@ -11,15 +11,16 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from softsort_cli import console, jax_setup
+from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.operate import few_values
+from softsort_cli.operate import few_values, groups
 from softsort_cli.operate.few_values import Known
 from softsort_cli.operate.groups import require_converged
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
 from softsort_cli.tables.column_data import Chosen
+from softsort_cli.tables.counted import Counts, Numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,21 +68,24 @@ def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, An
         f"note: {data.height:,} rows are more than --max-memory allows to keep: the "
         "file is read in several passes"
     )
-    statistics = described(numbers for _, numbers, _ in data.reread())
-    blocks = (numbers for _, numbers, _ in data.reread())
-    summaries = summarised(blocks, statistics, few(statistics), solver.epsilon)
+    statistics = described((rows for _, rows, _ in data.reread()), operator)
+    few_columns = few(statistics)
+    statistics = by_counts(statistics, operator)
+    blocks = (rows for _, rows, _ in data.reread())
+    epsilon = solver.epsilon
+    summaries = summarised(blocks, statistics, few_columns, operator, epsilon)
     names = dict(zip(data.columns, data.names(), strict=True))
     return solved(summaries, names, operator, solver)
 
 
-def described(blocks: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistics]:
+def described(blocks: Iterable[Numbers], operator: Operator) -> dict[int, Statistics]:
     """The statistics of each column that has numbers."""
-    jax_setup.wait_until_started()
+    descends = operator.forms().descends
     import softsort_core as soft
 
     statistics = {}
-    for column, values, count in _chunks(blocks):
-        some = replace(soft.describe(values, _weights(values, count)), count=count)
+    for column, values, counts, count in _chunks(blocks, descends=descends):
+        some = replace(soft.describe(values, counts), count=count)
         known = statistics.get(column)
         statistics[column] = merged(known, some) if known else some
     return statistics
@@ -92,38 +96,58 @@ def few(statistics: Mapping[int, Statistics]) -> list[int]:
     return [c for c, known in statistics.items() if known.count <= few_values.FEW]
 
 
+def by_counts(
+    statistics: Mapping[int, Statistics], operator: Operator
+) -> dict[int, Statistics]:
+    """Statistics of as many values as there are by how often they count.
+
+    Not for results at places, of which there are as many as values.
+    """
+    counted = {}
+    for column, some in statistics.items():
+        groups.check_counts(some.count, some.weight)
+        number = max(1, round(some.weight))
+        has_places = operator.forms().at_places is not None
+        counted[column] = some if has_places else replace(some, count=number)
+    return counted
+
+
 def summarised(
-    blocks: Iterable[Mapping[int, np.ndarray]],
+    blocks: Iterable[Numbers],
     statistics: Mapping[int, Statistics],
     few: Container[int],
+    operator: Operator,
     epsilon: float,
 ) -> dict[int, Summary | np.ndarray]:
     """The summary of each column that has numbers, by statistics of all.
 
-    The values themselves, where they are `few`.
+    Where they are `few`, the values themselves, and how often each counts.
     """
+    descends = operator.forms().descends
+    import numpy as np
+
     import softsort_core as soft
 
     summaries: dict[int, Summary | np.ndarray] = {}
-    for column, values, count in _chunks(blocks):
+    for column, values, counts, count in _chunks(blocks, descends=descends):
         if column in few:
-            some = values[:count]
+            often = np.ones(len(values)) if counts is None else counts
+            some = np.stack([-values if descends else values, often])[:, :count]
         else:
-            weights = _weights(values, count)
-            some = soft.summarise(values, statistics[column], weights, epsilon=epsilon)
+            some = soft.summarise(values, statistics[column], counts, epsilon=epsilon)
         known = summaries.get(column)
         summaries[column] = some if known is None else merged(known, some)
     return summaries
 
 
 def merged(first: Any, second: Any) -> Any:
-    """Statistics or summaries, or few values, of two parts together."""
+    """Statistics or summaries, or few values and counts, of two parts together."""
     import numpy as np
 
     import softsort_core as soft
 
     if isinstance(first, np.ndarray):
-        return np.concatenate([first, second])
+        return np.concatenate([first, second], axis=1)
     return soft.merge(first, second)
 
 
@@ -140,7 +164,8 @@ def solved(
     for column, summary in summaries.items():
         try:
             if isinstance(summary, np.ndarray):
-                known = few_values.solve(summary, operator, solver)
+                values, counts = summary
+                known = few_values.solve(values, counts, operator, solver)
                 require_converged(known.results, names[column], solver)
                 solutions[column] = known.results if operator.forms().are_few else known
             else:
@@ -240,7 +265,7 @@ def evaluated(
     import numpy as np
 
     forms = operator.forms()
-    for part, values, kept in data.reread():
+    for part, numbers, kept in data.reread():
         count = part.height if kept is None else int(kept.sum())
         first, before = before, before + count
         columns = {}
@@ -251,7 +276,7 @@ def evaluated(
                 continue
             solution = solutions[column]
             if forms.at_places is None:
-                results[:] = at_values(forms, solution, values[column])
+                results[:] = at_values(forms, solution, numbers.columns[column])
                 continue
             # Results for the first rows that are kept.
             some = at_places(forms, solution, first, before)
@@ -261,36 +286,35 @@ def evaluated(
 
 
 def _chunks(
-    blocks: Iterable[Mapping[int, np.ndarray]],
-) -> Iterator[tuple[int, np.ndarray, int]]:
+    blocks: Iterable[Numbers], *, descends: bool
+) -> Iterator[tuple[int, np.ndarray, Counts, int]]:
     """The numbers of each column, by as many at a time, for what jax has compiled.
 
-    The last are repeated to be as many; how many there really are comes with them.
+    With how often each counts. The last are repeated to be as many, and do not count;
+    how many there really are comes with them.
     """
     import numpy as np
 
-    rest: dict[int, np.ndarray] = {}
+    rest: dict[int, list[np.ndarray]] = {}
     for block in blocks:
-        for column, values in block.items():
-            held = np.concatenate(
-                [rest.get(column, values[:0]), values[~np.isnan(values)]]
-            )
-            whole = len(held) - len(held) % SIZE
+        for column, values in block.columns.items():
+            there = ~np.isnan(values)
+            some = [-values[there] if descends else values[there]]
+            if block.counts is not None:
+                some.append(block.counts[there])
+            if column in rest:
+                pairs = zip(rest[column], some, strict=True)
+                some = [np.concatenate(each) for each in pairs]
+            whole = len(some[0]) - len(some[0]) % SIZE
             for start in range(0, whole, SIZE):
-                yield column, held[start : start + SIZE], SIZE
-            rest[column] = held[whole:]
-    for column, values in rest.items():
-        if len(values):
-            yield column, np.resize(values, SIZE), len(values)
-
-
-def _weights(values: np.ndarray, count: int) -> np.ndarray | None:
-    """One for so many of the values, zero for those repeated."""
-    import numpy as np
-
-    if count == len(values):
-        return None
-    return (np.arange(len(values)) < count).astype(values.dtype)
+                chunk, *counts = (each[start : start + SIZE] for each in some)
+                yield column, chunk, counts[0] if counts else None, SIZE
+            rest[column] = [each[whole:] for each in some]
+    for column, (values, *counts) in rest.items():
+        if count := len(values):
+            padded = np.zeros(SIZE)
+            padded[:count] = counts[0] if counts else 1
+            yield column, np.resize(values, SIZE), padded, count
 
 
 def at_places(forms: Forms, solution: Any, start: int, stop: int) -> np.ndarray:

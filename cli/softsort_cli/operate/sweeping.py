@@ -77,12 +77,15 @@ def _at_levels(
     columns = {}
     with console.progress("epsilons", len(levels) * len(data.columns)) as step:
         for name, column in zip(data.names(), data.columns, strict=True):
-            values = data.values[column]
-            values = values[~np.isnan(values)]
+            there = ~np.isnan(data.values[column])
+            values = data.values[column][there]
+            counts = None if data.counts is None else data.counts[there]
             pairs = []
             for epsilon in levels:
                 softer = replace(solver, epsilon=epsilon)
-                pair = np.array([each.alone(softer)(values) for each in operators])
+                pair = np.array(
+                    [each.alone(softer)(values, counts) for each in operators]
+                )
                 require_converged(pair, name, softer)
                 pairs.append(pair)
                 step()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli import console
-from softsort_cli.errors import UsageError
+from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
 from softsort_cli.options.tables import Appending, PartsWriting, Reading, TableWriting
 from softsort_cli.tables import columnar, formats, numbers, write
@@ -39,10 +39,44 @@ def check_float_format(form: formats.Form, writing: TableWriting) -> None:
         raise UsageError(f"--float-format is for text, not for {form.kind}")
 
 
+def _named(data: Chosen, suffix: str, writing: Appending) -> list[str]:
+    """The names of results, one a column, if no two are the same."""
+    sources, table = data.names(), data.table
+    pattern = writing.names or f"{{column}}_{suffix}"
+    names = [pattern.format(column=name) for name in sources]
+    if len(set(names)) == len(names):
+        return names
+    twice = next(name for name in names if names.count(name) > 1)
+    if len(set(sources)) == len(sources):
+        raise UsageError(
+            f"--names {writing.names!r} gives several columns the name {twice!r}: "
+            "write {column} in it"
+        )
+    raise CommandError(
+        f"{table.source} has several columns named {sources[names.index(twice)]!r}: "
+        "choose one of them by its number, as in -c 2"
+    )
+
+
 def result_names(data: Chosen, suffix: str, writing: Appending) -> list[str]:
     """The names of the appended columns, if they are free."""
-    names = [f"{name}_{suffix}" for name in data.names()]
-    write.check_names(data.table, data.names(), names, writing.replace)
+    if writing.only:
+        return names_alone(data, suffix, writing)
+    names = _named(data, suffix, writing)
+    write.check_names(data.table, names, writing.replace)
+    return names
+
+
+def names_alone(data: Chosen, suffix: str, writing: Appending) -> list[str]:
+    """The names of results that are a table of their own, behind the keys of groups."""
+    names = _named(data, suffix, writing)
+    keys = [data.table.names[key] for key in data.groups.columns] if data.groups else []
+    for name in names:
+        if name in keys:
+            raise CommandError(
+                f"{data.table.source}: {name!r} is a key of --by, and cannot be a "
+                "result as well: name results by --names"
+            )
     return names
 
 
@@ -70,13 +104,28 @@ def write_columns(
     data: Chosen,
     columns: Mapping[str, np.ndarray],
     form: formats.Form,
-    writing: TableWriting,
+    writing: Appending,
 ) -> None:
-    """Write the table with whole columns of results."""
-    if form.is_binary and isinstance(data.table, columnar.Frames):
+    """Write the table with whole columns of results, or these alone."""
+    if writing.only:
+        rows = {**_keys(data), **columns}
+        if (kept := data.kept()) is not None:
+            places = kept.nonzero()[0]
+            rows = {name: each[places] for name, each in rows.items()}
+        write.write_table(data.table, rows, form, writing)
+    elif form.is_binary and isinstance(data.table, columnar.Frames):
         write.write_beside(data.table, columns, data.kept(), form, writing)
     else:
         write.write_appended(data.table, _rows(data, columns), form, writing)
+
+
+def _keys(data: Chosen) -> dict[str, Any]:
+    """The keys of each row as columns."""
+    if data.groups is None:
+        return {}
+    names = [data.table.names[column] for column in data.groups.columns]
+    keys = data.groups.keys[data.groups.codes]
+    return dict(zip(names, keys.get_columns(), strict=True))
 
 
 def _rows(data: Chosen, columns: Mapping[str, np.ndarray]) -> Iterator[write.Rows]:

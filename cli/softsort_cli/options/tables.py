@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
@@ -36,6 +37,10 @@ Plot = Annotated[
         metavar="FILE",
         help="Draw soft against exact results too: .png, .svg or .pdf.",
     ),
+]
+
+Descending = Annotated[
+    bool, option("--descending", "--desc", help="The largest value is the first.")
 ]
 
 
@@ -118,6 +123,17 @@ class Reading:
             "repeated. A number stands for all cells that are equal to it.",
         ),
     ] = None
+    weights: Annotated[
+        str | None,
+        option(
+            "--weights",
+            metavar="COLUMN",
+            autocompletion=completion.columns,
+            help="How often each row counts: results are those of rows repeated as "
+            "often. Rows of weight 0 take no part; a cell that is no number from 0 on "
+            "is an error.",
+        ),
+    ] = None
     on_invalid: Annotated[
         Literal["error", "null", "skip"],
         option(
@@ -162,9 +178,39 @@ class TableWriting(Writing):
     ] = False
 
 
+def _names(text: str | None) -> str | None:
+    """Refuse a --names that is no pattern for the name of a column."""
+    try:
+        fields = [each[1:] for each in Formatter().parse(text or "_")]
+        known = all(each in ((None,) * 3, ("column", "", None)) for each in fields)
+    except ValueError:
+        known = False
+    if not known or text == "":
+        raise typer.BadParameter(
+            f"{text!r}: write {{column}} for the name of the column, as in "
+            "'{column}_soft', and {{ }} for braces."
+        )
+    return text
+
+
 @dataclass(frozen=True)
 class Appending(TableWriting):
-    """Where a table with more columns goes, and what they may replace."""
+    """Where a table with more columns goes, their names, and what they may replace."""
+
+    names: Annotated[
+        str | None,
+        option(
+            "--names",
+            metavar="PATTERN",
+            callback=_names,
+            show_default="as said above",
+            help="Names of the results, such as '{column}_soft'.",
+        ),
+    ] = None
+    only: Annotated[
+        bool,
+        option("--only", help="Write the results alone, and the keys of --by."),
+    ] = False
 
     replace: Annotated[
         bool,

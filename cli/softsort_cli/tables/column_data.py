@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch, source
 from softsort_cli.options.tables import Reading
-from softsort_cli.tables import numbers, opening, select
+from softsort_cli.tables import counted, numbers, opening, select
+from softsort_cli.tables.counted import Numbers
 from softsort_cli.tables.group_keys import Groups, Keys
 from softsort_cli.tables.table import Part, Table
 
@@ -71,6 +72,8 @@ class Chosen:
     criterion: np.ndarray | None = None  # what to sort rows by
     groups: Groups | None = None
     absent: numbers.Absent = numbers.NOTHING_ELSE
+    weights: int | None = None  # the column that says how often a row counts
+    counts: np.ndarray | None = None  # what it says
 
     @property
     def fits(self) -> bool:
@@ -91,25 +94,19 @@ class Chosen:
         kept[self.skipped] = False
         return kept
 
-    def reread(self) -> Iterator[tuple[Part, dict[int, np.ndarray], Kept]]:
+    def reread(self) -> Iterator[tuple[Part, Numbers, Kept]]:
         """The table once more, its numbers, and which rows are in the output."""
         for part in self.table.parts():
-            cells = parse(part, self.columns, self.absent)
+            cells, counts = counted.parse(
+                self.table, part, self.columns, self.weights, self.absent
+            )
             kept = skip(cells, part.height, self.on_invalid)
-            yield part, {column: each.values for column, each in cells.items()}, kept
+            yield part, Numbers.of(cells, counts), kept
 
 
 def absent_of(reading: Reading) -> numbers.Absent:
     """What says that there is no number, besides what says so to everybody."""
     return numbers.Absent.named(reading.na_values)
-
-
-def parse(
-    part: Part, columns: Sequence[int], absent: numbers.Absent
-) -> dict[int, numbers.Numbers]:
-    """The chosen columns of a part of a table as numbers."""
-    cells = [numbers.parse(each, absent) for each in part.cells(columns)]
-    return dict(zip(columns, cells, strict=True))
 
 
 def skip(columns: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
@@ -156,20 +153,23 @@ def survey(
     again: bool = False,
 ) -> Chosen:
     """Read as `read` does, but without the numbers if --max-memory is too little."""
+    import numpy as np
+
     table = opening.open_table(path, reading, twice=again)
     if not table.names:  # NDJSON without objects, of whatever columns
         reading = replace(reading, columns=None, by=None)
     wanted, excluded = select.choose(reading.columns or [], table.names)
     keys = Keys(select.choose_keys(reading.by or [], table.names))
+    weights = counted.weights_of(table, reading)
     by = (
         []
         if criterion is None
         else [select.choose_one(criterion, table.names, "--by-column")]
     )
-    absent = absent_of(reading)
-    columns = wanted or candidates_of(table, excluded | set(keys.columns), absent)
+    absent, apart = absent_of(reading), {*keys.columns, weights} - {None}
+    columns = wanted or candidates_of(table, excluded | apart, absent)
     used = list(dict.fromkeys([*columns, *by]))
-    seen = _pass(table, used, keys, reading.allowed(), absent)
+    seen = _pass(table, used, keys, weights, reading.allowed(), absent)
     if wanted is None:
         columns = numeric(table, columns, seen.tallies, reading.on_invalid)
     if not seen.height:
@@ -187,6 +187,8 @@ def survey(
         values[by[0]] if values and by else None,
         keys.groups() if keys.columns else None,
         absent,
+        weights,
+        np.concatenate(seen.counts) if values and seen.counts else None,
     )
 
 
@@ -198,6 +200,7 @@ class Seen:
     arrays: dict[int, list[np.ndarray]] | None  # None if they would take too much
     invalid: dict[int, list[np.ndarray]]  # rows
     height: int = 0
+    counts: list[np.ndarray] = field(default_factory=list)
 
     def values(self, used: Sequence[int], skipped: np.ndarray) -> dict[int, np.ndarray]:
         """The numbers of each column in one array."""
@@ -216,32 +219,39 @@ def _pass(
     table: Table,
     used: Sequence[int],
     keys: Keys,
+    weights: int | None,
     allowed: float,
     absent: numbers.Absent,
 ) -> Seen:
     """Go over the table once, and keep the numbers as long as memory allows it."""
     blocks = -(-table.input.size() // source.BLOCK)
-    most = allowed / (VALUE * max(1, len(used) + bool(keys.columns)))
+    beside = bool(keys.columns) + (weights is not None)
+    most = allowed / (VALUE * max(1, len(used) + beside))
     seen = Seen(
         {column: Tally() for column in used},
         {column: [] for column in used},
         {column: [] for column in used},
     )
-    needed = list(dict.fromkeys([*used, *keys.columns]))
+    needed = {*used, *keys.columns, weights} - {None}
+
+    def read_part(part: Part) -> Any:
+        return part, *counted.parse(table, part, used, weights, absent), keys.of(part)
+
     with console.progress("reading", blocks) as step:
-        for part, columns, of_keys in prefetch.each(
-            lambda part: (part, parse(part, used, absent), keys.of(part)),
-            table.parts(needed),
+        for part, columns, counts, of_keys in prefetch.each(
+            read_part, table.parts(sorted(needed))
         ):
             for column, cells in columns.items():
                 seen.tallies[column] += Tally.of(part, column, cells)
                 seen.invalid[column].append(cells.invalid + seen.height)
                 if seen.arrays is not None:
                     seen.arrays[column].append(cells.values)
+            if counts is not None and seen.arrays is not None:
+                seen.counts.append(counts)
             keys.add(of_keys)
             seen.height += part.height
             if seen.height > most:
-                seen.arrays = None
+                seen.arrays, seen.counts = None, []
             step()
     return seen
 

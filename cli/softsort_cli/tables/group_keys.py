@@ -17,10 +17,15 @@ ROWS_AT_ONCE = 1 << 18  # whose keys are found together, at least
 
 @dataclass(frozen=True)
 class Grouped:
-    """Values, or rows of them, of groups, one after another."""
+    """Values, or rows of them, of groups, one after another.
+
+    Attributes:
+        counts: how often each counts; None for once.
+    """
 
     together: np.ndarray
     sizes: np.ndarray
+    counts: np.ndarray | None = None
 
     @classmethod
     def of(cls, parts: Sequence[np.ndarray]) -> Grouped:
@@ -31,12 +36,29 @@ class Grouped:
         return cls(np.concatenate(parts), sizes)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (
-            self.together[start : start + size]
-            for start, size in zip(
-                self.starts().tolist(), self.sizes.tolist(), strict=True
-            )
-        )
+        return (self.together[rows] for rows in self._rows())
+
+    def each(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """The values of each group, and how often they count."""
+        for rows in self._rows():
+            counts = None if self.counts is None else self.counts[rows]
+            yield self.together[rows], counts
+
+    def numbers(self) -> np.ndarray:
+        """How many values there are in each group, by how often they count."""
+        import numpy as np
+
+        if self.counts is None:
+            return self.sizes
+        groups = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        sums = np.bincount(groups, self.counts, len(self.sizes))
+        return np.maximum(1, np.rint(sums)).astype(np.int64)
+
+    def _rows(self) -> Iterator[slice]:
+        for start, size in zip(
+            self.starts().tolist(), self.sizes.tolist(), strict=True
+        ):
+            yield slice(start, start + size)
 
     def starts(self) -> np.ndarray:
         """Where each group begins."""

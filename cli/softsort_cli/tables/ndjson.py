@@ -117,7 +117,8 @@ class Block:
 
     def place(self, column: int, row: int) -> str:
         """Where a value is and what it is, for messages."""
-        text = json.dumps(json.loads(self.lines[self.rows[row]])[self.names[column]])
+        members = json.loads(self.lines[self.rows[row]])
+        text = json.dumps(members.get(self.names[column]))
         shown = text if len(text) <= 40 else text[:40] + "..."
         return f"line {self.before + self.rows[row] + 1}: {shown}"
 

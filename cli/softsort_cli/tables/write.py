@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from softsort_cli.errors import CommandError
 from softsort_cli.io import compression, files, prefetch
-from softsort_cli.options.tables import TableWriting
+from softsort_cli.options.tables import Appending, TableWriting
 from softsort_cli.tables import columnar, numbers
 from softsort_cli.tables.column_data import Kept
 from softsort_cli.tables.formats import Form
@@ -20,22 +20,16 @@ if TYPE_CHECKING:
 
 # A part of a table, the results for its rows, and which of these are written.
 Rows: TypeAlias = "tuple[Part, Mapping[str, np.ndarray], Kept]"
+# Some rows, and which columns --float-format made.
+Frame: TypeAlias = "tuple[pl.DataFrame, Container[str]]"
 
 
-def check_names(
-    table: Table, sources: Sequence[str], names: Sequence[str], replace: bool
-) -> None:
+def check_names(table: Table, names: Sequence[str], replace: bool) -> None:
     """Refuse names of results that are taken, before anything is computed."""
     if not table.headers:
         return
-    taken, seen = Counter(table.names), set[str]()
-    for position, name in enumerate(names):
-        if name in seen:
-            raise CommandError(
-                f"{table.source} has several columns named {sources[position]!r}: "
-                "choose one of them by its number, as in -c 2"
-            )
-        seen.add(name)
+    taken = Counter(table.names)
+    for name in names:
         if name in taken and not replace:
             raise CommandError(
                 f"{table.source} already has a column {name!r}: --replace to overwrite "
@@ -80,22 +74,26 @@ def check_table(table: Table, keys: Sequence[str], names: Sequence[str]) -> None
 
 
 def write_appended(
-    table: Table, rows: Iterable[Rows], form: Form, writing: TableWriting
+    table: Table, rows: Iterable[Rows], form: Form, writing: Appending
 ) -> None:
-    """Write the table with results behind its rows."""
-    if isinstance(table, columnar.Frames):
+    """Write the table with results behind its rows, or these alone."""
+    only = writing.only
+    if isinstance(table, columnar.Frames) and not only:
         table.check_types()
-    if not form.is_binary:
+    if not form.is_binary and not only:
         columnar.check_types(table.source, table.types(), form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            frames = (frame for frame, _ in _frames(table, rows))
+            frames = (frame for frame, _ in _frames(table, rows, only=only))
             form.load().write(columnar.lazy_of(frames), form, stream, table)
         else:
-            came = table.form
+            came, spec = table.form, writing.float_format
             as_it_came = (form.kind, form.delimiter) == (came.kind, came.delimiter)
-            write = _appended if as_it_came else _converted
-            _pack(write(table, rows, form, writing.float_format), table, form, stream)
+            if as_it_came and not only:
+                texts = _appended(rows, form, spec)
+            else:
+                texts = _converted(table, _frames(table, rows, spec, only=only), form)
+            _pack(texts, table, form, stream)
         table.input.check_unchanged()
 
 
@@ -111,9 +109,7 @@ def _pack(texts: Iterable[bytes], table: Table, form: Form, stream: BinaryIO) ->
             packed.write(compression.encoded(text, codec))
 
 
-def _appended(
-    _: Table, rows: Iterable[Rows], form: Form, spec: str | None
-) -> Iterator[bytes]:
+def _appended(rows: Iterable[Rows], form: Form, spec: str | None) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
     append, delimiter = form.load().append, form.delimiter or None
 
@@ -128,29 +124,30 @@ def _appended(
     yield from prefetch.each(text, rows)
 
 
-def _converted(
-    table: Table, rows: Iterable[Rows], form: Form, spec: str | None
-) -> Iterator[bytes]:
+def _converted(table: Table, frames: Iterable[Frame], form: Form) -> Iterator[bytes]:
     """What the rows say, in another format."""
     headers = table.headers
-    for frame, formatted in _frames(table, rows, spec):
+    for frame, formatted in frames:
         yield form.load().text_of(frame, form, formatted, headers=headers)
         headers = False
 
 
 def _frames(
-    table: Table, rows: Iterable[Rows], spec: str | None = None
-) -> Iterator[tuple[pl.DataFrame, Container[str]]]:
-    """The parts as frames, whose texts stay texts, and which columns `spec` made."""
+    table: Table, rows: Iterable[Rows], spec: str | None = None, *, only: bool
+) -> Iterator[Frame]:
+    """The parts as frames, whose texts stay texts, and which columns `spec` made.
+
+    Or only the results of each.
+    """
     import polars as pl
 
-    if len(set(table.names)) < len(table.names):
+    if len(set(table.names)) < len(table.names) and not only:
         raise CommandError(
             f"{table.source} has several columns of one name: it can only be written "
             "in the format in which it came"
         )
     for part, results, kept in rows:
-        columns = table.columns(part)
+        columns = {} if only else table.columns(part)
         for name, values in results.items():
             columns[name] = numbers.as_cells(values, spec)
         frame = pl.DataFrame(columns)

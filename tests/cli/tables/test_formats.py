@@ -353,7 +353,7 @@ def test_a_file_that_changes_under_the_command(softsort, folder, monkeypatch):
     path = folder / "t.csv"
     path.write_bytes(b"x\n1\n2\n")
 
-    def ranks(values, **_):
+    def ranks(values, *_, **__):
         path.write_bytes(b"x\n1\n2\n3\n")
         return values
 
