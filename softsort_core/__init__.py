@@ -2,6 +2,15 @@
 
 from softsort_core.errors import SoftSortError
 from softsort_core.multivariate import TransportMaps, multivariate_cdf_quantile_maps
+from softsort_core.operators.extremes import (
+    argmax,
+    argmin,
+    argsort,
+    max,
+    median,
+    min,
+    top_k,
+)
 from softsort_core.operators.forms import Forms, Group, forms
 from softsort_core.operators.padded_groups import WIDEST_GROUP, over_padded_groups
 from softsort_core.operators.quantile import quantile, solve_quantile
@@ -38,11 +47,17 @@ __all__ = [
     "Statistics",
     "Summary",
     "TransportMaps",
+    "argmax",
+    "argmin",
+    "argsort",
     "describe",
     "forms",
     "group_ranks",
     "group_sort",
+    "max",
+    "median",
     "merge",
+    "min",
     "multivariate_cdf_quantile_maps",
     "over_padded_groups",
     "quantile",
@@ -61,5 +76,6 @@ __all__ = [
     "sort_with",
     "straight_through",
     "summarise",
+    "top_k",
     "topk_mask",
 ]

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softsort_core.numerics import clipped, increasing, relative, used_range
+from softsort_core.numerics import clipped, relative, used_range
 from softsort_core.plans import chebyshev
 from softsort_core.plans.certificate import Scale
 from softsort_core.plans.chebyshev import Cells
@@ -242,16 +242,16 @@ def _evaluated_at_targets(
     if series.shape[0] > 1 or step == 1:
         means = evaluate_even(series, 0, places, m)
         return scale.restored(means, error, tolerance)
-    # A single series is smooth enough for chords, which keep the order of knots.
+    # A single series is smooth enough for chords, which keep what order knots have.
     knots = step * jnp.arange(-(-places // step) + 1, dtype=series.dtype)
     knots = evaluate_series(knots, _evenly(m, series.dtype), series, False)
     sag = (2 * step / (m - 1)) ** 2 / 8 * chebyshev.steepest(series, 2)
     error = error + jax.lax.stop_gradient(sag)
     knots, certain = scale.restored(knots, error, tolerance)
-    knots = increasing(knots)
     starts, stops = knots[:-1, None], knots[1:, None]
     shares = jnp.arange(step, dtype=series.dtype) / step
-    between = clipped(starts + (stops - starts) * shares, starts, stops)
+    ends = jnp.minimum(starts, stops), jnp.maximum(starts, stops)
+    between = clipped(starts + (stops - starts) * shares, *ends)
     return between.reshape(-1)[:places], certain
 
 

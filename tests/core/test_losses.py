@@ -6,12 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
+import sklearn.metrics
 
 from softsort_core import SoftSortError
 from softsort_core.losses import (
+    soft_conformal_loss,
     soft_error_loss,
     soft_least_quantile_loss,
+    soft_listwise_loss,
+    soft_ndcg_loss,
+    soft_pinball_loss,
     soft_spearman_loss,
 )
 
@@ -19,12 +25,20 @@ RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 5))
 LABELS = np.array([0, 1, 2, 3, 4, 0])
 WANTED = RNG.normal(size=(6, 5))
+GAINS = RNG.integers(0, 4, size=(6, 5)).astype(float)
+TARGETS = RNG.normal(size=6)
 SHARP = 1e-5
 # Each as a function of logits of shape (6, 5) and epsilon.
 LOSSES = {
     "error": lambda x, e: soft_error_loss(x, LABELS, epsilon=e),
     "spearman": lambda x, e: soft_spearman_loss(x, WANTED.astype(x.dtype), epsilon=e),
     "least quantile": lambda x, e: soft_least_quantile_loss(x**2, 0.4, epsilon=e),
+    "ndcg": lambda x, e: soft_ndcg_loss(x, GAINS.astype(x.dtype), 3, epsilon=e),
+    "listwise": lambda x, e: soft_listwise_loss(x, WANTED.astype(x.dtype), epsilon=e),
+    "pinball": lambda x, e: soft_pinball_loss(
+        x, TARGETS.astype(x.dtype), [0.7, 0.2], epsilon=e
+    ),
+    "conformal": lambda x, e: soft_conformal_loss(x, LABELS, 0.7, epsilon=e),
 }
 KINDS = {
     "tied": np.tile([1.0, 2.0, 2.0, 1.0, 3.0], (6, 1)),
@@ -63,9 +77,24 @@ def above(logits, labels):
     return (logits > np.take_along_axis(logits, labels[:, None], 1)).sum(1)
 
 
+def pinball(q):
+    values = np.quantile(LOGITS, q, axis=1, method="averaged_inverted_cdf")
+    return sklearn.metrics.mean_pinball_loss(TARGETS, values, alpha=q)
+
+
+def conformal():
+    # Of three values (1 - 0.7) (3 + 1) = 1.2 are in the lowest third.
+    threshold = np.sort(LOGITS[np.arange(3), LABELS[:3]])[0]
+    sizes = scipy.special.expit((LOGITS[3:] - threshold) / 0.1).sum(1)
+    return np.maximum(sizes - 1, 0).mean()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
+        ("ndcg", 1 - sklearn.metrics.ndcg_score(GAINS, LOGITS, k=3)),
+        ("pinball", (pinball(0.2) + pinball(0.7)) / 2),
+        ("conformal", conformal()),
         ("error", above(LOGITS, LABELS).mean()),
         (
             "spearman",
@@ -100,6 +129,51 @@ def test_the_limit_of_the_top_k_form(x64):
     expected = np.maximum(above(LOGITS, LABELS) - 1, 0).mean()
     value = top_2_error(jnp.asarray(LOGITS), SHARP)
     np.testing.assert_allclose(value, expected, atol=1e-6)
+
+
+def sinkhorn(x, epsilon):
+    """The logarithms of the soft permutation of x, in rows, by plain iteration."""
+    s = scipy.special.expit((x - x.mean()) / x.std())
+    logits = -((s[:, None] - np.linspace(0, 1, x.size)) ** 2) / epsilon
+    for _ in range(5000):
+        logits -= scipy.special.logsumexp(logits, axis=0)
+        logits -= scipy.special.logsumexp(logits, axis=1, keepdims=True)
+    return logits
+
+
+def test_the_listwise_loss_is_a_cross_entropy(x64):
+    places = WANTED.argsort(axis=1).argsort(axis=1)
+    rows = (sinkhorn(x, 0.1) for x in LOGITS)
+    logs = [
+        np.take_along_axis(log, each[:, None], 1)
+        for log, each in zip(rows, places, strict=True)
+    ]
+    value, _ = compiled("listwise")(jnp.asarray(LOGITS), 0.1)
+    np.testing.assert_allclose(value, -np.mean(logs), rtol=1e-8)
+    ties = np.array([1.0, 2.0, 2.0, 3.0, 4.0])
+    tied = soft_listwise_loss(jnp.asarray(LOGITS[0]), ties, epsilon=0.1)
+    log = sinkhorn(LOGITS[0], 0.1)
+    between = (log[1, 1] + log[1, 2] + log[2, 1] + log[2, 2]) / 2
+    exact = log[0, 0] + between + log[3, 3] + log[4, 4]
+    np.testing.assert_allclose(tied, -exact / 5, rtol=1e-8)
+
+
+def test_the_gradient_by_targets_is_that_of_soft_ones(x64):
+    x, y = jnp.asarray(LOGITS[0]), jnp.asarray(WANTED[0])
+
+    @functools.partial(jax.jit, static_argnames="soft_targets")
+    @functools.partial(jax.grad, argnums=1)
+    def slope(x, y, soft_targets):
+        return soft_spearman_loss(x, y, soft_targets=soft_targets)
+
+    assert jnp.abs(slope(x, y, True)).max() > 1e-3
+    assert (slope(x, y, False) == 0).all()
+
+
+def test_outlying_targets_do_not_matter(x64):
+    far = jnp.asarray(WANTED).at[:, 0].multiply(1e9)
+    values = [soft_spearman_loss(jnp.asarray(LOGITS), far * scale) for scale in (1, 9)]
+    np.testing.assert_allclose(*values, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -154,7 +228,7 @@ def test_constants_are_correlated_with_nothing():
 
 def test_half_precision_is_enough_for_logits():
     x = jnp.asarray(np.random.default_rng(0).normal(size=100), jnp.float16)
-    loss = functools.partial(soft_spearman_loss, targets=x)
+    loss = functools.partial(soft_spearman_loss, targets=x, soft_targets=True)
     value, gradient = jax.jit(jax.value_and_grad(loss))(-x)
     np.testing.assert_allclose(value, 2, atol=1e-5)
     np.testing.assert_allclose(loss(x), 0, atol=1e-5)
@@ -176,6 +250,16 @@ def test_half_precision_is_enough_for_logits():
         (lambda x: soft_spearman_loss(x, x[0]), r"\(6, 5\)"),
         (lambda x: soft_error_loss(x, LABELS[:, None]), r"labels has shape \(6, 1\)"),
         (lambda x: soft_error_loss(x, LABELS[:1]), r"labels has shape \(1,\)"),
+        (lambda x: soft_conformal_loss(x, LABELS[:1]), r"labels has shape \(1,\)"),
+        (lambda x: soft_ndcg_loss(x, x[0] ** 2), r"relevance \(5,\)"),
+        (lambda x: soft_listwise_loss(x, x[0]), r"targets \(5,\)"),
+        (lambda x: soft_pinball_loss(x, x), r"targets \(6, 5\)"),
+        (lambda x: soft_spearman_loss(x, x, where=x[0] > 0), r"where has shape \(5,\)"),
+        (
+            lambda x: soft_error_loss(x, LABELS, weights=x),
+            r"weights has shape \(6, 5\)",
+        ),
+        (lambda x: soft_ndcg_loss(x, x**2, where=x), "where has dtype float32"),
     ],
 )
 def test_shapes_that_do_not_match_are_named(call, named):
@@ -195,6 +279,12 @@ def test_labels_that_do_not_exist_give_nan(x64):
         (lambda x: soft_error_loss(x, LABELS, 0), ["k is 0", "1 to 4"]),
         (lambda x: soft_error_loss(x, LABELS, 5), ["k is 5", "1 to 4"]),
         (lambda x: soft_least_quantile_loss(x, 1.5), ["1.5"]),
+        (lambda x: soft_pinball_loss(x, x[:, 0], 1.5), ["1.5"]),
+        (lambda x: soft_ndcg_loss(x, x), ["relevance", "negative"]),
+        (lambda x: soft_ndcg_loss(x, x**2, 0), ["k is 0", "1"]),
+        (lambda x: soft_conformal_loss(x, LABELS, 1.0), ["coverage is 1", "0.9"]),
+        (lambda x: soft_conformal_loss(x[:1], LABELS[:1]), ["1 rows", "2"]),
+        (lambda x: soft_spearman_loss(x, x, weights=-(x**2)), ["weights", "negative"]),
         (lambda x: soft_spearman_loss(x, x, epsilon=-1.0), ["epsilon", "-1"]),
     ],
 )

@@ -1,0 +1,152 @@
+"""Losses of classifiers: soft ranks of the true class, and sets of classes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Real
+
+from softsort_core import SoftSortError, quantile, ranks
+from softsort_core.arguments import is_concrete
+from softsort_core.losses.samples import (
+    Epsilon,
+    Numbers,
+    average,
+    shares_of,
+    without_others,
+)
+
+
+def soft_error_loss(
+    logits: Real[Numbers, "*batch classes"],
+    labels: Int[Numbers, "*batch"],
+    k: int = 1,
+    *,
+    epsilon: Epsilon = 1e-2,
+    weights: Real[Numbers, "*batch"] | None = None,
+    where: Bool[Numbers, "*batch"] | None = None,
+) -> Float[Array, ""]:
+    """Average how many ranks the true class is short of the k highest logits.
+
+    This is mean(relu(classes - k - rank of the true class's logit)), the soft 0/1 loss
+    and its top-k form (Cuturi, Teboul and Vert 2019). As epsilon -> 0 it tends to how
+    many wrong classes stand above, beyond the k - 1 that may: to 0 where the true class
+    is among the k highest.
+
+    Args:
+        logits: a score for each class.
+        labels: the true classes, from 0. One that does not exist makes the loss NaN.
+        k: how many classes may be named, at least 1 and fewer than there are.
+        epsilon: regularisation, as in `softsort_core.ranks`.
+        weights: how much each row counts; non-negative, equal by default.
+        where: which rows count; others may be anything.
+
+    Returns:
+        The mean over the batch.
+
+    Raises:
+        SoftSortError: `k` is out of its range, or labels do not match the logits.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from softsort_core.losses import soft_error_loss
+        >>> logits = jnp.array([[3.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
+        >>> print(soft_error_loss(logits, jnp.array([0, 0]), epsilon=1e-3).round(3))
+        1.0
+    """
+    classes = logits.shape[-1]
+    if not 1 <= k < classes:
+        raise SoftSortError(f"k is {k}: give a number from 1 to {classes - 1}")
+    labels = _checked(labels, logits)
+    shares = shares_of(logits.shape[:-1], weights, where)
+    highest = classes - k
+    each = _of_label(ranks(without_others(logits, shares), epsilon=epsilon), labels)
+    return average(jax.nn.relu(highest - each), shares)
+
+
+def soft_conformal_loss(
+    scores: Real[Numbers, "rows classes"],
+    labels: Int[Numbers, " rows"],
+    coverage: Float[Array, ""] | float = 0.9,
+    *,
+    temperature: Float[Array, ""] | float = 0.1,
+    epsilon: Epsilon = 1e-2,
+    weights: Real[Numbers, " rows"] | None = None,
+    where: Bool[Numbers, " rows"] | None = None,
+) -> Float[Array, ""]:
+    """Average how many classes, beyond one, a conformal classifier names.
+
+    The first half of the rows calibrates: a soft quantile of the scores of their true
+    classes is the threshold above which the true class is with a probability of
+    `coverage`. The loss is how many classes of the other rows are above it, less one,
+    if more than none remains (Stutz et al. 2022, "Learning optimal conformal
+    classifiers"). It says nothing of which class is right: add it to a loss that does.
+
+    As epsilon and the temperature -> 0 it tends to that number at the exact threshold.
+
+    Args:
+        scores: of each class, such as log-probabilities; at least two rows.
+        labels: the true classes, from 0. One that does not exist makes the loss NaN.
+        coverage: in (0, 1).
+        temperature: a score is above the threshold gradually, by the sigmoid of how far
+            it is above, over this; positive, in units of the scores.
+        epsilon: regularisation, as in `softsort_core.quantile`.
+        weights: how much each row counts; non-negative, equal by default.
+        where: which rows count; others may be anything.
+
+    Returns:
+        The mean over the second half of the rows.
+
+    Raises:
+        SoftSortError: an argument out of its range, or shapes that do not match.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from softsort_core.losses import soft_conformal_loss
+        >>> scores = jnp.array([[3.0, 1.0], [0.0, 2.0], [2.5, 2.6], [4.0, 0.0]])
+        >>> labels = jnp.array([0, 1, 0, 0])
+        >>> loss = soft_conformal_loss(scores, labels, 0.8, temperature=1e-2)
+        >>> print(loss.round(3))
+        0.5
+    """
+    half = scores.shape[0] // 2
+    if half == 0:
+        raise SoftSortError(
+            f"scores has {scores.shape[0]} rows: give at least 2, one to calibrate by"
+        )
+    if is_concrete((coverage, temperature)) and not (
+        0 < coverage < 1 and temperature > 0
+    ):
+        raise SoftSortError(
+            f"coverage is {coverage} and temperature {temperature}: give a coverage "
+            "between 0 and 1, such as 0.9, and a positive temperature"
+        )
+    labels = _checked(labels, scores)
+    shares = shares_of(labels.shape, weights, where)
+    scores = without_others(scores, shares)
+    each = _of_label(scores[:half], labels[:half])
+    first, others = (None, None) if shares is None else (shares[:half], shares[half:])
+    n = half if first is None else jnp.sum(first != 0)
+    # Among n + 1 rows in any order so many are no lower than the one in question.
+    level = jnp.clip(((1 - coverage) * (n + 1) - 0.5) / n, 0.0, 1.0)
+    threshold = quantile(each, level, epsilon=epsilon, input_weights=first)
+    size = jnp.sum(jax.nn.sigmoid((scores[half:] - threshold) / temperature), axis=-1)
+    return average(jax.nn.relu(size - 1), others)
+
+
+def _checked(labels: Int[Numbers, "*batch"], scores: Numbers) -> Int[Array, "*batch"]:
+    """Return labels, one for each row; those that do not exist are beyond the last."""
+    if np.shape(labels) != scores.shape[:-1]:
+        raise SoftSortError(
+            f"labels has shape {np.shape(labels)}: give one label for each of the rows "
+            f"of classes, {scores.shape[:-1]}"
+        )
+    if np.ma.is_masked(labels):
+        raise SoftSortError("labels has masked values: leave out their rows")
+    labels = jnp.asarray(labels).astype(jnp.int32)
+    # Indices from the end would be classes, too.
+    return jnp.where(labels < 0, scores.shape[-1], labels)
+
+
+def _of_label(values: Array, labels: Array) -> Array:
+    """Return in each row the value of the true class; NaN if there is no such."""
+    return jnp.take_along_axis(values, labels[..., None], -1)[..., 0]

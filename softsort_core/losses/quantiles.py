@@ -1,0 +1,120 @@
+"""Losses over soft quantiles, of errors and of predicted samples."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Real
+
+from softsort_core import SoftSortError, quantile
+from softsort_core.arguments import as_levels
+from softsort_core.losses.samples import (
+    Epsilon,
+    Numbers,
+    average,
+    shares_of,
+    without_others,
+)
+
+
+def soft_least_quantile_loss(
+    errors: Real[Numbers, "*batch n"],
+    q: Float[Array, ""] | float = 0.5,
+    *,
+    epsilon: Epsilon = 1e-2,
+    weights: Real[Numbers, "*batch n"] | None = None,
+    where: Bool[Numbers, "*batch n"] | None = None,
+) -> Float[Array, ""]:
+    """Return the soft quantile of errors, which the worst ones cannot move far.
+
+    The errors beyond it are trimmed: as epsilon -> 0 the loss tends to the quantile of
+    level q, of squared errors at q = 0.5 to what least median of squares minimises.
+
+    Args:
+        errors: one for each sample, along the last axis.
+        q: level in [0, 1].
+        epsilon: regularisation, as in `softsort_core.quantile`.
+        weights: how much each error counts; non-negative, equal by default.
+        where: which errors count; others may be anything. Rows of which none does are
+            left out.
+
+    Returns:
+        The mean over the batch.
+
+    Raises:
+        SoftSortError: an argument out of its range, shapes that do not match, or no
+            errors. If `q` is traced, the loss is NaN instead.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from softsort_core.losses import soft_least_quantile_loss
+        >>> errors = jnp.array([1.0, 2.0, 3.0, 4.0, 100.0])
+        >>> print(soft_least_quantile_loss(errors, epsilon=1e-6).round(3))
+        3.0
+    """
+    shares = shares_of(errors.shape, weights, where)
+    if shares is None:
+        return jnp.mean(quantile(errors, q, epsilon=epsilon))
+
+    def of_row(row: Array, share: Array) -> Array:
+        # The mass of a level, by how many errors there are.
+        mass = jnp.minimum(0.02, 1.5 / jnp.sum(share != 0))
+        return quantile(row, q, weight=mass, epsilon=epsilon, input_weights=share)[0]
+
+    n = errors.shape[-1]
+    rows, row_shares = (
+        without_others(errors, shares).reshape(-1, n),
+        shares.reshape(-1, n),
+    )
+    counts = jnp.any(row_shares != 0, axis=-1)
+    values = jax.vmap(of_row)(rows, jnp.where(counts[:, None], row_shares, 1.0))
+    return average(values, counts.astype(values.dtype))
+
+
+def soft_pinball_loss(
+    samples: Real[Numbers, "*batch n"],
+    targets: Real[Numbers, "*batch"],
+    q: Real[Numbers, " k"] | list[float] | float = 0.5,
+    *,
+    epsilon: Epsilon = 1e-2,
+    weights: Real[Numbers, "*batch"] | None = None,
+    where: Bool[Numbers, "*batch"] | None = None,
+) -> Float[Array, ""]:
+    """Return the pinball loss of soft quantiles of samples, such as an ensemble's.
+
+    That is q (target - quantile) above the quantile and (1 - q) (quantile - target)
+    below, which the quantile of level q of the targets minimises. As epsilon -> 0 it
+    tends to the pinball loss of the quantiles of the samples; twice the mean over many
+    even levels, to their continuous ranked probability score.
+
+    Args:
+        samples: n of each prediction, along the last axis.
+        targets: what was to be predicted.
+        q: a level in [0, 1], or several, over which the mean is taken.
+        epsilon: regularisation, as in `softsort_core.quantile`.
+        weights: how much each prediction counts; non-negative, equal by default.
+        where: which predictions count; others may be anything.
+
+    Returns:
+        The mean over the batch.
+
+    Raises:
+        SoftSortError: an argument out of its range, shapes that do not match, or no
+            samples. If `q` is traced, the loss is NaN instead.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from softsort_core.losses import soft_pinball_loss
+        >>> samples = jnp.array([1.0, 2.0, 3.0, 4.0, 100.0])
+        >>> print(soft_pinball_loss(samples, jnp.array(5.0), epsilon=1e-6).round(3))
+        1.0
+    """
+    if samples.shape[:-1] != targets.shape:
+        raise SoftSortError(
+            f"samples has shape {samples.shape} and targets {targets.shape}: give "
+            "samples of each target along one axis more, the last"
+        )
+    levels = as_levels(q)
+    shares = shares_of(targets.shape, weights, where)
+    values = quantile(without_others(samples, shares), levels, epsilon=epsilon)
+    above = without_others(targets, shares)[..., None] - values
+    pinball = jnp.maximum(levels * above, (levels - 1) * above)
+    return average(jnp.mean(pinball, axis=-1), shares)

@@ -1,0 +1,281 @@
+"""Losses of an order: Spearman's correlation, NDCG and the likelihood of an order."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Real
+
+from softsort_core import SoftSortError, ranks
+from softsort_core.arguments import as_count, is_concrete
+from softsort_core.defaults import LIMIT, TOLERANCE
+from softsort_core.losses.samples import (
+    Epsilon,
+    Numbers,
+    average,
+    shares_of,
+    without_others,
+)
+from softsort_core.operators.over_plans import Reading, Softness, over_plans
+from softsort_core.operators.read_slices import Read
+from softsort_core.plans.choose import AnyPlan
+from softsort_core.plans.dense import Plan
+from softsort_core.plans.quadrature import MANY
+
+
+def soft_spearman_loss(
+    predictions: Real[Numbers, "*batch n"],
+    targets: Real[Numbers, "*batch n"],
+    *,
+    epsilon: Epsilon = 1e-2,
+    soft_targets: bool = False,
+    weights: Real[Numbers, "*batch n"] | None = None,
+    where: Bool[Numbers, "*batch n"] | None = None,
+) -> Float[Array, ""]:
+    """Return 1 less the correlation of soft ranks of predictions and ranks of targets.
+
+    It lies between 0, the same order, and 2, the opposite order. As epsilon -> 0 it
+    tends to 1 less Spearman's rank correlation, ties having their average rank.
+    Constant predictions or targets are correlated with nothing: the loss is 1.
+
+    Args:
+        predictions: ranked along the last axis, of at least 2 values.
+        targets: what their order should be, of the same shape.
+        epsilon: regularisation, as in `softsort_core.ranks`.
+        soft_targets: whether targets are ranked softly, too, with a gradient, and not
+            exactly: outlying ones then leave little between the others.
+        weights: how much each value counts, in ranks as well; non-negative, equal by
+            default.
+        where: which values count; others may be anything. Rows with fewer than 2 of
+            them have a loss of 1, with none they are left out. Time grows with the
+            third power of n.
+
+    Returns:
+        The mean over the batch.
+
+    Raises:
+        SoftSortError: an argument out of its range, shapes that differ, or with fewer
+            than 2 values on the last axis.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from softsort_core.losses import soft_spearman_loss
+        >>> wanted = jnp.array([-1.0, 0.0, 2.0])
+        >>> loss = soft_spearman_loss(jnp.array([1.0, 4.0, 9.0]), wanted, epsilon=1e-3)
+        >>> print(loss.round(3))
+        0.0
+    """
+    _check_lists("predictions", predictions, "targets", targets, 2)
+    shares = shares_of(targets.shape, weights, where)
+    x = _ranked(predictions, shares, where, epsilon)
+    y = _ranked(targets, shares, where, epsilon if soft_targets else LIMIT)
+    x, y = _direction(x, shares), _direction(y.astype(x.dtype), shares)
+    return average(1 - jnp.sum(x * y, axis=-1), _any(shares))
+
+
+def soft_ndcg_loss(
+    scores: Real[Numbers, "*batch n"],
+    relevance: Real[Numbers, "*batch n"],
+    k: int | None = None,
+    *,
+    epsilon: Epsilon = 1e-2,
+    weights: Real[Numbers, "*batch n"] | None = None,
+    where: Bool[Numbers, "*batch n"] | None = None,
+) -> Float[Array, ""]:
+    """Return 1 less the normalised discounted cumulative gain at soft places.
+
+    The gain of an item is divided by log2(2 + place), with the place from 0, that of
+    the highest score, on; the sum by the largest that any order has. As epsilon -> 0 it
+    tends to 1 less NDCG, which is 0 if higher scores are never of less relevance.
+
+    Args:
+        scores: of the items of a list, along the last axis.
+        relevance: the gain of each, not negative; 2**grade - 1 is another convention.
+        k: so many places have a discount above 0; softly, for the last of them fades
+            out over a place. All by default.
+        epsilon: regularisation, as in `softsort_core.ranks`.
+        weights: factors of the gains; non-negative, equal by default.
+        where: which items there are; others may be anything. Lists without any are left
+            out. Time grows with the third power of n.
+
+    Returns:
+        The mean over the lists. That of a list without gains is 0.
+
+    Raises:
+        SoftSortError: an argument out of its range, or shapes that differ.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from softsort_core.losses import soft_ndcg_loss
+        >>> scores, relevance = jnp.array([3.0, 2.0, 1.0]), jnp.array([1.0, 0.0, 0.0])
+        >>> print(soft_ndcg_loss(scores, relevance, epsilon=1e-3).round(3))
+        0.0
+        >>> print(soft_ndcg_loss(-scores, relevance, epsilon=1e-3).round(3))
+        0.5
+    """
+    _check_lists("scores", scores, "relevance", relevance, 1)
+    n = scores.shape[-1]
+    last = n if k is None else as_count(k, "k", 1)
+    shares = shares_of(scores.shape, weights, where)
+    items = shares_of(scores.shape, None, where)
+    if is_concrete((relevance, where)):
+        counted = True if where is None else np.asarray(where)
+        if np.any((np.asarray(relevance) < 0) & counted):
+            raise SoftSortError("relevance is negative somewhere: give gains from 0 on")
+    from_below = _ranked(scores, items, where, epsilon)
+    gains = without_others(relevance, items).astype(from_below.dtype)
+    gains = gains if shares is None else gains * shares
+
+    def discounts(places: Array) -> Array:
+        return jnp.clip(last - places, 0, 1) / jnp.log2(2 + jnp.maximum(places, 0))
+
+    count = n if items is None else jnp.sum(items, axis=-1, keepdims=True)
+    sums = jnp.sum(gains * discounts(count - 1 - from_below), axis=-1)
+    ideal = jnp.flip(jnp.sort(gains, axis=-1), axis=-1)
+    most = jnp.sum(ideal * discounts(jnp.arange(n)), axis=-1)
+    ratio = jnp.where(most == 0, 1.0, sums / jnp.where(most == 0, 1.0, most))
+    return average(1 - ratio, _any(items))
+
+
+def soft_listwise_loss(
+    scores: Real[Numbers, "*batch n"],
+    targets: Real[Numbers, "*batch n"],
+    *,
+    epsilon: Epsilon = 1e-2,
+    weights: Real[Numbers, "*batch n"] | None = None,
+    where: Bool[Numbers, "*batch n"] | None = None,
+) -> Float[Array, ""]:
+    """Return how unlikely the soft order of scores makes the order of the targets.
+
+    That is the cross-entropy between the permutation that sorts the targets and the
+    soft one of the scores (as of Grover et al. 2019, "Stochastic optimization of
+    sorting networks via continuous relaxations"): the mean of -log p, where p is how
+    much of an item goes to its place. As epsilon -> 0 it tends to 0 if the orders
+    agree, and beyond all bounds if not. Ties of targets are between places.
+
+    Args:
+        scores: of the items of a list, along the last axis; up to 4,096, and time grows
+            with the third power of their number.
+        targets: what their order should be, of the same shape.
+        epsilon: regularisation, as in `softsort_core.ranks`.
+        weights: how much each item counts in the mean; non-negative, equal by default.
+        where: which items there are; others may be anything.
+
+    Returns:
+        The mean over the items.
+
+    Raises:
+        SoftSortError: an argument out of its range, lists that are too long, or shapes
+            that differ.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from softsort_core.losses import soft_listwise_loss
+        >>> scores, wanted = jnp.array([3.0, 2.0, 1.0]), jnp.array([9.0, 8.0, 7.0])
+        >>> print(soft_listwise_loss(scores, wanted).round(3))
+        0.0
+        >>> print(soft_listwise_loss(scores, -wanted).round(1))
+        36.4
+    """
+    _check_lists("scores", scores, "targets", targets, 1)
+    n = scores.shape[-1]
+    if n > MANY:
+        raise SoftSortError(f"lists have {n} items: give up to {MANY}")
+    shares = shares_of(scores.shape, weights, where)
+    items = shares_of(scores.shape, None, where)
+    places = _ranked(targets, items, where, LIMIT)
+
+    def of_row(row: Array, places: Array, items: Array | None) -> Array:
+        levels, factor = _levels(n, items)
+        softness = Softness(epsilon * factor, None, items, TOLERANCE)
+        reading = Reading(_read_likelihood, for_each=True)
+        return over_plans(reading, row, -1, levels, softness, places)
+
+    rows = [without_others(scores, items), places, items]
+    rows = [None if each is None else each.reshape(-1, n) for each in rows]
+    if items is not None:
+        rows[2] = jnp.where(jnp.any(rows[2] != 0, -1, keepdims=True), rows[2], 1.0)
+    axes = [None if each is None else 0 for each in rows]
+    likelihood = jax.vmap(of_row, axes)(*rows)
+    return average(-likelihood.reshape(scores.shape), shares)
+
+
+def _read_likelihood(plan: AnyPlan, values: Array, places: Array) -> Read:
+    """Read log p of each value at its place, which may be between two."""
+    assert isinstance(plan, Plan)
+    before = jnp.floor(places)
+    share = (places - before).astype(values.dtype)
+    before = before.astype(jnp.int32)[:, None]
+    low, high = (
+        jnp.take_along_axis(plan.log_rows, each, axis=1, mode="clip")[:, 0]
+        for each in (before, before + 1)
+    )
+    high = jnp.where(share > 0, high, low)
+    return (1 - share) * low + share * high, jnp.isfinite(plan.failure)
+
+
+def _check_lists(name: str, x: Numbers, other: str, y: Numbers, fewest: int) -> None:
+    if x.shape != y.shape or x.shape[-1:] < (fewest,):
+        raise SoftSortError(
+            f"{name} has shape {x.shape} and {other} {y.shape}: give the same shape to "
+            f"both, with at least {fewest} values on the last axis"
+        )
+
+
+def _levels(n: int, shares: Array | None) -> tuple[Array, Array | float]:
+    """Return the weights of rank levels, and a factor of epsilon.
+
+    Of n levels there are as many as values that count. They are closer together than as
+    many alone would be, and in a cost of squares only the product of both sides, over
+    epsilon, matters.
+    """
+    if shares is None:
+        return jnp.full(n, 1 / n), 1.0
+    count = jnp.maximum(jnp.sum(shares != 0), 1)
+    levels = (jnp.arange(n) < count) / count
+    return levels.astype(shares.dtype), jnp.maximum(count - 1, 1) / max(n - 1, 1)
+
+
+def _ranked(
+    values: Numbers, shares: Array | None, where: Numbers | None, epsilon: Epsilon
+) -> Float[Array, "*batch n"]:
+    """Return ranks among the values that count, and 0 for others."""
+    if where is None:
+        return ranks(values, epsilon=epsilon, input_weights=shares)
+
+    def of_row(row: Array, share: Array) -> Array:
+        levels, factor = _levels(row.size, share)
+        scaled = epsilon if epsilon is LIMIT else epsilon * factor
+        return ranks(row, target_weights=levels, epsilon=scaled, input_weights=share)
+
+    n = values.shape[-1]
+    rows, row_shares = (
+        each.reshape(-1, n) for each in (without_others(values, shares), shares)
+    )
+    counts = jnp.any(row_shares != 0, axis=-1, keepdims=True)
+    results = jax.vmap(of_row)(rows, jnp.where(counts, row_shares, 1.0))
+    return without_others(results.reshape(values.shape), shares)
+
+
+def _any(shares: Array | None) -> Array | None:
+    """Return which rows have values that count."""
+    if shares is None:
+        return None
+    return jnp.any(shares != 0, axis=-1).astype(shares.dtype)
+
+
+def _direction(
+    values: Float[Array, "*batch n"], shares: Array | None
+) -> Float[Array, "*batch n"]:
+    """Return the ranks less their mean, divided by their norm; 0 if all agree."""
+    n = values.shape[-1]
+    if shares is None:
+        mass, centred = 1 / n, values - (n - 1) / 2
+    else:
+        mass = shares / jnp.sum(shares, axis=-1, keepdims=True)
+        mass = jnp.where(jnp.any(shares != 0, axis=-1, keepdims=True), mass, 0.0)
+        centred = values - jnp.sum(mass * values, axis=-1, keepdims=True)
+    squares = jnp.sum(mass * centred**2, axis=-1, keepdims=True)
+    # Ranks are rounded numbers of up to n.
+    equal = squares <= (n * jnp.finfo(centred.dtype).eps) ** 2
+    norm = jnp.sqrt(jnp.where(equal, 1.0, squares))
+    return jnp.where(equal, 0.0, jnp.sqrt(mass) * centred / norm)
