@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from softsort_cli import console
+from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
@@ -58,6 +58,8 @@ def result(
     is_slice = isinstance(places, slice)
     numbers = values[places] if is_slice else np.take(values, places, axis=0)
     inputs = Grouped(numbers, sizes)
+    if not solver.hard:
+        jax_setup.wait_until_started()  # no fault of the column if it does not
     try:
         outputs = apply(operator, inputs, solver, are_grouped=data.groups is not None)
     except (CommandError, ValueError) as error:
