@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from softsort_cli.operate import groups
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
+from softsort_cli.tables.group_keys import Grouped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +42,7 @@ def solve(values: np.ndarray, operator: Operator, solver: Solver) -> Known:
     """The results of all values, whatever their order."""
     import numpy as np
 
-    if operator.check is not None:
-        operator.check(len(values))
     ordered = np.sort(values)
-    return Known(ordered, operator.alone(solver)(ordered))
+    whole = Grouped.of([ordered])
+    results = groups.apply(operator, whole, solver, are_grouped=False)
+    return Known(ordered, results.together)
