@@ -46,6 +46,20 @@ def test_values_at_the_ends_of_the_range(softsort, command, more):
             np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("power", [1024, -1022])
+def test_a_sweep_of_values_at_the_ends_of_the_range(softsort, power):
+    def rows(values):
+        table = "x\n" + "".join(f"{value!r}\n" for value in values.tolist())
+        arguments = ["sweep", "--epsilons", "0.01:0.1:2", "-q"]
+        _, out, _ = softsort(*arguments, stdin=table.encode())
+        cells = [line.split(b",") for line in out.splitlines()[1:]]
+        return np.array([[float(row[3]), float(row[5])] for row in cells]).T
+
+    (want, want_ranks), (got, ranks) = rows(VALUES), rows(np.ldexp(VALUES, power))
+    np.testing.assert_allclose(np.ldexp(got, -power), want, rtol=1e-12, atol=2**-52)
+    np.testing.assert_allclose(ranks, want_ranks, rtol=1e-12)
+
+
 def test_every_group_has_a_scale_of_its_own(softsort):
     parts = [np.ldexp(VALUES, power) for power in (-1022, 0, 1024)]
     lines = [f"{g},{x!r}" for g, part in enumerate(parts) for x in part.tolist()]
