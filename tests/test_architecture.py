@@ -62,6 +62,7 @@ ORDER = {
         "commands",
         "manual",
         "app",
+        "__main__",
     ],
 }
 # The packages that each may import, and what of a package these are for.

@@ -1,8 +1,10 @@
 """The command line: its commands, and how any of them can end."""
 
+import difflib
 import gc
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -226,5 +228,10 @@ def _refuse(error: typer.TyperException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(message, file=sys.stderr)
         return error.exit_code
+    # That is pydantic's, and says nothing.
+    message = message.replace("Value error, ", "").rstrip(".")
+    if wrong := re.search(r"'(\w+)' is not one of (.*)", message):
+        near = difflib.get_close_matches(wrong[1], re.findall(r"\w+", wrong[2]), n=1)
+        message += f"; did you mean {near[0]!r}?" if near else ""
     where = context.command_path if context else "softsort"
-    return _fail(f"{message.rstrip('.')}; see `{where} --help`", error.exit_code)
+    return _fail(f"{message}; see `{where} --help`", error.exit_code)

@@ -16,7 +16,7 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.text import count_text, seconds_text
 from tests.benchmarks.timing import Call, medians
 
-SOFTSORT = (sys.executable, "-c", "from softsort_cli.app import main; main()")
+SOFTSORT = (sys.executable, "-c", "from softsort_cli.__main__ import main; main()")
 POLARS_CSV = "pl.read_csv(a, infer_schema=False).write_csv(b)"
 POLARS_PARQUET = "pl.read_parquet(a).write_parquet(b)"
 # From a table to the arguments of a process, which writes a second one.

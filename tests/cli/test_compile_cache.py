@@ -9,7 +9,7 @@ import sys
 import pytest
 from softsort_cli import compile_cache
 
-SOFTSORT = [sys.executable, "-c", "from softsort_cli.app import main; main()"]
+SOFTSORT = [sys.executable, "-c", "from softsort_cli.__main__ import main; main()"]
 TABLE, RANKS = "x\n1\n5\n4\n", "x,x_rank\n1,0.0\n5,2.0\n4,1.0\n"
 
 

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from softsort_cli import app
 
-SOFTSORT = [sys.executable, "-c", "from softsort_cli.app import main; main()"]
+SOFTSORT = [sys.executable, "-c", "from softsort_cli.__main__ import main; main()"]
 HEAVY = {
     "PIL",
     "dask",
@@ -162,6 +163,53 @@ def test_a_terminal_is_not_waited_for():
     assert done.returncode == 2
     assert "standard input is a terminal" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_terminal_gets_no_bytes_of_a_typed_table(tmp_path):
+    pl.DataFrame({"x": [1, 2]}).write_parquet(tmp_path / "t.parquet")
+    for arguments in (["rank"], ["quantile", "-q", "0"], ["rank", "-o", "-"]):
+        ours, theirs = pty.openpty()
+        done = subprocess.run(
+            [*SOFTSORT, *arguments, "--hard", str(tmp_path / "t.parquet")],
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.set_blocking(ours, False)
+        with pytest.raises(BlockingIOError):
+            os.read(ours, 1)
+        os.close(ours)
+        os.close(theirs)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert (
+            "-o FILE.parquet, pipe it on, or show text by --format csv" in done.stderr
+        )
+
+
+# Interrupts the process when something is imported.
+INTERRUPTED = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["softsort_cli.app", "typer", "softsort_cli.interrupts"]
+)
+def test_an_interrupt_while_it_starts_is_quiet(name):
+    program = INTERRUPTED.format(name=name) + SOFTSORT[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 # What the main thread may be in when a signal comes.

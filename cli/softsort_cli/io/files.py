@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +22,11 @@ LONGEST_NAME = 200  # bytes, of 255, that leave room for what marks a temporary 
 def is_stream(path: Path | None) -> bool:
     """Whether `path` stands for standard input or output."""
     return path is None or str(path) == "-"
+
+
+def is_terminal(output: Path | None) -> bool:
+    """Whether what is written there is shown on a terminal."""
+    return is_stream(output) and sys.stdout is not None and sys.stdout.isatty()
 
 
 def is_device(path: Path) -> bool:
@@ -162,6 +168,19 @@ def hidden(name: str) -> str:
     if len(os.fsencode(name)) > LONGEST_NAME and not name.endswith(".tmp"):
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
     return f".{name}"
+
+
+@contextmanager
+def in_temporary_folder(source: str) -> Iterator[None]:
+    """Tell that what is kept of `source` meanwhile cannot be, if that fails."""
+    try:
+        yield
+    except OSError as error:
+        folder = tempfile.tempdir or "a temporary folder"
+        raise CommandError(
+            f"cannot keep {source} in {folder} meanwhile: {error.strerror}; name a "
+            "folder with more room, as in TMPDIR=/var/tmp"
+        ) from error
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -68,7 +67,7 @@ def unpacked(file: Input) -> Input:
     """A packed file as one whose content can be read anywhere."""
     if file.is_plain:
         return file
-    spooled = _spooled(file.stream())
+    spooled = _spooled(file.stream(), file.source)
     unpacked = Input(file.source, spooled, "", "utf-8", None, first=file)
     weakref.finalize(unpacked, spooled.close)
     return unpacked
@@ -81,7 +80,7 @@ def open_input(path: Path | None, encoding: str | None = None) -> Input:
         file = files.open_input(path)
         stamp = _stamp(file)
         if not file.seekable():
-            file, stamp = _spooled(file), None
+            file, stamp = _spooled(file, source), None
         place = file.tell()
         start = file.read(4)
     except OSError as error:
@@ -95,11 +94,14 @@ def open_input(path: Path | None, encoding: str | None = None) -> Input:
     return replace(opened, codec=codec, first=opened)
 
 
-def _spooled(pipe: BinaryIO) -> BinaryIO:
-    # It has no name: whatever ends the command, nothing of it stays.
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    shutil.copyfileobj(pipe, file, BLOCK)
-    file.flush()
+def _spooled(pipe: BinaryIO, source: str) -> BinaryIO:
+    with files.in_temporary_folder(source):
+        # It has no name: whatever ends the command, nothing of it stays.
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+    while data := pipe.read(BLOCK):
+        with files.in_temporary_folder(source):
+            file.write(data)
+            file.flush()
     file.seek(0)
     return file  # pyright: ignore[reportReturnType]
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from softsort_cli.operate import groups
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
+from softsort_cli.tables.group_keys import Grouped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +44,9 @@ def solve(
     """The results of all values, whatever their order, by how often each counts."""
     import numpy as np
 
-    if operator.check is not None:
-        operator.check(int(counts.sum()))
     order = np.argsort(values, kind="stable")
     values, counts = values[order], counts[order]
     often = None if (counts == 1).all() else counts
-    return Known(values, operator.alone(solver)(values, often))
+    inputs = Grouped(values, np.array([len(values)]), often)
+    results = groups.apply(operator, inputs, solver, are_grouped=False)
+    return Known(values, results.together)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from softsort_cli import console
+from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError
+from softsort_cli.operate import scaling
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
@@ -60,6 +61,8 @@ def result(
     numbers = values[places] if is_slice else np.take(values, places, axis=0)
     counts = None if data.counts is None else data.counts[places]
     inputs = Grouped(numbers, sizes, counts)
+    if not solver.hard:
+        jax_setup.wait_until_started()  # no fault of the column if it does not
     try:
         if counts is not None:
             check_counts(len(counts), float(counts.sum()))
@@ -74,6 +77,21 @@ def apply(
     operator: Operator, inputs: Grouped, solver: Solver, *, are_grouped: bool
 ) -> Grouped:
     """The results for each group, or for all values if they are one."""
+    is_relative = solver.hard or solver.squash == "sigmoid"
+    powers = scaling.exponents(inputs) if is_relative else None
+    if powers is None:
+        return _applied(operator, inputs, solver, are_grouped=are_grouped)
+    near = scaling.shifted(inputs, -powers)
+    outputs = _applied(operator, near, solver, are_grouped=are_grouped)
+    if not operator.are_values:
+        return outputs
+    # A criterion, which comes first, is not among the results.
+    return scaling.shifted(outputs, powers[:, 1:] if powers.ndim > 1 else powers)
+
+
+def _applied(
+    operator: Operator, inputs: Grouped, solver: Solver, *, are_grouped: bool
+) -> Grouped:
     import numpy as np
 
     sizes, starts = inputs.sizes, inputs.starts()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BITS = "64"  # the numbers of a table are decimals that float32 cannot hold
 
 
+VALUED = {"sort", "sort_with", "topk", "quantile", "quantize"}
+
+
 @dataclass(frozen=True)
 class Operator:
     """What a command does to the values of a column, or of a group of one."""
@@ -30,6 +33,11 @@ class Operator:
     count: Callable[[int], int] | None = None
     # Refuses a column of so many values.
     check: Callable[[int], None] | None = None
+
+    @property
+    def are_values(self) -> bool:
+        """Whether results are values: that they are twice as large if these are."""
+        return self.name in VALUED
 
     def forms(self) -> Forms:
         """The soft operator, for values that come in any way."""

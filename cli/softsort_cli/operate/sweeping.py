@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.operate import apply, exact, plots, target
-from softsort_cli.operate.groups import require_converged
+from softsort_cli.operate import apply, exact, groups, plots, target
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.declare import MOST
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import Reading, TableWriting
 from softsort_cli.tables import column_data, write
+from softsort_cli.tables.group_keys import Grouped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,13 +80,15 @@ def _at_levels(
             there = ~np.isnan(data.values[column])
             values = data.values[column][there]
             counts = None if data.counts is None else data.counts[there]
-            pairs = []
+            inputs, pairs = Grouped(values, np.array([len(values)]), counts), []
             for epsilon in levels:
                 softer = replace(solver, epsilon=epsilon)
-                pair = np.array(
-                    [each.alone(softer)(values, counts) for each in operators]
-                )
-                require_converged(pair, name, softer)
+                results = [
+                    groups.apply(each, inputs, softer, are_grouped=False).together
+                    for each in operators
+                ]
+                pair = np.array(results)
+                groups.require_converged(pair, name, softer)
                 pairs.append(pair)
                 step()
             ordered, ranks = np.stack(pairs, axis=1)

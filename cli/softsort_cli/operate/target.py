@@ -28,6 +28,11 @@ def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats
     formats.check_kind(reading.form, path, writing.output)
     came = formats.form_in(path, reading.form, reading.delimiter)
     form = formats.form_out(writing.output, reading.form, came)
+    if form.is_binary and files.is_terminal(writing.output):
+        raise UsageError(
+            f"{form.kind} is not for a terminal: name a file, as in -o FILE.{form.name}"
+            ", pipe it on, or show text by --format csv"
+        )
     check_float_format(form, writing)
     return form
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+import typer
 from typer.core import TyperCommand
 
 
@@ -26,6 +27,9 @@ class Coercion:
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
         declared = param.type_descriptor.annotation
+        words = [value] if isinstance(value, str) else value
+        if declared in (Path, list[Path]) and "" in words:
+            raise typer.BadParameter("it is empty: name a file.", ctx=ctx, param=param)
         if isinstance(value, str):
             if declared in (str, Path):
                 return declared(value)

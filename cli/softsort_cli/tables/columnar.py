@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
-from softsort_cli.io import source
+from softsort_cli.io import files, source
 from softsort_cli.io.source import Input
 from softsort_cli.tables import arrow_schema
 from softsort_cli.tables.formats import Form
@@ -49,8 +49,11 @@ class Part:
 
     def place(self, column: int, row: int) -> str:
         """Where a value is and what it is, for messages."""
-        value = self.frame[row, self.names[column]]
-        return f"row {self.before + row + 1}: {value!r}"
+        cells = self.frame[self.names[column]]
+        value = cells[row]
+        shown = str(value.to_list() if hasattr(value, "to_list") else value)
+        shown = shown if len(shown) <= 40 else shown[:40] + "..."
+        return f"row {self.before + row + 1}: {shown!r}, {type_name(cells.dtype)},"
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Frames(Table):
             raise
         except BaseException as error:
             types = ", ".join(
-                f"{name!r} ({str(kind).lower()})"
+                f"{name!r} ({type_name(kind)} of {kind.precision} digits)"
                 for name, kind in self.types().items()
                 if isinstance(kind, pl.Decimal) and kind.precision > MOST_DIGITS
             )
@@ -204,7 +207,11 @@ def write(
             else:
                 lazy.sink_ipc(target)
         except pl.exceptions.PolarsError as error:
-            raise OSError(0, str(error).splitlines()[0]) from error
+            failed = OSError(0, str(error).splitlines()[0])
+            if target is stream:
+                raise failed from error
+            with files.in_temporary_folder("the table"):
+                raise failed from error
         if target is spool:
             spool.seek(0)
             shutil.copyfileobj(spool, stream)
@@ -243,9 +250,14 @@ def check_types(source: str, types: Mapping[str, pl.DataType], form: Form) -> No
         if (form.delimiter and nested) or _has_bytes(kind):
             raise CommandError(
                 f"{source}, column {name!r}: {form.kind} text has no cells for "
-                f"{str(kind).lower()}; write Parquet or Arrow, as in -o FILE.parquet, "
+                f"{type_name(kind)}; write Parquet or Arrow, as in -o FILE.parquet, "
                 "or cast the column to text, or leave it out of the file"
             )
+
+
+def type_name(kind: pl.DataType) -> str:
+    """What messages call the type of cells."""
+    return str(kind.base_type()).lower()
 
 
 def _has_bytes(kind: pl.DataType) -> bool:

@@ -86,9 +86,10 @@ def mask(
     So many lines came `before` this text.
     """
     if b"\0" in data:
+        line = before + data.count(b"\n", 0, data.index(b"\0")) + 1
         raise CommandError(
-            f"{source} is not a text table (it holds zero bytes): expected CSV or the "
-            "like in UTF-8; see --format and --encoding"
+            f"{source} is not a text table (it holds zero bytes, the first in line "
+            f"{line}): expected CSV or the like in UTF-8; see --format and --encoding"
         )
     quotes, returns = b'"' in data, b"\r" in data
     # Looking for each takes time: not for more than are needed. One is never used.

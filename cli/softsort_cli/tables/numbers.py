@@ -146,7 +146,7 @@ def as_cells(
     import polars as pl
 
     if not spec:
-        return pl.Series(values).fill_nan(None)
+        return pl.Series(values, nan_to_null=True)
     texts = [
         None if np.isnan(value) else format(value, spec) for value in values.tolist()
     ]

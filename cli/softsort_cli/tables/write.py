@@ -30,20 +30,20 @@ def check_names(table: Table, names: Sequence[str], replace: bool) -> None:
         return
     taken = Counter(table.names)
     for name in names:
+        if taken[name] > 1:
+            raise CommandError(
+                f"{table.source} has several columns named {name!r}, as a result would "
+                "be: rename them"
+            )
+        if name in taken and not table.can_replace:
+            raise CommandError(
+                f"{table.source} has a member {name!r}, as a result would be: NDJSON "
+                "is written as it came, and cannot have it replaced; rename it"
+            )
         if name in taken and not replace:
             raise CommandError(
                 f"{table.source} already has a column {name!r}: --replace to overwrite "
                 "it, or leave it out with -c"
-            )
-        if taken[name] > 1:
-            raise CommandError(
-                f"{table.source} has several columns named {name!r}: --replace cannot "
-                "tell which one to overwrite; rename them"
-            )
-        if name in taken and not table.can_replace:
-            raise CommandError(
-                f"{table.source} has a member {name!r}: NDJSON is written as it came, "
-                "and cannot have it replaced; rename it"
             )
 
 

@@ -16,7 +16,7 @@ import softsort_core as soft
 
 pytest_plugins = ["tests.tabular"]
 
-COMMAND = [sys.executable, "-c", "from softsort_cli.app import main; main()"]
+COMMAND = [sys.executable, "-c", "from softsort_cli.__main__ import main; main()"]
 VALUES = [1.0, 5.0, 4.0, 8.0, 12.0]
 TABLE = b"x,name\n1,a\n5,b\n4,c\n8,d\n12,e\n"
 

@@ -249,7 +249,12 @@ def test_what_a_library_logs_is_not_shown(tmp_path):
     (tmp_path / "a.png").write_bytes(png(5, depth=16, rows=bytes(1000)))
     arguments = [*SAME, "a.png", "-o", "b.png"]
     done = subprocess.run(
-        [sys.executable, "-c", "from softsort_cli.app import main; main()", *arguments],
+        [
+            sys.executable,
+            "-c",
+            "from softsort_cli.__main__ import main; main()",
+            *arguments,
+        ],
         cwd=tmp_path,
         capture_output=True,
         check=False,

@@ -241,7 +241,7 @@ def test_members_that_appear_late(softsort, folder, monkeypatch):
     ]
     (folder / "t.ndjson").write_text("\n".join([*early, '{"x_rank": 1}']))
     code, out, err = softsort(*arguments, "-c", "x")
-    assert (code, out, "already has a column 'x_rank'" in err) == (1, b"", True)
+    assert (code, out, "has a member 'x_rank'" in err) == (1, b"", True)
 
 
 def test_the_last_of_several_members_of_a_name_counts(softsort):

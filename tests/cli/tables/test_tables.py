@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import source
 from softsort_cli.io.source import Input
-from softsort_cli.tables import arrow_texts, csv
+from softsort_cli.tables import arrow_texts, csv, csv_block, write
 from softsort_cli.tables.csv_block import Block
 from softsort_cli.tables.csv_quotes import quote, unquote
 from softsort_cli.tables.formats import NAMED, form_in
@@ -385,3 +385,36 @@ def test_a_text_is_held_as_long_as_its_parts():
     assert some.to_list() == ["é" * 50]
     del some
     assert len(arrow_texts._lent) == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(written(), st.data())
+def test_cells_of_many_columns_are_those_of_each(table: Written, data):
+    block = parse(table.data, table.delimiter, comment="#")
+    places = st.lists(st.integers(0, len(block.names) - 1), min_size=1)
+    columns = data.draw(places)
+    alone = [block.cells([column])[0].to_list() for column in columns]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_block, "MANY", 1)
+        assert [cells.to_list() for cells in block.cells(columns)] == alone
+
+
+class Unsearched(list):
+    """Names among which nobody looks for one: for each column that takes too long."""
+
+    def _fail(self, *_):
+        raise AssertionError
+
+    __contains__ = count = index = _fail
+
+
+def test_names_of_many_columns_are_looked_up():
+    names = Unsearched(f"c{place}" for place in range(10))
+    table = replace(opened(b"x\n1\n"), names=names)
+    results = Unsearched(f"{name}_rank" for name in names)
+    write.check_names(table, names, results, replace=False)
+    write.check_table(table, [], results)
+    block = replace(parse(b"a,b\n1,2\n"), known=None)
+    vars(block)["names"] = Unsearched(["a", "b"])
+    cells = {"b": pl.Series(["3"]), "c": pl.Series(["4"])}
+    assert csv.append(block, cells) == b"a,b,c\n1,3,4\n"
