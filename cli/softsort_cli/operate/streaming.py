@@ -15,6 +15,7 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.operate import groups
 from softsort_cli.operate.operator import Operator
+from softsort_cli.operate.views import View
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
 from softsort_cli.tables.column_data import Chosen
@@ -39,10 +40,19 @@ def check(solver: Solver) -> None:
 
 
 def rows(
-    data: Chosen, names: Sequence[str], operator: Operator, solver: Solver
+    data: Chosen,
+    names: Sequence[str],
+    operator: Operator,
+    solver: Solver,
+    views: Sequence[View],
 ) -> Iterator[write.Rows]:
-    """The table part by part, with its part of the results."""
-    return evaluated(data, names, operator, _solutions(data, operator, solver), 0)
+    """The table part by part, with its part of the results, once views showed them."""
+    solutions = _solutions(data, operator, solver)
+    for view in views:
+        columns = dict(zip(data.columns, data.names(), strict=True))
+        shown = {columns[column]: each for column, each in solutions.items()}
+        view.show_solved(operator, shown)
+    return evaluated(data, names, operator, solutions, 0)
 
 
 def few(data: Chosen, operator: Operator, solver: Solver) -> list[list[np.ndarray]]:
