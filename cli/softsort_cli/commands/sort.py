@@ -71,16 +71,15 @@ def sort(
             raise UsageError("--by-column: leave out --targets and --plot")
         by_column.append(tables, criterion, *options, descends=descending)
         return
-    settings = {"descends": descending}
-    operator = Operator("sort", exact.sort, settings)
+    settings = {"num_targets": targets, "descends": descending}
+    count = None if targets is None else lambda _: targets
+    operator = Operator("sort", exact.sort, settings, count)
     views: list[View] = []
     if plot is not None:
         views.append(plots.sorted_values(plot, operator, force=writing.force))
     if targets is None:
         apply.append(tables, "sorted", operator, *options, from_top=True, views=views)
         return
-    settings = {"num_targets": targets, **settings}
-    operator = Operator("sort", exact.sort, settings, count=lambda _: targets)
     columns = suffixed("sorted", writing)
     table = apply.tabulate(tables, operator, *options, columns)
     write_results(table, writing)
