@@ -30,6 +30,7 @@ class Folder:
     Attributes:
         path: where it was opened.
         location: a path that is this folder even if another takes its place.
+        is_cold: whether nothing was in it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,6 +55,7 @@ class Folder:
             opened = Path(f"/proc/self/fd/{handle}")
             self.location = opened if opened.is_dir() else path
         self._remove_unsound()
+        self.is_cold = not self._files()
 
     def seal(self) -> None:
         """Note the checksums of files that have none."""

@@ -15,6 +15,12 @@ quiet = False
 verbose = False
 
 
+def tell_who_waits(message: str) -> None:
+    """Tell what takes so long, on a terminal alone, unless --quiet."""
+    if not quiet and sys.stderr.isatty():
+        _print(f"softsort: {message}")
+
+
 _collecting = threading.local()  # the notes of a thread, if it keeps them
 
 

@@ -64,6 +64,8 @@ def start(where: Device, bits: str) -> Any:
     if not compile_cache.is_left_to_jax():
         cache = compile_cache.folder()
         path = None if cache is None else str(cache.location)
+        if cache is not None and cache.is_cold and not _shares_machine:
+            _tell_of_compiling()
         jax.config.update("jax_compilation_cache_dir", path)
         # By default only slow compilations are kept: here every one counts, because
         # each command is a new process.
@@ -84,6 +86,15 @@ def start(where: Device, bits: str) -> Any:
         ) from error
     jax.config.update("jax_default_device", device)
     return device
+
+
+@functools.cache
+def _tell_of_compiling() -> None:
+    """Tell it once: what is compiled now is there for the commands that come after."""
+    console.tell_who_waits(
+        "compiling what the first command of a kind needs, which takes some seconds; "
+        "later ones find it in the cache"
+    )
 
 
 def share_machine(threads: int) -> None:

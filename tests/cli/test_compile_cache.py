@@ -1,7 +1,9 @@
 """What commands keep of what JAX compiled: whole, and this user's alone."""
 
+import contextlib
 import functools
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -65,6 +67,34 @@ def test_what_one_command_compiles_is_there_for_the_next(rank, tmp_path):
     assert set(rank()) == set(first)
     for folder in (tmp_path / "softsort", first[0].parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_first_command_says_on_a_terminal_that_it_compiles(tmp_path):
+    kept = {k: v for k, v in os.environ.items() if k != compile_cache.VARIABLE}
+
+    def times_said(*arguments) -> int:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [*SOFTSORT, "rank", *arguments],
+            stdin=subprocess.PIPE,
+            env=kept | {"XDG_CACHE_HOME": str(tmp_path), "TERM": "dumb"},
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        process.stdin.write(TABLE.encode())
+        process.stdin.close()
+        shown = b""
+        with contextlib.suppress(OSError):  # on Linux, the end of a terminal
+            while more := os.read(ours, 1000):
+                shown += more
+        os.close(ours)
+        assert process.wait(timeout=60) == 0
+        return shown.count(b"compiling what the first command")
+
+    assert times_said("--hard") == 0
+    assert times_said() == 1
+    assert times_said() == 0
 
 
 def test_a_changed_file_is_compiled_again(rank):

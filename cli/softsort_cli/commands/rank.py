@@ -48,17 +48,15 @@ def rank(
     """
     from softsort_cli.operate import apply, exact, explaining, file_parts, plots
     from softsort_cli.operate.operator import Operator
+    from softsort_cli.operate.views import View
 
-    is_viewed = explain or plot is not None
-    if is_viewed and file_parts.are_wanted(tables, solver, writing.out_dir):
-        raise UsageError("--explain and --plot are for one table, in this process")
+    if explain and file_parts.are_wanted(tables, solver, writing.out_dir):
+        raise UsageError("--explain is for one table, in this process")
     if pct and start:
         raise UsageError("--pct ranks are from 0 to 1: leave out --start")
     settings = {"start": start, "pct": pct, "descends": descending}
     operator = Operator("ranks", exact.ranks, settings)
-    views: list[apply.View] = [explaining.Ranks(operator, solver)] if explain else []
+    views: list[View] = [explaining.Ranks(operator, solver)] if explain else []
     if plot is not None:
         views.append(plots.ranks(plot, operator, force=writing.force))
-        if reading.by:
-            raise UsageError("--plot draws whole columns: leave out --by")
     apply.append(tables, "rank", operator, solver, reading, writing, views=views)

@@ -53,6 +53,7 @@ def sort(
     from softsort_cli.operate import apply, by_column, exact, file_parts, plots
     from softsort_cli.operate.operator import Operator
     from softsort_cli.operate.result_table import suffixed, write_results
+    from softsort_cli.operate.views import View
 
     options = solver, reading, writing
     are_parts = file_parts.are_wanted(tables, solver, writing.out_dir)
@@ -61,25 +62,24 @@ def sort(
             "--by-column and --plot are for one table, in this process: leave them "
             "out, or --out-dir and --cluster"
         )
-    if targets is not None and writing.out_dir is not None:
-        raise UsageError("--targets makes a table of its own: -o, not --out-dir")
+    if targets is not None and (plot or writing.out_dir):
+        raise UsageError(
+            "--targets makes a table of its own: -o, not --out-dir, and no --plot"
+        )
     if criterion is not None:
         if targets is not None or plot is not None:
             raise UsageError("--by-column: leave out --targets and --plot")
         by_column.append(tables, criterion, *options, descends=descending)
         return
-    settings = {"descends": descending}
-    operator = Operator("sort", exact.sort, settings)
-    views = []
+    settings = {"num_targets": targets, "descends": descending}
+    count = None if targets is None else lambda _: targets
+    operator = Operator("sort", exact.sort, settings, count)
+    views: list[View] = []
     if plot is not None:
         views.append(plots.sorted_values(plot, operator, force=writing.force))
-        if reading.by or targets is not None:
-            raise UsageError("--plot draws whole columns: leave out --by and --targets")
     if targets is None:
         apply.append(tables, "sorted", operator, *options, from_top=True, views=views)
         return
-    settings = {"num_targets": targets, **settings}
-    operator = Operator("sort", exact.sort, settings, count=lambda _: targets)
     columns = suffixed("sorted", writing)
     table = apply.tabulate(tables, operator, *options, columns)
     write_results(table, writing)

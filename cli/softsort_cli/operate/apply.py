@@ -6,26 +6,21 @@ go three ways, which are chosen here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import CommandError
 from softsort_cli.operate import file_parts, groups, many_files, streaming, target
-from softsort_cli.operate.groups import Result
 from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import ResultTable
 from softsort_cli.operate.target import Naming
+from softsort_cli.operate.views import View
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
 from softsort_cli.tables import column_data, columnar, write
-from softsort_cli.tables.column_data import Chosen
 
 MOST_RESULTS = 100_000_000  # of a table of their own
-
-# What shows the results for a column, by its name.
-View: TypeAlias = Callable[[Chosen, str, Result], None]
 
 
 def append(
@@ -45,12 +40,14 @@ def append(
     are written, views show them.
     """
     if file_parts.are_wanted(paths, solver, writing.out_dir):
-        many_files.append(paths, suffix, operator, solver, reading, writing)
+        many_files.append(
+            paths, suffix, operator, solver, reading, writing, views=views
+        )
         return
     path = only(paths)
     form = target.check(path, reading, writing)
     start(solver)
-    needs_all = reading.by or views
+    needs_all = reading.by or any(view.needs_all for view in views)
     read = column_data.read if needs_all else column_data.survey
     data = read(path, reading, again=True)
     names = target.result_names(data, suffix, writing)
@@ -59,7 +56,7 @@ def append(
         target.tell(data, names, writing)
         return
     if not data.fits:
-        rows = streaming.rows(data, names, operator, solver)
+        rows = streaming.rows(data, names, operator, solver, views)
         write.write_appended(data.table, rows, form, writing)
         return
     columns = {}
@@ -68,7 +65,7 @@ def append(
         names, data.names(), groups.results(data, operator, solver), strict=True
     ):
         for view in views:
-            view(data, source, result)
+            view.show(data, source, result)
         columns[name] = groups.spread(data, result, from_top=from_top)
     target.write_columns(data, columns, form, writing)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
 from softsort_cli.operate import exact, groups
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 class Ranks:
     """Tells how far soft ranks are from hard ones, and at a tenth of epsilon."""
 
+    needs_all = True
+
     def __init__(self, operator: Operator, solver: Solver) -> None:
         self.operator, self.solver = operator, solver
 
-    def __call__(self, data: Chosen, name: str, result: groups.Result) -> None:
+    def show_solved(self, operator: Operator, solved: Mapping[str, Any]) -> None:
+        """Not possible: exact ranks need all values."""
+        raise NotImplementedError
+
+    def show(self, data: Chosen, name: str, result: groups.Result) -> None:
         """Tell it of a column."""
         groups_of = [each for each in result.inputs.each() if len(each[0])]
         columns = [values for values, _ in groups_of]

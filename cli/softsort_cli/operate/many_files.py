@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softsort_cli import console
+from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
 from softsort_cli.operate import streaming, target
@@ -23,6 +23,7 @@ from softsort_cli.operate.file_parts import Part, parts_of, with_outputs
 from softsort_cli.operate.operator import BITS, Operator
 from softsort_cli.operate.result_table import ResultTable
 from softsort_cli.operate.target import Naming
+from softsort_cli.operate.views import View
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
 from softsort_cli.tables import column_data, columnar, counted, select, write
@@ -150,8 +151,10 @@ def append(
     solver: Solver,
     reading: Reading,
     writing: PartsWriting,
+    *,
+    views: Sequence[View] = (),
 ) -> None:
-    """Append `{column}_{suffix}` to each part of a table."""
+    """Append `{column}_{suffix}` to each part of a table, and show what was solved."""
     work = _work(operator, solver, reading)
     parts = with_outputs(parts_of(paths, solver), solver, reading, writing)
     run = manifest.Manifest(
@@ -162,6 +165,19 @@ def append(
     )
     with manifest.lock(None if writing.dry_run else writing.out_dir):
         _append(parts, suffix, work, run, writing)
+        if views and not writing.dry_run:
+            _show(views, parts, work, run)
+
+
+def _show(
+    views: Sequence[View], parts: Sequence[Part], work: Work, run: manifest.Manifest
+) -> None:
+    names = parts[0].open(work.reading).names
+    with jax_setup.for_this_thread(work.solver, BITS):
+        solutions = streaming.decoded(run.solved["solutions"])
+        shown = {names[column]: each for column, each in solutions.items()}
+        for view in views:
+            view.show_solved(work.operator, shown)
 
 
 def _append(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from softsort_cli.errors import UsageError
 from softsort_cli.io import files
+from softsort_cli.operate import streaming
 from softsort_cli.operate.groups import Result
 from softsort_cli.operate.operator import Operator
 from softsort_cli.tables.column_data import Chosen
+from softsort_cli.tables.counted import Counts
 
 if TYPE_CHECKING:
     import numpy as np
 
-Lines: TypeAlias = (
-    "Callable[[np.ndarray, np.ndarray, np.ndarray], Sequence[np.ndarray]]"
-)
-
 POINTS = 2000  # of a line; more would not be seen
+GROUPS = 10  # that are drawn; more could not be told apart
+HARD = {"color": "0.6", "label": "hard"}
 SIZE = 6.0, 4.0  # inches of a column
 
 
@@ -35,68 +36,118 @@ def check(plot: Path | None, *, force: bool) -> None:
 
 def ranks(plot: Path, operator: Operator, *, force: bool) -> HardAgainstSoft:
     """A picture of ranks over values."""
-
-    def lines(
-        values: np.ndarray, hard: np.ndarray, soft: np.ndarray
-    ) -> Sequence[np.ndarray]:
-        order = values.argsort()
-        return values[order], hard[order], soft[order]
-
-    return HardAgainstSoft(plot, operator, lines, ("{}", "rank of {}"), force=force)
+    labels = "{}", "rank of {}"
+    return HardAgainstSoft(plot, operator, labels, over_values=True, force=force)
 
 
 def sorted_values(plot: Path, operator: Operator, *, force: bool) -> HardAgainstSoft:
     """A picture of sorted values over their places."""
+    labels = "place", "{}, sorted"
+    return HardAgainstSoft(plot, operator, labels, over_values=False, force=force)
 
-    def lines(
-        values: np.ndarray, hard: np.ndarray, soft: np.ndarray
-    ) -> Sequence[np.ndarray]:
-        import numpy as np
 
-        return np.arange(len(values)), hard, soft
+@dataclass(frozen=True)
+class Curve:
+    """Results of a column, or of a group of one, over places or values."""
 
-    return HardAgainstSoft(plot, operator, lines, ("place", "{}, sorted"), force=force)
+    name: str  # that of the group
+    places: np.ndarray
+    soft: np.ndarray
+    hard: np.ndarray | None  # not known of what was only solved for
 
 
 class HardAgainstSoft:
     """Draws exact and soft results of each column over one another, once all are known.
 
-    `lines` makes of the values of a column, their exact and soft results what is drawn:
-    places, exact and soft results. In labels, for places and results, {} is the column.
+    Those of the largest groups, if there are some, and only the soft ones of values
+    that are not together. In labels, for places and results, {} is the column.
     """
 
     def __init__(
         self,
         plot: Path,
         operator: Operator,
-        lines: Lines,
         labels: tuple[str, str],
         *,
+        over_values: bool,
         force: bool,
     ) -> None:
         check(plot, force=force)
         self.plot, self.force = plot, force
-        self.operator, self.lines, self.labels = operator, lines, labels
-        self.columns: dict[str, Sequence[np.ndarray]] = {}
+        self.operator, self.labels, self.over_values = operator, labels, over_values
+        self.needs_all = not over_values
+        self.columns: list[tuple[str, str, list[Curve]]] = []
 
-    def __call__(self, data: Chosen, name: str, result: Result) -> None:
+    def show(self, data: Chosen, name: str, result: Result) -> None:
         """Take note of a column, and draw when it is the last."""
-        ((values, counts),), (soft,) = result.inputs.each(), result.outputs
-        hard = self.operator.exact(values, counts, **self.operator.settings)
-        self.columns[name] = self.lines(values, hard, soft)
+        sizes = result.inputs.sizes
+        largest = sorted((-sizes).argsort(kind="stable")[:GROUPS].tolist())
+        groups = zip(result.inputs.each(), result.outputs, strict=True)
+        curves = [
+            self._curve(_key(data, place), *values, soft)
+            for place, (values, soft) in enumerate(groups)
+            if place in largest and len(soft)
+        ]
+        more = len(sizes) > len(largest)
+        title = f"the {len(largest)} largest of {len(sizes):,} groups" if more else ""
+        self.columns.append((name, title, curves))
         if len(self.columns) == len(data.columns):
             self._draw()
 
+    def show_solved(self, operator: Operator, solved: Mapping[str, Any]) -> None:
+        """Draw the soft results of values from the smallest to the largest."""
+        import numpy as np
+
+        forms = operator.forms()
+        for name, solution in solved.items():
+            known = solution.statistics
+            places = np.linspace(known.minimum, known.maximum, POINTS)
+            places = -places if forms.descends else places
+            soft = streaming.at_values(forms, solution, places)
+            self.columns.append((name, "", [Curve("", places, soft, None)]))
+        self._draw()
+
+    def _curve(
+        self, name: str, values: np.ndarray, counts: Counts, soft: np.ndarray
+    ) -> Curve:
+        import numpy as np
+
+        hard = self.operator.exact(values, counts, **self.operator.settings)
+        if not self.over_values:
+            return Curve(name, np.arange(len(soft)), soft, hard)
+        order = values.argsort()
+        return Curve(name, values[order], soft[order], hard[order])
+
     def _draw(self) -> None:
-        figure, axes = _figure(len(self.columns), 1)
-        for axis, (name, lines) in zip(axes[:, 0], self.columns.items(), strict=True):
-            places, hard, soft = (each[_sample(len(each))] for each in lines)
-            axis.plot(places, hard, color="0.6", label="hard")
-            axis.plot(places, soft, color="C0", label="soft")
-            across, up = (label.format(name) for label in self.labels)
-            axis.set(xlabel=across, ylabel=up)
+        figure, axes = _figure(max(1, len(self.columns)), 1)
+        for axis, column in zip(axes[:, 0], self.columns, strict=False):
+            name, title, curves = column
+            for place, curve in enumerate(curves):
+                some = _sample(len(curve.places))
+                color, is_group = f"C{place}", bool(curve.name)
+                if curve.hard is not None:
+                    style = {"color": color, "alpha": 0.4} if is_group else HARD
+                    axis.plot(curve.places[some], curve.hard[some], **style)
+                label = _plain(curve.name) or "soft"
+                axis.plot(curve.places[some], curve.soft[some], color, label=label)
+            across, up = (label.format(_plain(name)) for label in self.labels)
+            axis.set(xlabel=across, ylabel=up, title=title)
             axis.legend()
         _write(figure, self.plot, force=self.force)
+
+
+def _key(data: Chosen, place: int) -> str:
+    """What a group is called; nothing if it is all rows."""
+    if data.groups is None:
+        return ""
+    cells = data.groups.keys.row(place)
+    return ", ".join("" if cell is None else str(cell) for cell in cells) or "(empty)"
+
+
+def _plain(name: str) -> str:
+    """A name that matplotlib takes as it is: no formula, and not hidden."""
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def over_epsilon(
@@ -109,8 +160,9 @@ def over_epsilon(
     """Draw sorted values and ranks over epsilon: a line for each."""
     figure, axes = _figure(len(columns), 2)
     for row, (name, pair) in zip(axes, columns.items(), strict=True):
+        shown = _plain(name)
         for axis, lines, label in zip(
-            row, pair, (f"{name}, sorted", f"rank of {name}"), strict=True
+            row, pair, (f"{shown}, sorted", f"rank of {shown}"), strict=True
         ):
             axis.plot(epsilons, lines[:, _sample(lines.shape[1], 100)], linewidth=1)
             axis.set(xscale="log", xlabel="epsilon", ylabel=label)

@@ -17,6 +17,7 @@ from softsort_cli.operate import few_values, groups
 from softsort_cli.operate.few_values import Known
 from softsort_cli.operate.groups import require_converged
 from softsort_cli.operate.operator import Operator
+from softsort_cli.operate.views import View
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
 from softsort_cli.tables.column_data import Chosen
@@ -40,10 +41,19 @@ def check(solver: Solver) -> None:
 
 
 def rows(
-    data: Chosen, names: Sequence[str], operator: Operator, solver: Solver
+    data: Chosen,
+    names: Sequence[str],
+    operator: Operator,
+    solver: Solver,
+    views: Sequence[View],
 ) -> Iterator[write.Rows]:
-    """The table part by part, with its part of the results."""
-    return evaluated(data, names, operator, _solutions(data, operator, solver), 0)
+    """The table part by part, with its part of the results, once views showed them."""
+    solutions = _solutions(data, operator, solver)
+    for view in views:
+        columns = dict(zip(data.columns, data.names(), strict=True))
+        shown = {columns[column]: each for column, each in solutions.items()}
+        view.show_solved(operator, shown)
+    return evaluated(data, names, operator, solutions, 0)
 
 
 def tabulated(

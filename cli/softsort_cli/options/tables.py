@@ -35,7 +35,8 @@ Plot = Annotated[
     option(
         "--plot",
         metavar="FILE",
-        help="Draw soft against exact results too: .png, .svg or .pdf.",
+        help="Draw soft against exact results too, of groups the largest: .png, .svg "
+        "or .pdf.",
     ),
 ]
 

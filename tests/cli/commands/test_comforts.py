@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from softsort_cli.io import source
-from softsort_cli.operate import streaming
+from softsort_cli.operate import plots, streaming
 from softsort_cli.tables import column_data
 
 import softsort_core as soft
@@ -82,8 +82,53 @@ def test_plots_and_what_cannot_be_drawn(softsort, folder):
         assert (code, out.count(b"\n")) == (0, 6)
         assert b"<svg" in (folder / f"{command}.svg").read_bytes()
         assert softsort(command, "t.csv", "--hard", "--plot", f"{command}.svg")[0] == 1
-    for wrong in (["--plot", "p.gif"], ["--plot", "p.png", "--by", "name"]):
-        assert softsort("rank", "t.csv", "--hard", *wrong)[0] == 2
+    assert softsort("rank", "t.csv", "--hard", "--plot", "p.gif")[0] == 2
+
+
+@pytest.fixture
+def figures(monkeypatch) -> list[object]:
+    """Collect what is drawn."""
+    drawn = []
+    monkeypatch.setattr(plots, "_write", lambda figure, *_, **__: drawn.append(figure))
+    return drawn
+
+
+@pytest.mark.parametrize("command", ["rank", "sort"])
+def test_plots_of_the_largest_groups(softsort, figures, monkeypatch, command):
+    monkeypatch.setattr(plots, "GROUPS", 2)
+    text = b"x,k\n1,a\n2,_b$\n3,_b$\n4,\n5,\n6,\nNA,c\n"
+    arguments = ["--by", "k", "--hard", "-c", "x", "--plot", "p.png"]
+    code, _, _ = softsort(command, *arguments, stdin=text)
+    (axis,) = figures[0].axes
+    assert (code, axis.get_title()) == (0, "the 2 largest of 4 groups")
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert labels == [r" _b\$", "(empty)"]
+    _, one, _, other = (line.get_xydata().T.tolist() for line in axis.lines)
+    if command == "rank":
+        assert (one, other) == ([[2, 3], [0, 1]], [[4, 5, 6], [0, 1, 2]])
+    else:
+        assert (one, other) == ([[0, 1], [2, 3]], [[0, 1, 2], [4, 5, 6]])
+
+
+@pytest.mark.parametrize("way", ["--max-memory", "--out-dir"])
+@pytest.mark.parametrize("order", [[], ["--desc"]], ids=" ".join)
+def test_plots_of_values_that_are_not_together(
+    softsort, folder, figures, monkeypatch, way, order
+):
+    monkeypatch.setattr(streaming, "SIZE", 1 << 9)
+    values = np.random.default_rng(0).normal(size=300)
+    pl.DataFrame({"x": values}).write_csv(folder / "t.csv")
+    arguments = ["t.csv", "-e", "0.1", *order]
+    _, expected, _ = softsort("rank", *arguments)
+    code, _, _ = softsort("rank", *arguments, "--plot", "p.png", way, "1")
+    (axis,) = figures[0].axes
+    (line,) = axis.lines
+    places, soft_ranks = (np.array(each) for each in line.get_data())
+    assert (code, line.get_label()) == (0, "soft")
+    assert sorted(places[[0, -1]]) == [values.min(), values.max()]
+    order = np.argsort(places)
+    ranks = np.interp(values, places[order], soft_ranks[order])
+    np.testing.assert_allclose(ranks, pl.read_csv(expected)["x_rank"], atol=0.01)
 
 
 def test_explaining(softsort):
