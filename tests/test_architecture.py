@@ -25,7 +25,7 @@ HOMES = {
 ORDER = {
     "softsort_core": [
         "errors defaults",
-        "numerics padding parallel",
+        "numerics padding parallel solver_options",
         "precision",
         "squash",
         "arguments",
@@ -33,7 +33,7 @@ ORDER = {
         "plans",
         "streaming",
         "operators",
-        "multivariate report straight_through",
+        "multivariate report straight_through transport_plan",
         "__init__",
         "losses",
     ],
