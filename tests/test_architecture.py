@@ -35,7 +35,7 @@ ORDER = {
         "operators",
         "multivariate report straight_through transport_plan",
         "__init__",
-        "losses",
+        "losses polars sklearn torch",
     ],
     "softsort_filters": [
         "arguments fused_math windows",
@@ -70,7 +70,14 @@ BELOW = {
     "softsort_filters": ["softsort_core"],
     "softsort_cli": ["softsort_core", "softsort_filters"],
 }
-PUBLIC = "softsort_core", "softsort_core.losses", "softsort_filters"
+PUBLIC = (
+    "softsort_core",
+    "softsort_core.losses",
+    "softsort_core.polars",
+    "softsort_core.sklearn",
+    "softsort_core.torch",
+    "softsort_filters",
+)
 # What other releases of these libraries may not have any more.
 PRIVATE = "jax._src", "jaxlib._jax", "jaxlib.xla_client", "scipy._lib", "scipy.linalg._"
 LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 400, 60, 8
