@@ -35,6 +35,7 @@ from softsort_core.streaming.summaries import (
     solve,
     summarise,
 )
+from softsort_core.transport_plan import TransportPlan, transport_plan
 
 __all__ = [
     "WIDEST_GROUP",
@@ -47,6 +48,7 @@ __all__ = [
     "Statistics",
     "Summary",
     "TransportMaps",
+    "TransportPlan",
     "argmax",
     "argmin",
     "argsort",
@@ -78,4 +80,5 @@ __all__ = [
     "summarise",
     "top_k",
     "topk_mask",
+    "transport_plan",
 ]

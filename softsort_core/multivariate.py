@@ -21,6 +21,7 @@ from softsort_core.errors import SoftSortError
 from softsort_core.numerics import product
 from softsort_core.plans.certificate import marked
 from softsort_core.plans.dense import Plan, transport
+from softsort_core.solver_options import explains_solver_options
 
 # The default epsilon is this share of the standard deviation of the costs.
 _RELATIVE_EPSILON = 0.05
@@ -87,6 +88,7 @@ class TransportMaps:
         return self.cost_fn(*((vector, point) if forward else (point, vector)))
 
 
+@explains_solver_options
 def multivariate_cdf_quantile_maps(
     inputs: Values,
     target_sampler: Callable[[Array, tuple[int, int]], Array] | None = None,

@@ -25,7 +25,7 @@ HOMES = {
 ORDER = {
     "softsort_core": [
         "errors defaults",
-        "numerics padding parallel",
+        "numerics padding parallel solver_options",
         "precision",
         "squash",
         "arguments",
@@ -33,9 +33,9 @@ ORDER = {
         "plans",
         "streaming",
         "operators",
-        "multivariate report straight_through",
+        "multivariate report straight_through transport_plan",
         "__init__",
-        "losses",
+        "losses polars sklearn torch",
     ],
     "softsort_filters": [
         "arguments fused_math windows",
@@ -71,7 +71,14 @@ BELOW = {
     "softsort_filters": ["softsort_core"],
     "softsort_cli": ["softsort_core", "softsort_filters"],
 }
-PUBLIC = "softsort_core", "softsort_core.losses", "softsort_filters"
+PUBLIC = (
+    "softsort_core",
+    "softsort_core.losses",
+    "softsort_core.polars",
+    "softsort_core.sklearn",
+    "softsort_core.torch",
+    "softsort_filters",
+)
 # What other releases of these libraries may not have any more.
 PRIVATE = "jax._src", "jaxlib._jax", "jaxlib.xla_client", "scipy._lib", "scipy.linalg._"
 LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 400, 60, 8

@@ -184,18 +184,20 @@ def soft_listwise_loss(
     items = shares_of(scores.shape, None, where)
     places = _ranked(targets, items, where, LIMIT)
 
-    def of_row(row: Array, places: Array, items: Array | None) -> Array:
+    def of_row(row: Array, places: Array, items: Array | None = None) -> Array:
         levels, factor = _levels(n, items)
         softness = Softness(epsilon * factor, None, items, TOLERANCE)
         reading = Reading(_read_likelihood, for_each=True)
         return over_plans(reading, row, -1, levels, softness, places)
 
-    rows = [without_others(scores, items), places, items]
-    rows = [None if each is None else each.reshape(-1, n) for each in rows]
-    if items is not None:
-        rows[2] = jnp.where(jnp.any(rows[2] != 0, -1, keepdims=True), rows[2], 1.0)
-    axes = [None if each is None else 0 for each in rows]
-    likelihood = jax.vmap(of_row, axes)(*rows)
+    rows = without_others(scores, items).reshape(-1, n)
+    row_places = places.reshape(-1, n)
+    if items is None:
+        likelihood = jax.vmap(of_row)(rows, row_places)
+    else:
+        counted = items.reshape(-1, n)
+        counted = jnp.where(jnp.any(counted != 0, -1, keepdims=True), counted, 1.0)
+        likelihood = jax.vmap(of_row)(rows, row_places, counted)
     return average(-likelihood.reshape(scores.shape), shares)
 
 
@@ -239,7 +241,7 @@ def _ranked(
     values: Numbers, shares: Array | None, where: Numbers | None, epsilon: Epsilon
 ) -> Float[Array, "*batch n"]:
     """Return ranks among the values that count, and 0 for others."""
-    if where is None:
+    if where is None or shares is None:
         return ranks(values, epsilon=epsilon, input_weights=shares)
 
     def of_row(row: Array, share: Array) -> Array:

@@ -17,10 +17,12 @@ from softsort_core.operators.over_plans import Reading, Softness, Squashing, ove
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort import read_sorted
 from softsort_core.plans.choose import AnyPlan
+from softsort_core.solver_options import explains_solver_options
 from softsort_core.streaming.curves import expected_values, point_targets
 from softsort_core.streaming.summaries import Summary
 
 
+@explains_solver_options
 def quantile(
     inputs: Values,
     q: Values | None = None,

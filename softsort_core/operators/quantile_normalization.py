@@ -24,6 +24,7 @@ from softsort_core.operators.over_plans import (
 )
 from softsort_core.plans.choose import are_many_targets
 from softsort_core.plans.panels import EvenTargets
+from softsort_core.solver_options import explains_solver_options
 from softsort_core.streaming.curves import (
     Curve,
     Distribution,
@@ -33,6 +34,7 @@ from softsort_core.streaming.curves import (
 from softsort_core.streaming.summaries import Summary
 
 
+@explains_solver_options
 def quantile_normalization(
     inputs: Values,
     targets: Values,

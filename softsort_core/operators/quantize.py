@@ -21,6 +21,7 @@ from softsort_core.operators.over_plans import (
 )
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
+from softsort_core.solver_options import explains_solver_options
 from softsort_core.streaming.curves import (
     Curve,
     expected_levels,
@@ -33,6 +34,7 @@ from softsort_core.streaming.summaries import Summary
 _MOST_LEVELS = 2**14
 
 
+@explains_solver_options
 def quantize(
     inputs: Values,
     num_levels: int = 10,

@@ -18,9 +18,11 @@ from softsort_core.operators.over_plans import Reading, Softness, Squashing, ove
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
 from softsort_core.plans.monotone import MonotonePlan
+from softsort_core.solver_options import explains_solver_options
 from softsort_core.streaming.summaries import Solution, solve
 
 
+@explains_solver_options
 def ranks(
     inputs: Values,
     axis: int | Sequence[int] = -1,

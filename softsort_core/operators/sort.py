@@ -19,10 +19,12 @@ from softsort_core.operators.quantile_normalization import means_at_targets
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
 from softsort_core.plans.direct_plan import DirectPlan
+from softsort_core.solver_options import explains_solver_options
 from softsort_core.streaming.curves import even_targets, expected_values, point_targets
 from softsort_core.streaming.summaries import Solution, Summary, solve
 
 
+@explains_solver_options
 def sort(
     inputs: Values,
     axis: int | Sequence[int] = -1,

@@ -23,8 +23,10 @@ from softsort_core.operators.over_plans import (
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort import sort_targets, sorted_group
 from softsort_core.plans.choose import AnyPlan
+from softsort_core.solver_options import explains_solver_options
 
 
+@explains_solver_options
 def sort_with(
     inputs: Values,
     criterion: Values,
@@ -76,7 +78,7 @@ def sort_with(
         return vectors.astype(dtype)
     topk = as_count(topk, "topk", -1)
     composites = over_plans(
-        Reading(_read_vectors),
+        Reading(read_vectors),
         keys.reshape(n),
         0,
         sort_targets(n, topk, None),
@@ -87,7 +89,8 @@ def sort_with(
     return jnp.moveaxis(composites, 0, axis).astype(dtype)
 
 
-def _read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Read:
+def read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Read:
+    """Read the mean of vectors, one per key, at each target."""
     # The keys of a short criterion may be padded; their vectors are of no weight.
     if (more := keys.shape[0] - vectors.shape[0]) > 0:
         padding = (0, more), *[(0, 0)] * (vectors.ndim - 1)

@@ -4,13 +4,27 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import Values, as_count
-from softsort_core.axis import slice_size
+from softsort_core.arguments import (
+    Values,
+    as_count,
+    as_floating,
+    as_weights,
+    is_concrete,
+)
+from softsort_core.axis import (
+    as_slices,
+    in_place,
+    normalised_axes,
+    slice_size,
+    weight_slices,
+)
 from softsort_core.defaults import TOLERANCE
+from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group, number_of
 from softsort_core.operators.over_plans import (
     Reading,
@@ -20,14 +34,16 @@ from softsort_core.operators.over_plans import (
     read_levels,
 )
 from softsort_core.operators.quantile_normalization import quantile_normalization
+from softsort_core.solver_options import explains_solver_options
 from softsort_core.streaming.curves import Curve, expected_levels, point_targets
 from softsort_core.streaming.summaries import Summary
 
 
+@explains_solver_options
 def topk_mask(
     inputs: Values,
     axis: int | Sequence[int] = -1,
-    k: int = 1,
+    k: Values = 1,
     *,
     epsilon: float | Array = 1e-2,
     squashing_fun: Squashing = None,
@@ -42,7 +58,8 @@ def topk_mask(
     Args:
         inputs: real numbers of any shape.
         axis: the axis to select along; several axes are taken together as one.
-        k: how many values to select, in [0, n].
+        k: how many values to select, in [0, n], such as 0.1 n; or one number for each
+            slice, in the shape of `inputs` without the axes.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `ranks`; then the selected weight is k / n of the whole.
@@ -53,7 +70,8 @@ def topk_mask(
         whose solve did not converge, is all NaN.
 
     Raises:
-        SoftSortError: an argument out of its range.
+        SoftSortError: an argument out of its range. A k that is traced and out of its
+            range makes all NaN.
 
     Examples:
         >>> import softsort_core as soft
@@ -61,23 +79,62 @@ def topk_mask(
         [0.001, 0.108, 0.032, 0.861, 0.997]
     """
     n = slice_size(inputs, axis)
-    share = as_count(k, "k", 0, n) / max(n, 1)
+    shares = _as_numbers(k, n) / max(n, 1)
     softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
-    return _mask(inputs, axis, share, softness)
+    if shares.ndim:
+        return _each_its_share(inputs, axis, shares, softness)
+    return _of_share(inputs, axis, shares, softness)
 
 
-def _mask(
-    inputs: Values, axis: int | Sequence[int], share: float, softness: Softness
+def _as_numbers(k: Any, n: int) -> Array | np.ndarray:
+    """Return numbers in [0, n]; NaN for others that are traced."""
+    if not is_concrete(k):
+        numbers = jnp.asarray(k)
+        return jnp.where((numbers >= 0) & (numbers <= n), numbers, jnp.nan)
+    numbers = np.asarray(k)
+    if numbers.dtype.kind not in "fiu" or not np.all((numbers >= 0) & (numbers <= n)):
+        raise SoftSortError(f"k is {k}: give numbers from 0 to {n}")
+    return numbers
+
+
+def _of_share(
+    inputs: Values, axis: int | Sequence[int], share: Any, softness: Softness
 ) -> Array:
-    """Return how far each value belongs to the largest that are this share of all."""
+    """Return the mask of the largest values, that are this share of all."""
+    stack = np.stack if is_concrete(share) else jnp.stack
     return over_plans(
         Reading(read_levels, for_each=True),
         inputs,
         axis,
-        np.array([1 - share, share]),
+        stack([1 - share, share]),
         softness,
         np.array([0.0, 1.0]),
     )
+
+
+def _each_its_share(
+    inputs: Values, axis: int | Sequence[int], shares: Any, softness: Softness
+) -> Array:
+    """Return the mask of each slice, by its share."""
+    x, dtype = as_floating(inputs, "inputs")
+    axes = normalised_axes(axis, x.ndim)
+    others = tuple(size for i, size in enumerate(x.shape) if i not in axes)
+    if shares.shape != others:
+        raise SoftSortError(
+            f"k has shape {shares.shape}: give one number, or one for each slice, in "
+            f"the shape {others}"
+        )
+    weights = as_weights(softness.input_weights, "input_weights")
+    rows = as_slices(x, axes)
+    if weights is not None:
+        weights = weight_slices(weights, x, axes)
+
+    def of_row(row: Array, share: Array, weights: Array | None = None) -> Array:
+        return _of_share(row, 0, share, softness._replace(input_weights=weights))
+
+    each = [] if weights is None else [weights]
+    masks = jax.vmap(of_row)(rows, jnp.ravel(jnp.asarray(shares, x.dtype)), *each)
+    return in_place(masks, x.shape, axes, same_shape=True).astype(dtype)
 
 
 def solve_topk_mask(
@@ -106,7 +163,7 @@ def forms(k: int) -> Forms:
     def alone(values: Values, counts: Values | None = None, **softness: Any) -> Array:
         number = number_of(values, counts)
         weighted = Softness(**softness, input_weights=counts)
-        return _mask(values, -1, min(k, number) / number, weighted)
+        return _of_share(values, -1, min(k, number) / number, weighted)
 
     def group(group: Group) -> Array:
         most = jnp.minimum(k, group.number)
