@@ -158,6 +158,8 @@ def main() -> NoReturn:
     # Systems are many and small, and solved one after another: threads that wait for
     # one another in each took five times as long. numpy reads this when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # An error of polars that is none of its own takes one line, not a hundred.
+    os.environ.setdefault("RUST_BACKTRACE", "0")
     try:
         code = _flushed(run())
     except KeyboardInterrupt:

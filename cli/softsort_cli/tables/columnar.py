@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -114,23 +115,32 @@ class Frames(Table):
         """Refuse columns of types that polars reads, but cannot write."""
         import polars as pl
 
-        try:
-            # It says so by a panic, which tells of itself on stderr.
-            with console.libraries_silenced():
-                self.lazy().clear().collect().write_ipc(io.BytesIO())
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            types = ", ".join(
-                f"{name!r} ({type_name(kind)} of {kind.precision} digits)"
-                for name, kind in self.types().items()
-                if isinstance(kind, pl.Decimal) and kind.precision > MOST_DIGITS
-            )
-            reason = str(error).splitlines()[0]
+        wide = ", ".join(
+            f"{name!r} ({type_name(kind)} of {kind.precision} digits)"
+            for name, kind in self.types().items()
+            if isinstance(kind, pl.Decimal) and kind.precision > MOST_DIGITS
+        )
+        if wide:
             raise CommandError(
-                f"{self.source}: a column cannot be written again: {types or reason}; "
-                "cast it to another type, or leave it out of the file"
-            ) from None
+                f"{self.source}: a column cannot be written again: {wide}; cast it to "
+                "another type, or leave it out of the file"
+            )
+        with _panics_told(f"{self.source}: a column cannot be written again"):
+            self.lazy().clear().collect().write_ipc(io.BytesIO())
+
+
+@contextmanager
+def _panics_told(failure: str) -> Iterator[None]:
+    """Make one line of what polars cannot do, which may end in a panic."""
+    try:
+        # A panic tells of itself on stderr as well.
+        with console.libraries_silenced():
+            yield
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:
+        reason = str(error).splitlines()[0]
+        raise CommandError(f"{failure}: {reason}") from None
 
 
 def open_table(file: Input, form: Form, **_: object) -> Frames:
@@ -138,14 +148,9 @@ def open_table(file: Input, form: Form, **_: object) -> Frames:
     import polars as pl
 
     table = Frames(file := source.unpacked(file), form, [])
-    try:
+    with _panics_told(f"{file.source} is not a whole {form.kind} file"):
         names = table.lazy().collect_schema().names()
         table.lazy().select(pl.len()).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise CommandError(
-            f"{file.source} is not a whole {form.kind} file: {reason}"
-        ) from None
     return Frames(file, form, names)
 
 

@@ -20,7 +20,7 @@ from softsort_cli.io.source import Input, read_blocks
 from softsort_cli.tables.csv_block import Block
 from softsort_cli.tables.csv_quotes import count, end_of_records, mask, quote
 from softsort_cli.tables.formats import Form
-from softsort_cli.tables.table import Table
+from softsort_cli.tables.table import Part, Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +62,10 @@ class Delimited(Table):
             yield block
         if self.held is not None:
             self.held.extend(read)
+
+    def has_remarks(self, part: Part) -> bool:
+        """Whether a part has comments."""
+        return isinstance(part, Block) and part.has_comments
 
     def _blocks(self) -> Iterator[Block]:
         pieces, names = self._pieces(), None

@@ -93,6 +93,12 @@ class Block:
             says &= ~lines.str.starts_with(comment).to_numpy()
         return blank, says
 
+    @property
+    def has_comments(self) -> bool:
+        """Whether a line that is not blank holds no cells."""
+        blank, says = self._says
+        return not (blank | says).all()
+
     @cached_property
     def _first(self) -> int | None:
         """The first line that says something, if it decides what the columns are."""

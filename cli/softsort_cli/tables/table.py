@@ -61,6 +61,11 @@ class Table:
         """The types of the columns, where cells have types."""
         return {}
 
+    def has_remarks(self, part: Part) -> bool:
+        """Whether a part has lines that are no rows but say something."""
+        del part
+        return False
+
     def columns(self, part: Part) -> dict[str, pl.Series]:
         """The columns of a part that has all of them."""
         cells = part.texts(range(len(self.names)))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
+from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import compression, files, prefetch
 from softsort_cli.options.tables import Appending, TableWriting
@@ -146,13 +147,17 @@ def _frames(
             f"{table.source} has several columns of one name: it can only be written "
             "in the format in which it came"
         )
+    has_remarks = False
     for part, results, kept in rows:
+        has_remarks |= not only and table.has_remarks(part)
         columns = {} if only else table.columns(part)
         for name, values in results.items():
             columns[name] = numbers.as_cells(values, spec)
         frame = pl.DataFrame(columns)
         frame = frame if kept is None else frame.filter(kept)
         yield frame, results if spec else ()
+    if has_remarks:
+        console.note(f"note: {table.source}: its comments are not written")
 
 
 def write_beside(

@@ -129,6 +129,16 @@ def test_a_blank_line_is_none_of_several_columns(softsort):
     assert (out, err) == (b"a,b,a_rank\n\n3,x,1.0\n\n1,y,0.0\n\n", "")
 
 
+@pytest.mark.parametrize("goes", ["csv", "tsv", "parquet", "ndjson"])
+def test_comments_that_are_not_written_are_told(softsort, goes):
+    arguments = ["rank", "--hard", "--comment", "#", "-o", f"o.{goes}"]
+    _, _, err = softsort(*arguments, stdin=b"#1\nx\n3\n#2\n")
+    told = "softsort: note: standard input: its comments are not written\n"
+    assert err == ("" if goes == "csv" else told)
+    _, _, err = softsort(*arguments, "--force", stdin=b"x\n3\n\n")
+    assert "comments" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "header", "taken"),
     [

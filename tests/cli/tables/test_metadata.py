@@ -132,6 +132,14 @@ def test_what_a_library_panics_at_is_one_line(softsort, folder, goes):
     assert (folder / "q.csv").read_text() == "column,q,value\nx,0.0,1.0\n"
 
 
+@pytest.mark.parametrize("schema", ["AAAA", "!!!", "/////xAAAAAHBwcHBwcHBwcHBwcHBwcH"])
+def test_a_schema_that_is_none_is_one_line(softsort, schema):
+    FRAME.write_parquet("t.parquet", metadata={"ARROW:schema": schema})
+    code, out, err = softsort("rank", "--hard", "t.parquet", "-o", "o.parquet")
+    assert (code, out, err.count("\n")) == (1, b"", 1)
+    assert err.startswith("softsort: error: t.parquet is not a whole parquet file: ")
+
+
 class PanicException(BaseException):
     """As Rust's libraries raise it."""
 
