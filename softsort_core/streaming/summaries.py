@@ -6,6 +6,7 @@ the parts is merged in any order, and its size does not depend on theirs.
 """
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -41,7 +42,7 @@ class Statistics:
         count: how many values.
         weight: the sum of their weights.
         mean: weighted mean.
-        squares: weighted sum of squared deviations from it.
+        deviation: weighted standard deviation, whose square need not be in range.
         minimum: of the values that have a weight.
         maximum: likewise.
     """
@@ -49,7 +50,7 @@ class Statistics:
     count: int
     weight: float
     mean: float
-    squares: float
+    deviation: float
     minimum: float
     maximum: float
 
@@ -59,7 +60,7 @@ class Statistics:
         half_range = np.asarray(self.maximum / 2 - self.minimum / 2, dtype)
         half_range = half_range if half_range > 0 else np.ones((), dtype)
         offset = (self.mean - float(middle)) / float(half_range)
-        deviation = np.sqrt(self.squares / self.weight) / float(half_range)
+        deviation = self.deviation / float(half_range)
         scale = 1 / deviation if deviation > np.finfo(dtype).tiny else 0.0
         exact = np.array([offset, scale])
         rounded = exact.astype(dtype)
@@ -173,7 +174,7 @@ def describe(values: Values, weights: Values | None = None) -> Statistics:
         count=x.size,
         weight=weight,
         mean=middle + radius * (offset + rests[0]),
-        squares=weight * (radius / scale) ** 2 if scale > 0 else 0.0,
+        deviation=radius / scale if scale > 0 else 0.0,
         minimum=float(jnp.min(x, initial=jnp.inf, where=used)),
         maximum=float(jnp.max(x, initial=-jnp.inf, where=used)),
     )
@@ -249,11 +250,16 @@ def merge(first: Any, second: Any) -> Any:
     weight = first.weight + second.weight
     share = second.weight / weight
     gap = second.mean - first.mean
+    # Squares of what is large or small are out of range, those of ratios are not.
+    unit = max(first.deviation, second.deviation, abs(gap)) or 1.0
+    squares = (1 - share) * (first.deviation / unit) ** 2
+    squares += share * (second.deviation / unit) ** 2
+    squares += share * (1 - share) * (gap / unit) ** 2
     return Statistics(
         count=first.count + second.count,
         weight=weight,
         mean=first.mean + gap * share,
-        squares=first.squares + second.squares + gap * gap * share * first.weight,
+        deviation=unit * math.sqrt(squares),
         minimum=min(first.minimum, second.minimum),
         maximum=max(first.maximum, second.maximum),
     )

@@ -39,14 +39,16 @@ def ranks(
     import numpy as np
 
     ties = _Ties.of(-inputs if descends else inputs, counts)
-    low, high, number = ties.low, ties.high, ties.edges[-1]
-    # The average of floor(x) from low to high, where both may be between integers.
-    first, last = np.floor(low), np.floor(high)
-    beyond = (high - last) ** 2 - (low - first) ** 2
-    averages = (low + high - (last - first + beyond) / (high - low)) / 2
+    low, high, number = ties.low, ties.high, ties.number
+    averages = (low + high - 1) / 2
+    if counts is not None:
+        # The average of floor(x) from low to high, which may be between integers.
+        first, last = np.floor(low), np.floor(high)
+        beyond = (high - last) ** 2 - (low - first) ** 2
+        averages = (low + high - (last - first + beyond) / (high - low)) / 2
     if pct:
         averages = averages / (number - 1) if number > 1 else averages + 0.5
-    return ties.spread(averages) + (0 if pct else start)
+    return ties.spread(averages if pct or not start else averages + start)
 
 
 def sort(
@@ -83,7 +85,7 @@ def topk_mask(inputs: np.ndarray, counts: Counts = None, *, k: int) -> np.ndarra
 
     ties = _Ties.of(inputs, counts)
     widths = ties.high - ties.low
-    inside = np.clip(ties.high - (ties.edges[-1] - k), 0, widths)
+    inside = np.clip(ties.high - (ties.number - k), 0, widths)
     return ties.spread(inside / widths)
 
 
@@ -118,11 +120,11 @@ def quantile_normalization(
     from scipy.special import ndtri
 
     ties, levels = _Ties.of(inputs, counts), targets
-    number = ties.edges[-1]
+    number = ties.number
     if isinstance(levels, str):
         if number > MOST_TARGETS:
             raise CommandError(
-                f"{number:,.0f} values, by their weights, are more than "
+                f"{number:,} values, by their weights, are more than "
                 f"{MOST_TARGETS:,} targets: scale the weights down, or name a "
                 "reference by --to FILE:COLUMN"
             )
@@ -161,7 +163,7 @@ class _Ties:
 
     order: np.ndarray
     sizes: np.ndarray
-    edges: np.ndarray
+    number: int  # of all values, by their counts
     low: np.ndarray
     high: np.ndarray
 
@@ -170,10 +172,14 @@ class _Ties:
         import numpy as np
 
         order = np.argsort(inputs)
-        ordered, edges = inputs[order], _edges(counts, order)
+        ordered = inputs[order]
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         ends = np.r_[starts[1:], len(ordered)]
-        return cls(order, ends - starts, edges, edges[starts], edges[ends])
+        if counts is None:
+            return cls(order, ends - starts, len(ordered), starts, ends)
+        edges = _edges(counts, order)
+        number = round(edges[-1])
+        return cls(order, ends - starts, number, edges[starts], edges[ends])
 
     def spread(self, results: np.ndarray) -> np.ndarray:
         """A result for each value, from one for all that are equal."""

@@ -35,7 +35,7 @@ def test_parts_give_what_the_whole_does(x64, kind):
     whole, ranks, values = in_parts(x)
     assert whole.count == N
     np.testing.assert_allclose(
-        [whole.mean, whole.squares / N], [x.mean(), x.var()], rtol=1e-9, atol=1e-30
+        [whole.mean, whole.deviation**2], [x.mean(), x.var()], rtol=1e-9, atol=1e-30
     )
     assert (whole.minimum, whole.maximum) == (x.min(), x.max())
     np.testing.assert_allclose(ranks, soft.ranks(x), atol=1e-6 * N)
@@ -60,6 +60,18 @@ def test_parts_of_many_values_give_all_digits(x64):
     _, ranks, values = in_parts(x, sizes=(1, 999, 2000))
     np.testing.assert_allclose(ranks, soft.ranks(x), atol=1e-12 * x.size)
     np.testing.assert_allclose(values, soft.sort(x), atol=1e-12 * np.ptp(x))
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-300])
+def test_parts_of_values_whose_squares_are_out_of_range(x64, unit):
+    x = sample("normal", 40)
+    whole = functools.reduce(
+        soft.merge, map(soft.describe, (unit * x[:9], unit * x[9:]))
+    )
+    assert whole.deviation == pytest.approx(unit * x.std(), rel=1e-12)
+    solution = soft.solve(soft.summarise(unit * x, whole), epsilon=0.1)
+    expected = soft.ranks(x, epsilon=0.1)
+    np.testing.assert_allclose(solution.ranks(unit * x), expected, atol=1e-6)
 
 
 def test_weights(x64):
