@@ -4,22 +4,104 @@ Values that are traced by JAX cannot be looked at, so only concrete ones are che
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, DTypeLike, Float, Shaped
+from jaxtyping import Array, Bool, DTypeLike, Float, Shaped
 
 from softsort_core import SoftSortError
 
 Image: TypeAlias = ArrayLike | Sequence[Any]
 Number: TypeAlias = ArrayLike
+ChannelAxis: TypeAlias = int | Literal["last"] | None
+
+MOST_CHANNELS = 4  # that are taken for such unless it is said
 
 
-def as_array(image: Image, name: str = "image") -> Shaped[Array, "h w *c"]:
+class Axes(NamedTuple):
+    """How the axes of an image are ordered for the filters.
+
+    There they are rows, columns, depth and channels, the last two of length 1 if there
+    are none.
+    """
+
+    order: tuple[int, ...]  # rows, columns, and depth and channels where there are any
+    spatial: int  # how many axes windows extend along: 2 or 3
+    has_channels: bool
+
+    def laid_out(self, image: Array) -> Shaped[Array, "h w z c"]:
+        """Return an image with its axes in order."""
+        image = jnp.transpose(image, self.order)
+        depth = image.shape[2] if self.spatial == 3 else 1
+        return image.reshape(*image.shape[:2], depth, -1)
+
+    def restored(self, image: Shaped[Array, "h w z c"], shape: Sequence[int]) -> Array:
+        """Return an image with its axes as they were in this shape."""
+        image = image.reshape([shape[axis] for axis in self.order])
+        return jnp.transpose(image, np.argsort(self.order).tolist())
+
+
+def as_axes(shape: Sequence[int], channel_axis: ChannelAxis) -> Axes:
+    """Return which axes of an image are what."""
+    if channel_axis == "last":
+        axis = 2 if len(shape) == 3 else None
+        if axis and shape[axis] > MOST_CHANNELS:
+            raise SoftSortError(
+                f"image has shape {tuple(shape)}: are its last {shape[axis]} values "
+                "channels? Then say channel_axis=-1, or channel_axis=None if it is a "
+                "volume"
+            )
+    elif channel_axis is None:
+        axis = None
+    else:
+        axis = (
+            channel_axis if isinstance(channel_axis, int | np.integer) else len(shape)
+        )
+        if not -len(shape) <= axis < len(shape):
+            raise SoftSortError(
+                f"channel_axis is {channel_axis!r}: give one of the {len(shape)} axes "
+                "of the image, or None"
+            )
+        axis = int(axis) % len(shape)
+    spatial = [each for each in range(len(shape)) if each != axis]
+    if len(spatial) not in (2, 3):
+        raise SoftSortError(
+            f"image has shape {tuple(shape)} and channel_axis is {channel_axis!r}: "
+            "give two or three axes besides that of channels"
+        )
+    *depth, rows, columns = spatial
+    order = (rows, columns, *depth, *([] if axis is None else [axis]))
+    return Axes(order, len(spatial), axis is not None)
+
+
+def as_known(
+    where: Any, axes: Axes, shape: Sequence[int]
+) -> Bool[Array, "h w z #c"] | None:
+    """Return which values count as the filters take it."""
+    if where is None:
+        return None
+    if not isinstance(where, jax.Array):
+        where = np.asarray(where)
+    of_pixels = [
+        n for axis, n in enumerate(shape) if axis in axes.order[: axes.spatial]
+    ]
+    if where.dtype != jnp.bool_ or list(where.shape) not in (list(shape), of_pixels):
+        raise SoftSortError(
+            f"where has shape {where.shape} and dtype {where.dtype}: give booleans of "
+            f"shape {tuple(shape)}"
+        )
+    if where.ndim < len(shape):
+        where = jnp.expand_dims(where, axes.order[-1])
+    return axes.laid_out(jnp.asarray(where))
+
+
+def as_array(
+    image: Image, name: str = "image", *, most_axes: int = 3
+) -> Array | np.ndarray:
     """Return an image of real numbers as it is."""
     if np.ma.is_masked(image):
         raise SoftSortError(
@@ -32,22 +114,36 @@ def as_array(image: Image, name: str = "image") -> Shaped[Array, "h w *c"]:
             raise SoftSortError(f"{name} is not a table of numbers: {error}") from error
     if not (_is_real(image.dtype) or jnp.issubdtype(image.dtype, jnp.bool_)):
         raise SoftSortError(f"{name} has dtype {image.dtype}: give real numbers")
-    if image.ndim not in (2, 3) or image.size == 0:
+    if not 2 <= image.ndim <= most_axes or image.size == 0:
         raise SoftSortError(
             f"{name} has shape {image.shape}: give (height, width) or (height, width, "
             "channels), none of them 0"
         )
-    return image if isinstance(image, jax.Array) else jnp.asarray(image)
+    return image
+
+
+def as_jax(array: Array | np.ndarray, name: str) -> Shaped[Array, "..."]:
+    """Return an array of jax's, whose integers may be of fewer bits."""
+    result = jnp.asarray(array)
+    whole = jnp.issubdtype(array.dtype, jnp.integer)
+    if whole and result.dtype != array.dtype and np.any(np.asarray(result) != array):
+        raise SoftSortError(
+            f"{name} has {array.dtype} values that {result.dtype} cannot hold: give "
+            "floats, or jax.config.update('jax_enable_x64', True) first"
+        )
+    return result
 
 
 def as_image(
-    image: Image, name: str = "image"
-) -> tuple[Float[Array, "h w *c"], DTypeLike]:
+    image: Image, name: str = "image", *, most_axes: int = 3
+) -> tuple[Float[Array, "..."], DTypeLike]:
     """Return an image as float32 or float64, and the dtype to give results in."""
-    array = as_array(image, name)
+    array = as_array(image, name, most_axes=most_axes)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        # Before jax makes 32 bits of 64, which integers may need.
+        array = array.astype(jnp.result_type(float))
+    array = jnp.asarray(array)
     dtype = array.dtype
-    if not jnp.issubdtype(dtype, jnp.floating):
-        dtype = jnp.result_type(float)
     return array.astype(jnp.promote_types(dtype, jnp.float32)), dtype
 
 

@@ -1,20 +1,24 @@
 """The soft median and soft quantile filters of images."""
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Bool, DTypeLike, Float, Num, Shaped
 
 from softsort_core import SoftSortError
 from softsort_filters.arguments import (
+    ChannelAxis,
     Image,
     Number,
+    as_axes,
     as_count,
     as_image,
+    as_known,
     as_level,
     as_number,
     as_positive,
@@ -35,8 +39,8 @@ from softsort_filters.windows import (
     map_windows,
 )
 
-Size: TypeAlias = int | tuple[int, int] | None
-
+Size: TypeAlias = int | Sequence[int] | Shaped[ArrayLike, " axes"] | None
+Table: TypeAlias = Num[ArrayLike, "*sides"] | Bool[ArrayLike, "*sides"]
 
 Squashing: TypeAlias = Callable[[Array], Array] | None
 
@@ -45,15 +49,17 @@ def soft_median(
     image: Image,
     size: Size = None,
     *,
-    footprint: Bool[ArrayLike, "rows columns"] | None = None,
-    weights: Num[ArrayLike, "rows columns"] | None = None,
+    footprint: Table | None = None,
+    weights: Table | None = None,
+    where: Bool[ArrayLike, "..."] | None = None,
     iterations: int = 1,
     epsilon: Number = 1e-2,
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,
     alpha: bool = False,
-) -> Float[Array, "h w *c"]:
+    channel_axis: ChannelAxis = "last",
+) -> Float[Array, "..."]:
     """Replace every pixel by the soft median of the window around it.
 
     As epsilon -> 0, tends to the median filter for windows of n <= 50 values; as
@@ -84,12 +90,14 @@ def soft_median(
         size,
         footprint=footprint,
         weights=weights,
+        where=where,
         iterations=iterations,
         epsilon=epsilon,
         squashing_fun=squashing_fun,
         border=border,
         cval=cval,
         alpha=alpha,
+        channel_axis=channel_axis,
     )
 
 
@@ -98,15 +106,17 @@ def soft_quantile_filter(
     q: Number = 0.5,
     size: Size = None,
     *,
-    footprint: Bool[ArrayLike, "rows columns"] | None = None,
-    weights: Num[ArrayLike, "rows columns"] | None = None,
+    footprint: Table | None = None,
+    weights: Table | None = None,
+    where: Bool[ArrayLike, "..."] | None = None,
     iterations: int = 1,
     epsilon: Number = 1e-2,
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,
     alpha: bool = False,
-) -> Float[Array, "h w *c"]:
+    channel_axis: ChannelAxis = "last",
+) -> Float[Array, "..."]:
     """Replace every pixel by the soft quantile of level q of the window around it.
 
     As epsilon -> 0, tends to the mean of the window's quantile function over levels
@@ -125,15 +135,19 @@ def soft_quantile_filter(
     of x_k, s being the squashed values.
 
     Args:
-        image: real numbers of shape (h, w), or (h, w, c) with channels that are
-            filtered apart. Half precisions are computed in float32, integers in JAX's
-            default float.
+        image: real numbers of shape (h, w), or (h, w, c) with at most 4 channels, that
+            are filtered apart; others by `channel_axis`. Half precisions are computed
+            in float32, integers in JAX's default float.
         q: level in [0, 1]; 0 is a soft minimum, 1 a soft maximum.
-        size: odd sides of the window, one for both or (rows, columns). 3 by default.
-        footprint: the window as a table of booleans with odd sides: which of the
-            pixels around each are its values. All of them by default.
+        size: odd sides of the window, one for all or (rows, columns), of a volume
+            (depth, rows, columns). 3 by default.
+        footprint: the window as a table of booleans, or 0 and 1, with odd sides: which
+            of the pixels around each are its values. All of them by default.
         weights: non-negative weights of the pixels around each, a table with odd
             sides: level q is that of the weighted values. Equal by default.
+        where: which values there are, booleans of shape (h, w) or that of `image`. The
+            others, which may be NaN, are no part of any window, and stay as they are;
+            so do those with nothing in their window. Constant to derivatives.
         iterations: how many times to filter, each time the last result.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: an increasing function of numbers, applied to the whole image.
@@ -145,6 +159,9 @@ def soft_quantile_filter(
         alpha: the last channel is opacity, not negative: the values of the others are
             weighted by it, and stay as they are where nothing around is visible. It
             stays as it is, and derivatives take it for constant.
+        channel_axis: which axis is that of channels, which are filtered apart. None if
+            there is none: of three axes, windows extend along all. By default, the last
+            of three.
 
     Returns:
         The shape of `image`, and its dtype if that is floating. Windows that contain
@@ -161,17 +178,20 @@ def soft_quantile_filter(
         >>> print(soft_quantile_filter([[1, 2, 3, 9, 5]], 0.8, size=(1, 3)).round(1))
         [[2. 3. 9. 9. 9.]]
     """
-    pixels, dtype = as_image(image)
-    window, weighing, n = as_window(size, footprint, weights)
+    pixels, dtype = as_image(image, most_axes=4)
+    axes = as_axes(pixels.shape, channel_axis)
+    window, weighing, n = as_window(size, footprint, weights, axes.spatial)
     check_border(border)
     if not (squashing_fun is None or callable(squashing_fun)):
         raise SoftSortError(f"squashing_fun is {squashing_fun!r}: give a function")
-    if alpha and (pixels.ndim < 3 or pixels.shape[2] < 2):
+    laid_out = axes.laid_out(pixels)
+    if alpha and (not axes.has_channels or laid_out.shape[3] < 2):
         raise SoftSortError(
             f"alpha: image has shape {pixels.shape}: give channels, the last of opacity"
         )
     arrays = (
-        pixels,
+        laid_out,
+        as_known(where, axes, pixels.shape),
         None if weighing is None else weighing.astype(pixels.dtype),
         as_level(q, pixels.dtype),
         as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
@@ -182,7 +202,7 @@ def soft_quantile_filter(
     # Within what is compiled as a whole, that is not up to this.
     is_traced = any(isinstance(each, Tracer) for each in (*arrays, jnp.zeros(())))
     run = _traced_filter if is_traced else _compiled_filter
-    return run(*arrays, settings).astype(dtype)
+    return axes.restored(run(*arrays, settings), pixels.shape).astype(dtype)
 
 
 class _Settings(NamedTuple):
@@ -197,59 +217,97 @@ class _Settings(NamedTuple):
 
 
 def _filter(
-    image: Float[Array, "h w *c"],
+    image: Float[Array, "h w z c"],
+    known: Bool[Array, "h w z #c"] | None,
     weights: Float[Array, " n"] | None,
     q: Float[Array, ""],
     epsilon: Float[Array, ""],
     cval: Float[Array, ""],
     settings: _Settings,
-) -> Float[Array, "h w *c"]:
+) -> Float[Array, "h w z c"]:
     window, n, border, squashing_fun, iterations, alpha = settings
-    pixels = image.reshape(*image.shape[:2], -1)
     # Traced values have not been checked.
     q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
     epsilon = jnp.where(epsilon > 0, epsilon, jnp.nan)
     b = target_weights(q, n)
-    if weights is None:
-        masses = jnp.full((len(window.places), 1, 1), 1 / n, pixels.dtype)
-    else:
-        weights = jnp.where(jnp.all(weights >= 0), weights, jnp.nan)
-        masses = quotient(weights, jnp.sum(weights))[:, None, None]
+    masses = _masses(weights, len(window.places), n, image.dtype)
+    colours = image[..., :-1] if alpha else image
+    if known is not None:
+        known = known[..., :-1] if known.shape[-1] > colours.shape[-1] else known
+        known = jnp.broadcast_to(known, colours.shape)
+    opacity = _opacity(colours, image[..., -1:] if alpha else None, known)
+    window = window._replace(step=colours.shape[-1])
 
     def quantile(values, squashed=None):
         return window_quantiles(values, squashed, masses, b, epsilon)
 
-    def by_opacity(values, opacity, known, squashed=None):
-        return mend_uneven(values, opacity, known, squashed, masses, b, epsilon)
+    def alike(images: list[Array]) -> Array:
+        if len(images) == 1 and weights is None and is_small(window, image.dtype):
+            return small_window_quantiles(*images, window, masses, b, epsilon)
+        return map_windows(quantile, images, window)
 
-    def filtered(pixels):
-        images = [extend(pixels, window.shape, border, cval)]
+    def targets(missing):
+        if known is None:
+            return b
+        return target_weights(q, jnp.maximum(n - missing, 1))
+
+    def by_opacity(values, opacity, equal, squashed=None):
+        return mend_uneven(values, opacity, equal, squashed, masses, targets, epsilon)
+
+    def once(_: Any, colours: Array) -> Array:
+        images = [extend(colours, window.shape, border, cval)]
         if squashing_fun is not None:
             images.append(_squash_all(squashing_fun, images[0]))
-        elif weights is None and is_small(window, pixels.dtype):
-            return images, small_window_quantiles(*images, window, masses, b, epsilon)
-        return images, map_windows(quantile, images, window)
+        results = alike(images)
+        if opacity is not None:
+            # Outside of colours there is nothing to be seen.
+            outside = jnp.full_like(cval, 0 if alpha else 1)
+            around = extend(opacity, window.shape, border, outside)
+            images[1:1] = around, surrounded(results, window)
+            results = map_windows(by_opacity, images, window)
+        results = results[..., : math.prod(colours.shape[2:])].reshape(colours.shape)
+        return results if known is None else jnp.where(known, results, colours)
 
-    def once(_, pixels):
-        if not alpha:
-            return filtered(pixels)[1]
-        colours, opacity = pixels[..., :-1], pixels[..., -1:]
-        (extended, *squashed), known = filtered(colours)
-        each = jnp.broadcast_to(jax.lax.stop_gradient(opacity), colours.shape)
-        images = [
-            extended,
-            extend(each, window.shape, border, jnp.zeros_like(cval)),
-            surrounded(known, window),
-            *squashed,
-        ]
-        colours = map_windows(by_opacity, images, window)
-        return jnp.concatenate([colours, opacity], axis=-1)
-
+    start = colours if known is None else _filled(colours, known)
     if iterations == 1:
-        result = once(0, pixels)
+        result = once(0, start)
     else:
-        result = jax.lax.fori_loop(0, iterations, once, pixels)
-    return result.reshape(image.shape)
+        result = jax.lax.fori_loop(0, iterations, once, start)
+    if known is not None:
+        result = jnp.where(known, result, colours)
+    return jnp.concatenate([result, image[..., -1:]], axis=-1) if alpha else result
+
+
+def _masses(
+    weights: Float[Array, " n"] | None, count: int, n: int, dtype: DTypeLike
+) -> Float[Array, "n 1 1"]:
+    """The weights of the values of a window, which sum to 1."""
+    if weights is None:
+        return jnp.full((count, 1, 1), 1 / n, dtype)
+    weights = jnp.where(jnp.all(weights >= 0), weights, jnp.nan)
+    return quotient(weights, jnp.sum(weights))[:, None, None]
+
+
+def _opacity(
+    colours: Float[Array, "h w z c"],
+    opacity: Float[Array, "h w z 1"] | None,
+    known: Bool[Array, "h w z c"] | None,
+) -> Float[Array, "h w z c"] | None:
+    """What values weigh: their opacity, -1 if they are not there; None if all alike."""
+    if opacity is None and known is None:
+        return None
+    weight = jnp.ones((), colours.dtype) if opacity is None else opacity
+    weight = jnp.broadcast_to(jax.lax.stop_gradient(weight), colours.shape)
+    return weight if known is None else jnp.where(known, weight, -1)
+
+
+def _filled(
+    colours: Float[Array, "h w z c"], known: Bool[Array, "h w z c"]
+) -> Float[Array, "h w z c"]:
+    """The mean in the place of values that are not there, whatever these are."""
+    there = jnp.where(known, colours, 0)
+    mean = jnp.sum(there) / jnp.maximum(jnp.sum(known), 1)
+    return jnp.where(known, colours, jax.lax.stop_gradient(mean))
 
 
 _traced_filter = jax.jit(_filter, static_argnames="settings")

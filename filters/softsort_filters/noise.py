@@ -17,6 +17,7 @@ from softsort_filters.arguments import (
     as_amount,
     as_array,
     as_image,
+    as_jax,
     as_number,
 )
 
@@ -57,7 +58,7 @@ def salt_and_pepper(
         >>> print((noisy != 0.5).sum())
         6
     """
-    pixels = as_array(image)
+    pixels = as_jax(as_array(image), "image")
     count = _as_count(amount, pixels.shape[0], pixels.shape[1])
     return _replace(pixels, count, _keys(key), _extremes(low, high, pixels.dtype))
 
@@ -144,7 +145,7 @@ def _noisy(
     *,
     proportional: bool,
 ) -> Shaped[Array, "h w *c"]:
-    pixels = as_array(image)
+    pixels = as_jax(as_array(image), "image")
     extremes = _extremes(low, high, pixels.dtype)
     values, _ = as_image(pixels)
     deviation = as_amount(amount, values.dtype)

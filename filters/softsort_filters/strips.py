@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jax.typing import ArrayLike
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Float
 
 from softsort_core import SoftSortError
 from softsort_filters.arguments import Number, as_count
-from softsort_filters.median import Size, Squashing, soft_quantile_filter
+from softsort_filters.median import Size, Squashing, Table, soft_quantile_filter
 from softsort_filters.windows import as_window, check_border
 
 # What is in flight for a value of a strip, and for a tile of it.
@@ -36,8 +35,9 @@ def soft_quantile_strips(
     q: Number = 0.5,
     size: Size = None,
     *,
-    footprint: Bool[ArrayLike, "rows columns"] | None = None,
-    weights: Num[ArrayLike, "rows columns"] | None = None,
+    footprint: Table | None = None,
+    weights: Table | None = None,
+    where: Rows | None = None,
     iterations: int = 1,
     epsilon: Number = 1e-2,
     squashing_fun: Squashing = None,
@@ -51,10 +51,12 @@ def soft_quantile_strips(
     Args:
         image: anything of shape (h, w) or (h, w, c) that gives rows for slices. Rows
             near the borders of strips are asked for twice.
-        q: see `soft_quantile_filter`; so are the next nine.
+        q: see `soft_quantile_filter`; so are the next ten.
         size: as there.
         footprint: as there.
         weights: as there.
+        where: as there, of the shape of the image or (h, w), or anything that gives
+            rows of booleans.
         iterations: as there. Each makes the strips overlap further.
         epsilon: as there.
         squashing_fun: as there.
@@ -89,7 +91,7 @@ def soft_quantile_strips(
             "channels), none of them 0"
         )
 
-    def apply(strip):
+    def apply(strip, known):
         return np.asarray(
             soft_quantile_filter(
                 strip,
@@ -97,19 +99,24 @@ def soft_quantile_strips(
                 size,
                 footprint=footprint,
                 weights=weights,
+                where=known,
                 iterations=iterations,
                 epsilon=epsilon,
                 squashing_fun=squashing_fun,
                 border=border,
                 cval=cval,
                 alpha=alpha,
+                channel_axis=-1 if len(image.shape) == 3 else None,
             )
         )
 
     height, rows = image.shape[0], _strip_height(image.shape, halo, memory)
     if rows >= height:
-        return iter([(slice(0, height), apply(np.asarray(image[:])))])
-    return _strips(image, rows, halo, apply, wraps=border == "wrap")
+        both = (
+            each if each is None else np.asarray(each[:]) for each in (image, where)
+        )
+        return iter([(slice(0, height), apply(*both))])
+    return _strips((image, where), rows, halo, apply, wraps=border == "wrap")
 
 
 def _strip_height(shape: tuple[int, ...], halo: int, memory: int) -> int:
@@ -130,28 +137,27 @@ def _strip_height(shape: tuple[int, ...], halo: int, memory: int) -> int:
 
 
 def _strips(
-    image: Rows, rows: int, halo: int, apply: Any, *, wraps: bool
+    images: tuple[Rows, Rows | None], rows: int, halo: int, apply: Any, *, wraps: bool
 ) -> Iterator[tuple[slice, np.ndarray]]:
     # All strips have one shape, for which the filter is compiled once. Where one ends
     # with the image, so does its border; elsewhere the halo is cut off.
-    height, whole = image.shape[0], rows + 2 * halo
+    height, whole = images[0].shape[0], rows + 2 * halo
     for start in range(0, height, rows):
         stop = min(start + rows, height)
-        if wraps:
-            first = start - halo
-            strip = _around(image, first, whole)
-        else:
-            first = min(max(start - halo, 0), height - whole)
-            strip = np.asarray(image[first : first + whole])
-        yield slice(start, stop), apply(strip)[start - first : stop - first]
+        first = start - halo if wraps else min(max(start - halo, 0), height - whole)
+        strips = [
+            each if each is None else _around(each, height, first, whole)
+            for each in images
+        ]
+        yield slice(start, stop), apply(*strips)[start - first : stop - first]
 
 
-def _around(image: Rows, first: int, count: int) -> np.ndarray:
+def _around(image: Rows, height: int, first: int, count: int) -> np.ndarray:
     """Return rows of an image that goes on from its end at its beginning."""
-    height, parts = image.shape[0], []
+    parts = []
     while count:
         start = first % height
         part = np.asarray(image[start : min(start + count, height)])
         parts.append(part)
         first, count = first + len(part), count - len(part)
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, DTypeLike, Float
+from jaxtyping import Array, DTypeLike, Float, Int
 
 from softsort_filters.fused_math import reciprocal
 from softsort_filters.windows import window_sums
@@ -27,7 +27,8 @@ Values: TypeAlias = Float[Array, "n *tile"]
 Pixels: TypeAlias = Float[Array, "*tile"]
 Masses: TypeAlias = Float[Array, "n *#tile"]
 Scalar: TypeAlias = Float[Array, ""]
-Weights: TypeAlias = tuple[Scalar, Scalar, Scalar]
+Weight: TypeAlias = Float[Array, "*#tile"]  # of all windows, or of each
+Weights: TypeAlias = tuple[Weight, Weight, Weight]
 _Scales: TypeAlias = tuple[Pixels, Pixels]
 
 # The middle target weighs at most this.
@@ -38,7 +39,7 @@ LONGEST_STEP = 2.0
 _MAX_STEPS = 60
 
 
-def target_weights(q: Scalar, n: int) -> Weights:
+def target_weights(q: Scalar, n: int | Int[Array, "*tile"]) -> Weights:
     """Weights of the targets 0, 1/2, 1 that put level q of n values on the middle one.
 
     At q = 0 the middle target and the first have no weight, and the limit of the plan
@@ -49,7 +50,11 @@ def target_weights(q: Scalar, n: int) -> Weights:
     # Added as a value, not a constant, which the compiler would add to the 1 first.
     extra = jnp.where(jnp.minimum(q, 1 - q) < floor, floor, 0.0)
     below, above = q + extra, (1 - q) + extra
-    middle = jnp.minimum(jnp.minimum(below, above) / 2, min(WIDEST, 1.5 / n))
+    if isinstance(n, int):
+        widest = min(WIDEST, 1.5 / n)
+    else:
+        widest = jnp.minimum(WIDEST, 1.5 / n.astype(q.dtype))
+    middle = jnp.minimum(jnp.minimum(below, above) / 2, widest)
     return below - middle / 2, middle, above - middle / 2
 
 
@@ -91,7 +96,8 @@ def _start(
     """
     # At the end of the last target rounding may leave no value.
     ends = jnp.minimum(jnp.stack([b[0], b[0] + b[1]]), 1 - 1e-6)
-    ends = ends.reshape(2, *[1] * (s.ndim - 1))
+    if ends.ndim == 1:  # those of all windows
+        ends = ends.reshape(2, *[1] * (s.ndim - 1))
 
     def halve(_, state):
         (left, right), (below, within) = state

@@ -1,7 +1,7 @@
 """Which epsilon and which window take the most noise out of an image."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,12 @@ from jaxtyping import Array, Float
 from softsort_core import SoftSortError
 from softsort_filters.arguments import Image, Number, as_image
 from softsort_filters.median import Size, soft_quantile_filter
-from softsort_filters.windows import window_shape
+from softsort_filters.windows import PAD_MODES, check_border, window_shape
 
 EPSILONS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 # Enough values to tell what is best.
 _SIDE = 512
+_TILE = 128
 # Without its centre a small window loses more than a large one: it need only be about
 # as good. Most of the loss is noise that nothing predicts, so little is much.
 _MARGIN = 1.003
@@ -31,7 +32,7 @@ class Choice(NamedTuple):
     """
 
     epsilon: float
-    size: tuple[int, int]
+    size: tuple[int, ...]
     loss: float
 
 
@@ -80,29 +81,19 @@ def choose(
         0.1
     """
     pixels, _ = as_image(image)
+    check_border(border)
     shapes = [window_shape(3 if size is None else size) for size in sizes]
     if not shapes or not len(epsilons) or min(map(np.prod, shapes)) < 3:
         raise SoftSortError(
             f"epsilons is {epsilons!r} and sizes is {sizes!r}: give at least one of "
             "each, and windows of at least 3 values"
         )
-    pixels = _middle(pixels)
+    tiles = _tiles(np.asarray(_middle(pixels)), shapes, border, cval)
     best = None
     for shape in sorted(shapes, key=np.prod):
         neighbours = np.ones(shape, bool)
         neighbours[shape[0] // 2, shape[1] // 2] = False
-        predictions = (
-            soft_quantile_filter(
-                pixels,
-                q,
-                footprint=neighbours,
-                epsilon=epsilon,
-                border=border,
-                cval=cval,
-            )
-            for epsilon in epsilons
-        )
-        losses = [float(_loss(predicted, pixels)) for predicted in predictions]
+        losses = [_loss(tiles, neighbours, q, epsilon) for epsilon in epsilons]
         loss = min(losses)
         if best is None or loss * _MARGIN < best.loss:
             best = Choice(float(epsilons[losses.index(loss)]), shape, loss)
@@ -116,10 +107,56 @@ def _middle(pixels: Float[Array, "h w *c"]) -> Float[Array, "h w *c"]:
     return pixels[starts[0] : starts[0] + _SIDE, starts[1] : starts[1] + _SIDE]
 
 
-@jax.jit
-def _loss(predicted: Array, pixels: Array) -> Array:
+class _Tile(NamedTuple):
+    """A part of an image with what is around it, and which of it counts."""
+
+    pixels: np.ndarray
+    counts: np.ndarray
+
+
+def _tiles(
+    pixels: np.ndarray, shapes: Sequence[Sequence[int]], border: str, cval: Number
+) -> list[_Tile]:
+    """Cut an image into tiles of one shape, for which all filters are compiled once.
+
+    Each has around it what the largest window reaches of the image, or of its border.
+    """
+    halo = max(side // 2 for shape in shapes for side in shape)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    down, across, channels = pixels.shape
+    constant = {"constant_values": np.asarray(cval)} if border == "constant" else {}
+    margins = [(halo, halo), (halo, halo), (0, 0)]
+    mode: Any = PAD_MODES[border]
+    around = np.pad(pixels, margins, mode, **constant)
+    missing = [(0, -side % _TILE) for side in (down, across)]
+    around = np.pad(around, [*missing, (0, 0)], "edge")
+    counts = np.pad(np.ones((down, across, channels), bool), [*missing, (0, 0)])
+    counts = np.pad(counts, margins)
+    reach = _TILE + 2 * halo
+    return [
+        _Tile(*(each[i : i + reach, j : j + reach] for each in (around, counts)))
+        for i in range(0, down, _TILE)
+        for j in range(0, across, _TILE)
+    ]
+
+
+def _loss(
+    tiles: Sequence[_Tile], footprint: np.ndarray, q: Number, epsilon: float
+) -> float:
     """The mean absolute error over the windows that are finite."""
+    total = number = 0.0
+    for tile in tiles:
+        predicted = soft_quantile_filter(
+            tile.pixels, q, footprint=footprint, epsilon=epsilon, channel_axis=-1
+        )
+        error, count = _errors(predicted, *tile)
+        total, number = total + float(error), number + int(count)
+    return total / number if number else np.inf
+
+
+@jax.jit
+def _errors(predicted: Array, pixels: Array, counts: Array) -> tuple[Array, Array]:
+    """The sum of absolute errors that count and are finite, and how many these are."""
     errors = jnp.abs(predicted - pixels).reshape(pixels.shape[0], -1)
-    known = jnp.isfinite(errors)
-    total = jnp.sum(jnp.sum(jnp.where(known, errors, 0), 1))
-    return jnp.where(jnp.any(known), total / jnp.sum(known), jnp.inf)
+    known = jnp.isfinite(errors) & counts.reshape(errors.shape)
+    return jnp.sum(jnp.sum(jnp.where(known, errors, 0), 1)), jnp.sum(known)

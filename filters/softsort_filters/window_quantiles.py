@@ -1,14 +1,19 @@
 """The soft quantiles of windows of any size, weighted or not; and derivatives."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from softsort_filters.small_windows import fast_quantiles
 from softsort_filters.three_targets import Masses, Weights, middle_column, quotient
 from softsort_filters.windows import Values, Window, map_windows, views, window_sums
+
+# The weights of targets for windows where so many values are not there.
+Targets: TypeAlias = Callable[[Int[Array, "*tile"]], Weights]
 
 
 def window_quantiles(
@@ -41,11 +46,16 @@ def mend_uneven(
     known: Values,
     squashed: Values | None,
     masses: Masses,
-    b: Weights,
+    targets: Targets,
     epsilon: Float[Array, ""],
 ) -> Float[Array, "rows columns"]:
-    """Return what is known of equal weights, or by opacity where that differs."""
-    visible = opacity.stacked()
+    """Return what is known of equal weights, or by opacity where that differs.
+
+    Values of negative opacity are not there: their windows have fewer, which `targets`
+    turns into the weights of targets.
+    """
+    signed = opacity.stacked()
+    visible = jnp.maximum(signed, 0)
     most = jnp.max(visible, 0)
     uneven = jnp.min(visible, 0) < most
 
@@ -59,6 +69,7 @@ def mend_uneven(
         mean = jnp.sum(jnp.where(weights > 0, weights * x, 0), 0)
         x = jnp.where(weights > 0, x, mean)
         s = None if squashed is None else squashed.stacked()
+        b = targets(jnp.sum(signed < 0, 0))
         medians = _weighted(x, s, weights, b, epsilon)
         medians = jnp.where(uneven, medians, known.centre())
         return jnp.where(most > 0, medians, values.centre())
@@ -70,8 +81,10 @@ def surrounded(
     filtered: Float[Array, "h w c"], window: Window
 ) -> Float[Array, "H W c"]:
     """Return results among extended images, in the centres of windows."""
-    margins = [(side // 2, side // 2) for side in window.shape]
-    return jnp.pad(filtered, [*margins, (0, 0)])
+    *margins, _ = [(side // 2, side // 2) for side in window.shape]
+    deeper = window.shape[2] // 2 * window.step
+    inside = filtered[..., : filtered.shape[2] - deeper]
+    return jnp.pad(inside, [*margins, (deeper, 0)])
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, DTypeLike, Float, Num
+from jaxtyping import Array, DTypeLike, Num
 
 from softsort_core import SoftSortError
 
 # numpy's names for the ways to continue an image that scipy.ndimage has.
-_PAD_MODES = {
+PAD_MODES = {
     "reflect": "symmetric",
     "nearest": "edge",
     "mirror": "reflect",
@@ -31,27 +31,33 @@ _UNROLLED = 9
 
 
 class Window(NamedTuple):
-    """Which pixels around a pixel count: sides, and (row, column) within them."""
+    """Which pixels around a pixel count: sides, and places within them.
 
-    shape: tuple[int, int]
-    places: tuple[tuple[int, int], ...]
+    Both are (rows, columns, depth), where an image has no depth, 1. In the rows of its
+    numbers neighbours in depth are `step` apart, all that have one column side by side.
+    """
+
+    shape: tuple[int, int, int]
+    places: tuple[tuple[int, int, int], ...]
+    step: int = 1
 
 
 def as_window(
-    size: int | Sequence[int] | None, footprint: Any, weights: Any
-) -> tuple[Window, Float[Array, " n"] | None, int]:
+    size: Any, footprint: Any, weights: Any, axes: int = 2
+) -> tuple[Window, Num[Array, " n"] | None, int]:
     """Return the window, the weights of its values, and how many values it has.
 
-    Values that are known to weigh nothing are no part of the window, but are counted.
+    Sides are given in the order of the two or three axes, depth first. Values that are
+    known to weigh nothing are no part of the window, but are counted.
     """
     masks = {
-        name: _as_mask(mask, name)
+        name: _as_mask(mask, name, axes)
         for name, mask in (("footprint", footprint), ("weights", weights))
         if mask is not None
     }
     shapes = {name: mask.shape for name, mask in masks.items()}
     if size is not None or not masks:
-        shapes["size"] = window_shape(3 if size is None else size)
+        shapes["size"] = window_shape(3 if size is None else size, axes)
     if len(set(shapes.values())) > 1:
         told = " and ".join(f"{name} of {shape}" for name, shape in shapes.items())
         raise SoftSortError(f"{told} are different windows: give one")
@@ -60,75 +66,90 @@ def as_window(
     used = counted & masks.get("weights", counted)
     if not used.any():
         raise SoftSortError(f"no value of the {shape} window has a weight: give one")
-    places = np.argwhere(used).tolist()
-    rows, columns = np.nonzero(used)
-    values = None if weights is None else jnp.asarray(weights)[rows, columns]
-    return Window(shape, tuple((i, j) for i, j in places)), values, int(counted.sum())
+    values = None if weights is None else jnp.asarray(weights)[np.nonzero(used)]
+    places = tuple(_depth_last(place) for place in np.argwhere(used).tolist())
+    depth = 1 if axes == 2 else shape[0]
+    window = Window((*shape[-2:], depth), places)
+    return window, values, int(counted.sum())
 
 
-def _as_mask(mask: Any, name: str) -> np.ndarray:
+def _depth_last(place: Sequence[int]) -> tuple[int, int, int]:
+    *depth, row, column = place
+    return row, column, sum(depth)
+
+
+def _as_mask(mask: Any, name: str, axes: int) -> np.ndarray:
     """Where a footprint is true or weights are positive; of traced ones, everywhere."""
-    if np.ndim(mask) != 2 or not all(side % 2 for side in np.shape(mask)):
+    if np.ndim(mask) != axes or not all(side % 2 for side in np.shape(mask)):
         raise SoftSortError(
             f"{name} has shape {np.shape(mask)}: a window has a pixel at its centre, "
-            "so give a table with odd numbers of rows and columns"
+            f"so give a table with {axes} odd sides"
         )
     if isinstance(mask, Tracer) and name == "weights":
         return np.ones(mask.shape, bool)
     if np.ma.is_masked(mask):
         raise SoftSortError(f"{name} has masked values: fill in 0 for them")
     values = np.asarray(mask)
-    if name == "footprint" and values.dtype != np.bool_:
-        raise SoftSortError(f"footprint has dtype {values.dtype}: give booleans")
+    if name == "footprint" and not np.isin(values, (0, 1)).all():
+        raise SoftSortError(f"footprint is {mask}: give booleans, or 0 and 1")
     if values.dtype.kind not in "fiub" or not np.all((values >= 0) & (values < np.inf)):
         raise SoftSortError(f"{name} is {mask}: give numbers that are not negative")
     return values > 0
 
 
-def window_shape(size: int | Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of a window, each an odd positive integer."""
-    sides = (size, size) if isinstance(size, int | np.integer) else size
+def window_shape(size: Any, axes: int = 2) -> tuple[int, ...]:
+    """Sides of a window along two or three axes, each an odd positive integer."""
+    sides = size.tolist() if isinstance(size, np.ndarray | jax.Array) else size
+    if isinstance(sides, int | np.integer):
+        sides = (sides,) * axes
     if (
         not isinstance(sides, Sequence)
-        or len(sides) != 2
+        or len(sides) != axes
         or not all(
             isinstance(side, int | np.integer) and side > 0 and side % 2
             for side in sides
         )
     ):
+        each, example = {
+            2: ("two (rows, columns)", "(5, 3)"),
+            3: ("three (depth, rows, columns)", "(3, 5, 5)"),
+        }[axes]
         raise SoftSortError(
             f"size is {size!r}: a window has a pixel at its centre, so give an odd "
-            "positive integer or two (rows, columns), such as 3 or (5, 3)"
+            f"positive integer or {each}, such as 3 or {example}"
         )
-    return int(sides[0]), int(sides[1])
+    return tuple(map(int, sides))
 
 
 def check_border(border: str) -> None:
     """Refuse a border that is not one of scipy.ndimage's five."""
-    if border not in _PAD_MODES:
-        raise SoftSortError(
-            f"border is {border!r}: give one of {', '.join(_PAD_MODES)}"
-        )
+    if border not in PAD_MODES:
+        raise SoftSortError(f"border is {border!r}: give one of {', '.join(PAD_MODES)}")
 
 
 def extend(
-    image: Num[Array, "h w c"],
-    window: tuple[int, int],
+    image: Num[Array, "h w z c"],
+    window: tuple[int, int, int],
     border: str,
     cval: Num[Array, ""],
-) -> Num[Array, "H W c"]:
-    """Continue an image by half a window on each side, as scipy.ndimage does."""
+) -> Num[Array, "H W zc"]:
+    """Continue an image by half a window on each side, as scipy.ndimage does.
+
+    Of each column, the channels of one depth after the other become one axis.
+    """
     for axis, side in enumerate(window):
         half, length = side // 2, image.shape[axis]
+        if axis == 2 and not half:
+            continue
         if border == "constant":
             margin = jnp.full_like(image, cval, shape=_resized(image, axis, half))
             before = after = margin
         else:
-            index = np.pad(np.arange(length), half, _PAD_MODES[border])  # pyright: ignore
+            index = np.pad(np.arange(length), half, PAD_MODES[border])  # pyright: ignore
             before = jnp.take(image, index[:half], axis)
             after = jnp.take(image, index[half + length :], axis)
         image = jnp.concatenate([before, image, after], axis)
-    return image
+    return image.reshape(*image.shape[:2], -1)
 
 
 def _resized(image: Array, axis: int, size: int) -> tuple[int, ...]:
@@ -146,18 +167,23 @@ def map_windows(
     from each image and returns (rows, columns). As it treats each window alone, the
     tiles do not show in the result. Derivatives recompute one tile at a time, so memory
     is bounded there too.
+
+    Of windows with depth, results are where the first of their values is in depth;
+    those of the last columns that reach beyond are of no use.
     """
-    rows, columns = window.shape
+    rows, columns, depth = window.shape
+    deeper = (depth - 1) * window.step
     height, width, channels = images[0].shape
     height, width = height - rows + 1, width - columns + 1
     # Channels lie side by side, so that the next column is `channels` numbers away
     # and colour images need nothing else.
     down, across = _tile(height, width * channels, len(window.places))
     n_down, n_across = -(-height // down), -(-width * channels // across)
-    fill = (0, n_down * down - height), (0, n_across * across - width * channels)
+    after = n_across * across - width * channels + deeper
+    fill = (0, n_down * down - height), (0, after)
     flat = [jnp.pad(i.reshape(i.shape[0], -1), fill, mode="edge") for i in images]
-    reach = down + rows - 1, across + (columns - 1) * channels
-    shifts = tuple((i, j * channels) for i, j in window.places)
+    reach = down + rows - 1, across + (columns - 1) * channels + deeper
+    shifts = tuple((i, j * channels + k * window.step) for i, j, k in window.places)
 
     @jax.checkpoint
     def one_tile(index):
@@ -202,7 +228,8 @@ class Values(NamedTuple):
 
 def is_small(window: Window, dtype: DTypeLike) -> bool:
     """Return whether one loop over the pixels can hold all values of a window."""
-    return len(window.places) <= _UNROLLED and dtype == jnp.float32
+    flat = window.shape[2] == 1
+    return flat and len(window.places) <= _UNROLLED and dtype == jnp.float32
 
 
 def views(
@@ -212,13 +239,13 @@ def views(
 
     Channels lie side by side, as in the tiles.
     """
-    rows, columns = window.shape
+    rows, columns, _ = window.shape
     height, channels = image.shape[0] - rows + 1, image.shape[2]
     width = (image.shape[1] - columns + 1) * channels
     flat = image.reshape(image.shape[0], -1)
     return [
         flat[i : i + height, j * channels : j * channels + width]
-        for i, j in window.places
+        for i, j, _ in window.places
     ]
 
 

@@ -157,7 +157,7 @@ def rank_distance_bound(windows, q, epsilon):
 @pytest.mark.parametrize("size", [3, 5, 7])
 @pytest.mark.parametrize("epsilon", [0.1, 0.01, 1e-3])
 def test_the_median_is_within_the_stated_distance_of_the_hard_one(size, epsilon):
-    result = soft_median(every_case(), size, epsilon=epsilon)
+    result = soft_median(every_case(), size, epsilon=epsilon, channel_axis=-1)
     for i, (name, image) in enumerate(hard_cases().items()):
         hard, bound = rank_distance_bound(windows_of(image, size), 0.5, epsilon)
         np.testing.assert_array_equal(
@@ -202,7 +202,7 @@ def test_the_limit_of_large_windows_is_the_stated_mean_about_the_median():
 def test_images_continue_as_in_scipy(border, shape, window):
     image = np.random.default_rng(4).permutation(shape[0] * shape[1]).reshape(shape)
     extended = softsort_filters.windows.extend(
-        jnp.asarray(image)[..., None], window, border, jnp.asarray(-1)
+        jnp.asarray(image)[..., None, None], (*window, 1), border, jnp.asarray(-1)
     )[..., 0]
     view = np.lib.stride_tricks.sliding_window_view(extended, window)
     expected = ndimage.median_filter(image, window, mode=border, cval=-1)
@@ -237,7 +237,9 @@ def test_no_pixel_is_left_without_a_certificate(size, dtype):
     uncertified = outside = 0
     for epsilon in EPSILONS:
         for q in (0, 0.05, 0.1, 0.25, 1 / 3, 0.5, 0.8, 1):
-            result = soft_quantile_filter(image, q, size, epsilon=epsilon)
+            result = soft_quantile_filter(
+                image, q, size, epsilon=epsilon, channel_axis=-1
+            )
             uncertified += np.count_nonzero(np.isnan(result))
             outside += np.count_nonzero((result < low) | (result > high))
     assert (uncertified, outside) == (0, 0)
@@ -402,7 +404,8 @@ def test_traced_numbers_out_of_range_give_nan(q, epsilon):
 
 @jax.jit
 def traced(image, q, epsilon):
-    return soft_quantile_filter(image, q, epsilon=epsilon)
+    channel_axis = -1 if image.ndim == 3 else None
+    return soft_quantile_filter(image, q, epsilon=epsilon, channel_axis=channel_axis)
 
 
 def central(function, point, step=1e-6):
@@ -567,6 +570,12 @@ slopes_of_sum = jax.jit(
         ({"border": "symmetric"}, ["border", "symmetric", "mirror"]),
         ({"cval": None}, ["cval", "None", "number"]),
         ({"alpha": True}, ["alpha", "channels"]),
+        ({"image": np.zeros((3, 4, 5))}, ["(3, 4, 5)", "channel_axis=-1", "None"]),
+        ({"channel_axis": 2}, ["channel_axis", "2", "None"]),
+        ({"channel_axis": 0}, ["channel_axis", "0", "axes"]),
+        ({"where": np.ones((3, 4), bool)}, ["where", "(3, 4)", "booleans"]),
+        ({"where": np.ones((14, 15))}, ["where", "float64", "booleans"]),
+        ({"footprint": np.full((3, 3), 2)}, ["footprint", "2", "booleans"]),
         ({"squashing_fun": 3}, ["squashing_fun", "3", "function"]),
         ({"squashing_fun": jnp.sum}, ["squashing_fun", "()", "elementwise"]),
         ({"image": []}, ["image", "(0,)", "height"]),

@@ -43,6 +43,17 @@ def denoise(
             "EXIF and opacity also hold their pixels.",
         ),
     ] = "2GiB",
+    nodata: Annotated[
+        str | None,
+        option(
+            "--nodata",
+            metavar="keep|ignore|VALUE",
+            show_default="NaN is refused",
+            help="Pixels without data, in memory: keep leaves NaN, and what a GeoTIFF "
+            "says to be none, out of all windows and in their places, VALUE also this; "
+            "ignore takes what a GeoTIFF says to be none for values, without a word.",
+        ),
+    ] = None,
     solver: ImageSolver,
     writing: BatchWriting,
 ) -> None:
@@ -74,6 +85,6 @@ def denoise(
     from softsort_cli.images import batch, denoising
 
     filtering = denoising.Filtering(
-        shape, quantile, iterations, border, max_memory, solver, writing
+        shape, quantile, iterations, border, max_memory, solver, writing, nodata
     )
     batch.run(images, "_soft", filtering)

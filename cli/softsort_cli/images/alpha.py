@@ -6,12 +6,16 @@ Opacity stays as it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli.images.picture import Picture, to_unit
 
 if TYPE_CHECKING:
     import numpy as np
+
+# Which of the pixels of a frame hold data; None if all do.
+Known: TypeAlias = "Callable[[np.ndarray], Any] | None"
 
 
 class FrameRows:
@@ -24,10 +28,12 @@ class FrameRows:
         dtype: str,
         *,
         multiplies: bool = False,
+        known: Known = None,
     ) -> None:
         self.frame, self.dtype, self.source = frame, dtype, picture.source
         self.shape, self.alpha = frame.shape, picture.alpha
         self.premultiplied, self.multiplies = picture.premultiplied, multiplies
+        self._known = known
         # In memory are all frames, and what becomes of them.
         self.held = 2 * sum(each.nbytes for each in picture.frames)
 
@@ -39,6 +45,10 @@ class FrameRows:
             opacity = values[..., -1:]
             values[..., :-1] /= np.where(opacity == 0, 1, opacity)
         return values
+
+    def known(self, rows: slice) -> np.ndarray | None:
+        """Which values there are; None if all."""
+        return None if self._known is None else self._known(self.frame[rows])
 
     def stored(self, filtered: np.ndarray, rows: slice) -> np.ndarray:
         """Filtered rows as they are written: multiplied by opacity, if that is so."""

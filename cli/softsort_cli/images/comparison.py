@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.images import exact, formats, image_file, levels, orientation
+from softsort_cli.images import cost, exact, formats, image_file, levels, orientation
 from softsort_cli.images.alpha import FrameRows
 from softsort_cli.images.denoising import quantile_filter
 from softsort_cli.images.noising import check_colours, spoilt
@@ -63,6 +63,7 @@ def compare(
             f"{picture.source} has one value everywhere, and no black and white: no "
             "scores can be given"
         )
+    cost.check(picture.source, original.shape, math.prod(size), len(epsilons) + 1)
     filters = _filters(size, epsilons, where, dtype.removeprefix("float"))
     (noisy,) = spoilt(picture, noise, (low, high), multiplies=False).frames
     unit = to_unit(noisy, dtype)

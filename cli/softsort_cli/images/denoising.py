@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -12,8 +13,10 @@ from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import (
     alpha,
+    cost,
     exact,
     image_file,
+    nodata,
     size_buckets,
     tiff_bands,
     tiff_streaming,
@@ -56,11 +59,13 @@ class Filtering:
     max_memory: str
     solver: Solver
     writing: BatchWriting
+    nodata: str | None = None
 
     def __post_init__(self) -> None:
         shape, solver = self.shape, self.solver
         self.sizes = AUTO_SIZES if shape.size == "auto" else ()
         self.window = window.read(replace(shape, size=None) if self.sizes else shape)
+        self.missing = nodata.read(self.nodata)
         self.limit = bytes_of(self.max_memory)
         if self.limit < LEAST:
             raise UsageError(
@@ -82,6 +87,7 @@ class Filtering:
             "quantile": self.quantile,
             "iterations": self.iterations,
             "border": self.border,
+            "nodata": self.nodata,
             # A file may hold another window when the command is run again.
             "footprint values": manifest.digest_of(self.window.footprint),
             "weights values": manifest.digest_of(self.window.weights),
@@ -124,7 +130,9 @@ class Filtering:
         return replace(band, notes=tuple(notes))
 
     def _is_large(self, job: Job) -> bool:
-        return not self.solver.hard and tiff_streaming.is_large(job, self.limit)
+        if self.solver.hard or self.missing.keeps:
+            return False
+        return tiff_streaming.is_large(job, self.limit)
 
     def _copy(
         self,
@@ -146,11 +154,12 @@ class Filtering:
     def _filter_in_memory(self, job: Job) -> None:
         picture = image_file.read(job.path)
         form = image_file.output_format(picture, job.output, strip=self.writing.strip)
-        dtype = floats_of(picture, self.solver.precision)
+        known = nodata.known(picture, self.missing)
+        dtype = floats_of(picture, self.solver.precision, finite=known is None)
         # TIFF alone holds colours that are multiplied by their opacity.
         multiplies = picture.premultiplied and form.name == picture.format
         rows = [
-            alpha.FrameRows(frame, picture, dtype, multiplies=multiplies)
+            alpha.FrameRows(frame, picture, dtype, multiplies=multiplies, known=known)
             for frame in picture.frames
         ]
         epsilon, size = self.choose_epsilon(rows[0])
@@ -164,17 +173,27 @@ class Filtering:
         pixels = np.empty_like(rows.frame)
         with self.memory_lock(rows):
             for place, values in self.filtered(rows, epsilon, size):
-                pixels[place] = to_pixels(rows.stored(values, place), pixels.dtype)
+                known = rows.known(place)
+                if known is not None:
+                    values = np.where(known, values, 0)
+                stored = to_pixels(rows.stored(values, place), pixels.dtype)
+                if known is not None:
+                    stored = np.where(known, stored, rows.frame[place])
+                pixels[place] = stored
         return pixels
 
     def choose_epsilon(self, rows: Rows) -> tuple[float, Size]:
         """The epsilon and the window for an image, of its own if they are auto."""
         if self.solver.epsilon != AUTO:
             return self.solver.epsilon, self.window.size
+        import numpy as np
         from softsort_filters import choose
 
         first = max((rows.shape[0] - TRIED) // 2, 0)
         values = rows[first : first + TRIED]
+        known = rows.known(slice(first, first + TRIED))
+        if known is not None:
+            values[~known] = np.nan
         with _precision_of(values.dtype):
             best = choose(
                 alpha.multiplied(values) if rows.alpha else values,
@@ -182,9 +201,10 @@ class Filtering:
                 q=self.quantile,
                 border=self.border,
             )
-        across = f"{best.size[1]}x{best.size[0]}"
-        console.note(f"{rows.source}: epsilon {best.epsilon:g}, window {across}")
-        return best.epsilon, best.size
+        sides = f"{best.size[1]}x{best.size[0]}"
+        console.note(f"{rows.source}: epsilon {best.epsilon:g}, window {sides}")
+        down, across = best.size
+        return best.epsilon, (down, across)
 
     def memory_lock(self, rows: Rows) -> AbstractContextManager[object]:
         """What to hold while `filtered` runs, if an image takes all memory there is.
@@ -204,7 +224,18 @@ class Filtering:
     def filtered(self, rows: Rows, epsilon: float, size: Size) -> Strips:
         """An image as a whole or, if that takes too much memory, strip by strip."""
         engine.check_wanted()
-        if self._fits(rows):
+        used = self.window.footprint
+        values = math.prod(size) if used is None else int(used.sum())
+        cost.check(rows.source, rows.shape, values, self.iterations)
+        if self._fits(rows) and (where := rows.known(slice(None))) is not None:
+            settings = self.settings(size, rows.alpha)
+            if not self.solver.hard:
+                settings["epsilon"] = epsilon
+            values = rows[:]
+            for _ in range(self.iterations):
+                values = quantile_filter(self.solver)(values, where=where, **settings)
+            strips = [(slice(0, rows.shape[0]), values)]
+        elif self._fits(rows):
             values = rows[:]
             for _ in range(self.iterations):
                 values = _program(self, size, rows.alpha)(values, epsilon)
@@ -212,15 +243,20 @@ class Filtering:
         else:
             settings = self.settings(size, rows.alpha) | {"epsilon": epsilon}
             settings |= {"iterations": self.iterations, "memory": self._free(rows)}
+            if rows.known(slice(0, 1)) is not None:
+                settings["where"] = KnownRows(rows)
             strips = strips_filter(self.solver)(rows, **settings)
         for place, values in strips:
-            self._check_converged(values, epsilon, rows)
+            self._check_converged(values, epsilon, rows, place)
             yield place, values
             engine.check_wanted()
 
     @staticmethod
-    def _check_converged(values: np.ndarray, epsilon: float, rows: Rows) -> None:
-        if bad := count_not_finite(values):
+    def _check_converged(
+        values: np.ndarray, epsilon: float, rows: Rows, place: slice
+    ) -> None:
+        known = rows.known(place)
+        if bad := count_not_finite(values if known is None else values[known]):
             remedy = "" if rows.dtype == "float64" else " or --precision 64"
             raise CommandError(
                 f"{rows.source}: the solver did not converge at epsilon {epsilon:g} "
@@ -231,6 +267,16 @@ class Filtering:
         """What the filters take besides pixels and epsilon."""
         settings = {"q": self.quantile, "border": self.border, "alpha": alpha}
         return self.window.settings() | settings | {"size": size}
+
+
+class KnownRows:
+    """The rows of which values there are."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.shape = rows, rows.shape
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self.rows.known(rows)
 
 
 @lru_cache(maxsize=16)
@@ -259,6 +305,7 @@ def quantile_filter(solver: Solver, bits: str = BITS) -> Callable[..., np.ndarra
 
     def soft(image: np.ndarray, **settings: Any) -> np.ndarray:
         options = solver.keywords() | settings
+        options["channel_axis"] = -1 if image.ndim == 3 else None
         with _precision_of(image.dtype):
             return np.asarray(softsort_filters.soft_quantile_filter(image, **options))
 

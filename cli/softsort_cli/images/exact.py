@@ -20,14 +20,19 @@ def quantile_filter(
     footprint: np.ndarray | None = None,
     border: str,
     alpha: bool = False,
+    where: np.ndarray | None = None,
 ) -> np.ndarray:
     """The quantile of the window around each pixel, channel by channel.
 
     With `alpha`, the last channel is the weight of the others, and stays as it is.
+    Values that are not there, by `where`, are in no window, and stay as they are.
     """
     import numpy as np
     from scipy.ndimage import median_filter, percentile_filter
 
+    if where is not None:
+        settings = {"q": q, "size": size, "footprint": footprint, "border": border}
+        return _of_known(image, where, alpha=alpha, **settings)
     used = np.ones(size, bool) if footprint is None else footprint
     window = used.reshape(*used.shape, *(1 for _ in image.shape[2:]))
     settings: Any = {"footprint": window, "mode": border}
@@ -37,6 +42,23 @@ def quantile_filter(
     else:
         result = percentile_filter(colours, 100 * q, **settings)
     return _by_opacity(image, result, q, used, border) if alpha else result
+
+
+def _of_known(
+    image: np.ndarray, where: np.ndarray, *, alpha: bool, **settings: Any
+) -> np.ndarray:
+    """The quantiles of the values that are there, which have all of the weight."""
+    import numpy as np
+
+    values = image.reshape(*image.shape[:2], -1)
+    result, there = values.copy(), where.reshape(values.shape)
+    for channel in range(values.shape[2] - alpha):
+        known = there[..., channel]
+        weight = values[..., -1] if alpha else np.ones_like(values[..., 0])
+        pair = [np.where(known, each, 0) for each in (values[..., channel], weight)]
+        filtered = quantile_filter(np.stack(pair, axis=-1), alpha=True, **settings)
+        result[known, channel] = filtered[known, 0]
+    return result.reshape(image.shape)
 
 
 def _by_opacity(

@@ -49,9 +49,11 @@ def floats_for(dtype: np.dtype, source: str, precision: str | None = None) -> st
     return f"float{precision or ('64' if is_wide(dtype) else '32')}"
 
 
-def floats_of(picture: Picture, precision: str | None = None) -> str:
+def floats_of(
+    picture: Picture, precision: str | None = None, *, finite: bool = True
+) -> str:
     """The floats that hold all pixels of a picture; those of no value are refused."""
-    for frame in picture.frames:
+    for frame in picture.frames if finite else ():
         check_finite(frame, picture.source)
     types = [floats_for(f.dtype, picture.source, precision) for f in picture.frames]
     return max(types)
@@ -62,8 +64,8 @@ def check_finite(values: np.ndarray, source: str, where: str = "") -> None:
     count = count_not_finite(values) if values.dtype.kind == "f" else 0
     if count:
         raise CommandError(
-            f"{source} has {count} values that are NaN or infinite{where}: replace "
-            "them first"
+            f"{source} has {count} values that are NaN or infinite{where}: "
+            "replace them first, or denoise with --nodata keep"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+SHORT = 128, 256
 # numpy's names for scipy.ndimage's borders.
 PAD_MODES: dict[str, Any] = {
     "reflect": "symmetric",
@@ -24,8 +25,9 @@ def shared(
 ) -> Callable[..., np.ndarray]:
     """A function of a window around each pixel that is compiled for few shapes only.
 
-    Images are continued, as at their border, to sizes at most an eighth larger. Threads
-    that need the same program wait for the first to compile it.
+    Images are continued, as at their border, to sizes at most an eighth larger, or to
+    128 or 256 pixels. Threads that need the same program wait for the first to compile
+    it.
     """
     compiling, compiled = threading.Lock(), set[tuple[int, ...]]()
 
@@ -63,6 +65,12 @@ def _padded(
 
 
 def _common(length: int) -> int:
-    """The next length of at most four significant bits, and a multiple of 16."""
-    step = max(1 << max(length.bit_length() - 4, 0), 16)
+    """The next length of at most four significant bits.
+
+    Of short ones there are few: what is added costs less than to compile.
+    """
+    for short in SHORT:
+        if length <= short:
+            return short
+    step = 1 << (length.bit_length() - 4)
     return -(-length // step) * step

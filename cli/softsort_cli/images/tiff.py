@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from softsort_cli.images.picture import Picture
 if TYPE_CHECKING:
     import tifffile
 
-MOST_SAMPLE = 281
+MOST_SAMPLE, NODATA = 281, 42113  # tags
 LOGGER = logging.getLogger("tifffile")
 LOGGER.propagate = False
 LOGGER.addHandler(logging.NullHandler())
@@ -83,6 +83,7 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> Picture:
         own=tiff_tags.own(pages),
         encoding={
             "white": _white(pages[0]),
+            "nodata": _nodata(pages[0]),
             "pages": [tiff_pixels.layout(page) for page in pages],
             "bigtiff": file.is_bigtiff,
             "byteorder": file.byteorder,
@@ -97,6 +98,14 @@ def _white(page: Any) -> int | None:
         (tag.value if isinstance(tag.value, tuple) else (tag.value,)) if tag else ()
     )
     return max((each for each in values if isinstance(each, int)), default=None)
+
+
+def _nodata(page: Any) -> float | None:
+    """The value that a page says to be none, as GDAL writes it."""
+    tag = page.tags.get(NODATA)
+    with suppress(ValueError):
+        return float(str(tag.value).strip("\0 ")) if tag else None
+    return None
 
 
 def beside(tags: tiff_tags.Tags) -> dict[str, Any]:

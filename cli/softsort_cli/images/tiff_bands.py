@@ -61,6 +61,9 @@ class BandRows:
             at += last - first
         return np.concatenate(parts)
 
+    def known(self, rows: slice) -> None:
+        """All values are there: of others, images are in memory."""
+
     def inside(self, place: slice, values: np.ndarray) -> np.ndarray:
         """Of values at a place, those in the rows of the band itself."""
         first = place.start + self.first

@@ -62,6 +62,9 @@ class PageRows:
             check_finite(result, self.source, f" in rows {start + 1} to {stop}")
         return result
 
+    def known(self, rows: slice) -> None:
+        """All values are there: of others, images are in memory."""
+
     def _segments(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """What is stored of these rows: where it is, and its pixels."""
         page = self.page
