@@ -1,5 +1,11 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
+from softsort_core.blur import (
+    blur_of_epsilon,
+    epsilon_for_blur,
+    group_epsilons_for_blur,
+    least_epsilon_for_blur,
+)
 from softsort_core.errors import SoftSortError
 from softsort_core.multivariate import TransportMaps, multivariate_cdf_quantile_maps
 from softsort_core.operators.forms import Forms, Group, forms
@@ -37,10 +43,14 @@ __all__ = [
     "Statistics",
     "Summary",
     "TransportMaps",
+    "blur_of_epsilon",
     "describe",
+    "epsilon_for_blur",
     "forms",
+    "group_epsilons_for_blur",
     "group_ranks",
     "group_sort",
+    "least_epsilon_for_blur",
     "merge",
     "multivariate_cdf_quantile_maps",
     "over_padded_groups",

@@ -33,7 +33,7 @@ ORDER = {
         "plans",
         "streaming",
         "operators",
-        "multivariate report",
+        "blur multivariate report",
         "__init__",
         "losses",
     ],

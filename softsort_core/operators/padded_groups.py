@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -22,7 +21,7 @@ def over_padded_groups(
     sizes: np.ndarray,
     places: np.ndarray,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float | np.ndarray = 1e-2,
     squashing_fun: Squashing = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the results of some of many groups: their places, and results as padded.
@@ -32,15 +31,15 @@ def over_padded_groups(
         values: of the groups, one after another; a value may be a row.
         sizes: how many values each group has.
         places: which groups, each of 1 to 512 values.
-        epsilon: regularisation.
+        epsilon: regularisation, of all groups or of each.
         squashing_fun: see `softsort_core.sort`.
     """
 
     def on_row(row: Array, size: Array, epsilon: Array) -> Array:
         return operator(Group(row, size, epsilon, squashing_fun))
 
-    on_rows = jax.jit(jax.vmap(on_row, (0, 0, None)))
-    starts = np.cumsum(sizes) - sizes
+    on_rows = jax.jit(jax.vmap(on_row, (0, 0, 0)))
+    starts, epsilons = np.cumsum(sizes) - sizes, np.broadcast_to(epsilon, sizes.shape)
     widths = np.array(_WIDTHS)[np.searchsorted(_WIDTHS, sizes[places])]
     for width in np.unique(widths).tolist():
         same = places[widths == width]
@@ -53,7 +52,7 @@ def over_padded_groups(
             # wherever they are.
             within = np.where(within < sizes[filled, None], within, 0)
             rows = values[starts[filled, None] + within]
-            results = np.asarray(on_rows(rows, jnp.asarray(sizes[filled]), epsilon))
+            results = np.asarray(on_rows(rows, sizes[filled], epsilons[filled]))
             yield from zip(some.tolist(), results, strict=False)
 
 

@@ -24,7 +24,7 @@ from softsort_cli.images.picture import (
 from softsort_cli.io import files
 from softsort_cli.options.images import Noise
 from softsort_cli.options.output import Writing
-from softsort_cli.options.softness import Device, Solver
+from softsort_cli.options.softness import Computing, Device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,9 @@ def _filters(
     settings = {"q": 0.5, "size": size, "border": "reflect"}
     filters = {"median": partial(exact.quantile_filter, **settings)}
     for epsilon in epsilons:
-        solver = Solver(epsilon=epsilon, device=where.device, precision=where.precision)
+        solver = Computing(
+            epsilon=epsilon, device=where.device, precision=where.precision
+        )
         soft = partial(quantile_filter(solver), **settings)
         filters[f"soft median (epsilon {epsilon:g})"] = soft
     return filters | {"mean": partial(exact.mean_filter, size=size)}

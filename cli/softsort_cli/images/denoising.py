@@ -24,7 +24,7 @@ from softsort_cli.images.tiff_streaming import PageRows, Strips
 from softsort_cli.io import files
 from softsort_cli.options.images import AUTO, BatchWriting, Shape
 from softsort_cli.options.sizes import bytes_of
-from softsort_cli.options.softness import Solver
+from softsort_cli.options.softness import Computing
 from softsort_cli.work import engine, manifest
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Filtering:
     iterations: int
     border: str
     max_memory: str
-    solver: Solver
+    solver: Computing
     writing: BatchWriting
 
     def __post_init__(self) -> None:
@@ -227,7 +227,7 @@ def _program(
     return size_buckets.shared(soft, size, filtering.border)
 
 
-def quantile_filter(solver: Solver) -> Callable[..., np.ndarray]:
+def quantile_filter(solver: Computing) -> Callable[..., np.ndarray]:
     """The filter of images in memory: the exact one for --hard, else the soft one."""
     if solver.hard:
         return exact.quantile_filter
@@ -242,7 +242,7 @@ def quantile_filter(solver: Solver) -> Callable[..., np.ndarray]:
     return soft
 
 
-def strips_filter(solver: Solver) -> Callable[..., Strips]:
+def strips_filter(solver: Computing) -> Callable[..., Strips]:
     """The soft filter of images that are too large for memory, strip by strip."""
     jax_setup.start(solver, BITS)
     from softsort_filters import soft_quantile_strips
@@ -250,7 +250,7 @@ def strips_filter(solver: Solver) -> Callable[..., Strips]:
     return partial(soft_quantile_strips, squashing_fun=solver.squashing_fun)
 
 
-def _check_auto(shape: Shape, solver: Solver) -> None:
+def _check_auto(shape: Shape, solver: Computing) -> None:
     """Refuse what cannot be chosen."""
     if solver.epsilon != AUTO:
         if shape.size == "auto":
@@ -262,7 +262,7 @@ def _check_auto(shape: Shape, solver: Solver) -> None:
         )
 
 
-def _check_converged(values: np.ndarray, solver: Solver, source: str) -> None:
+def _check_converged(values: np.ndarray, solver: Computing, source: str) -> None:
     if bad := count_not_finite(values):
         remedy = "" if solver.precision == "64" else " or --precision 64"
         raise CommandError(

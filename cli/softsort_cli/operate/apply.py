@@ -51,7 +51,7 @@ def append(
     start(solver)
     needs_all = reading.by or views
     read = column_data.read if needs_all else column_data.survey
-    data = read(path, reading, again=True)
+    data = read(path, reading, again=True, errors=solver.blur_column)
     names = target.result_names(data, suffix, writing)
     if writing.dry_run:
         target.tell(data, names, writing)
@@ -85,7 +85,8 @@ def tabulate(
     path = only(paths)
     form = target.check(path, reading, writing)
     start(solver)
-    data = (column_data.read if reading.by else column_data.survey)(path, reading)
+    read = column_data.read if reading.by else column_data.survey
+    data = read(path, reading, errors=solver.blur_column)
     names = naming(data)
     count = data.groups.count if data.groups else 1
     total = operator.count(data.height // count) * count * len(names)

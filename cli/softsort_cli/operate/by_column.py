@@ -25,7 +25,9 @@ def append(
     path = apply.only(paths)
     form = target.check(path, reading, writing)
     apply.start(solver)
-    data = column_data.read(path, reading, criterion, again=True)
+    data = column_data.read(
+        path, reading, criterion, again=True, errors=solver.blur_column
+    )
     names = target.result_names(data, "sorted", writing)
     if writing.dry_run:
         target.tell(data, names, writing)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from softsort_cli import console
-from softsort_cli.operate import exact, groups
+from softsort_cli.operate import blurring, exact, groups
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
@@ -27,21 +26,30 @@ class Ranks:
         columns = [values for values in result.inputs if len(values)]
         if not columns:
             return
-        solver, epsilon = self.solver, self.solver.epsilon
+        solver, epsilons = self.solver, result.epsilons[result.inputs.sizes > 0]
+        epsilon, blur = blurring.typical(result.inputs, result.epsilons, solver)
         hard = [exact.ranks(values, **self.operator.settings) for values in columns]
         average, most = _gaps(hard, list(result.outputs))
-        softer = replace(solver, epsilon=epsilon / 10)
         are_grouped = data.groups is not None
         smaller = groups.apply(
-            self.operator, result.inputs, softer, are_grouped=are_grouped
+            self.operator,
+            result.inputs,
+            solver,
+            result.epsilons / 10,
+            are_grouped=are_grouped,
         )
         tenth, _ = _gaps(hard, list(smaller))
+        noise = ""
+        if blur is not None:
+            noise = f", a blur of {blur:.3g} in units of the column,"
+        sharing, fewer = (
+            _sharing(columns, solver, some) for some in (epsilons, epsilons / 10)
+        )
         console.note(
-            f"{name}: at epsilon {epsilon:g} soft ranks differ from the exact ones by "
-            f"{average:.3g} on average and {most:.3g} at most, and each value shares "
-            f"its rank with about {_sharing(columns, solver, epsilon):.3g} others; at "
-            f"{epsilon / 10:g} they would differ by {tenth:.3g}, and share with about "
-            f"{_sharing(columns, solver, epsilon / 10):.3g}"
+            f"{name}: at epsilon {epsilon:.4g}{noise} soft ranks differ from the exact "
+            f"ones by {average:.3g} on average and {most:.3g} at most, and each value "
+            f"shares its rank with about {sharing:.3g} others; at {epsilon / 10:.4g} "
+            f"they would differ by {tenth:.3g}, and share with about {fewer:.3g}"
         )
 
 
@@ -55,12 +63,14 @@ def _gaps(
     return float(gaps.mean()), float(gaps.max())
 
 
-def _sharing(groups: Sequence[np.ndarray], solver: Solver, epsilon: float) -> float:
+def _sharing(
+    groups: Sequence[np.ndarray], solver: Solver, epsilons: np.ndarray
+) -> float:
     """How many others are within half the square root of epsilon, on average."""
     import numpy as np
 
     others = 0
-    for values in groups:
+    for values, epsilon in zip(groups, epsilons, strict=True):
         squashed = values
         deviation = values.std()
         if solver.squash == "sigmoid" and deviation > 0:

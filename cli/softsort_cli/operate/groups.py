@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
+from softsort_cli.operate import blurring
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
@@ -30,11 +32,12 @@ class Result:
     places: Places  # the rows that have a number, group by group
     inputs: Grouped  # these numbers
     outputs: Grouped
+    epsilons: np.ndarray  # of each group
 
     def column(self, place: int) -> Result:
         """One column of results that are rows."""
         outputs = Grouped(self.outputs.together[:, place], self.outputs.sizes)
-        return Result(self.places, self.inputs, outputs)
+        return Result(self.places, self.inputs, outputs, self.epsilons)
 
 
 def results(data: Chosen, operator: Operator, solver: Solver) -> Iterator[Result]:
@@ -59,30 +62,42 @@ def result(
     numbers = values[places] if is_slice else np.take(values, places, axis=0)
     inputs = Grouped(numbers, sizes)
     try:
-        outputs = apply(operator, inputs, solver, are_grouped=data.groups is not None)
+        errors = None if data.errors is None else data.errors[places]
+        epsilons = blurring.epsilons(inputs, errors, solver)
+        are_grouped = data.groups is not None
+        outputs = apply(operator, inputs, solver, epsilons, are_grouped=are_grouped)
     except (CommandError, ValueError) as error:
         raise CommandError(f"column {name!r}: {error}") from error
     require_converged(outputs.together, name, solver)
-    return Result(places, inputs, outputs)
+    return Result(places, inputs, outputs, epsilons)
 
 
 def apply(
-    operator: Operator, inputs: Grouped, solver: Solver, *, are_grouped: bool
+    operator: Operator,
+    inputs: Grouped,
+    solver: Solver,
+    epsilons: np.ndarray,
+    *,
+    are_grouped: bool,
 ) -> Grouped:
     """The results for each group, or for all values if they are one."""
     import numpy as np
 
     sizes, starts = inputs.sizes, inputs.starts()
-    alone, left = operator.alone(solver), sizes > 0
+    left = sizes > 0
     if not are_grouped and left.all():
         if operator.check is not None:
             operator.check(len(inputs.together))
+        alone = operator.alone(solver.at(float(epsilons[0])))
         outputs = alone(inputs.together)
         return Grouped(outputs, np.array([len(outputs)]))
     by_value = None if solver.hard else _many(operator, inputs, left, solver)
-    outputs = {} if solver.hard else _padded(operator, inputs, left, solver)
+    outputs = {} if solver.hard else _padded(operator, inputs, left, solver, epsilons)
+    alone, known = None, math.nan
     for place in np.flatnonzero(left).tolist():
-        start = starts[place]
+        start, epsilon = starts[place], float(epsilons[place])
+        if alone is None or epsilon != known:
+            alone, known = operator.alone(solver.at(epsilon)), epsilon
         outputs[place] = alone(inputs.together[start : start + sizes[place]])
     if by_value is not None:
         for place, output in outputs.items():
@@ -103,7 +118,8 @@ def _many(
 
     sizes, solve = inputs.sizes, operator.forms().groups
     is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
-    if solve is None or not is_worth:
+    # They would have to have one epsilon.
+    if solve is None or not is_worth or solver.blur is not None:
         return None
     squashes = solver.squash == "sigmoid"
     outputs = solve(inputs.together, sizes, epsilon=solver.epsilon, squashes=squashes)
@@ -112,7 +128,11 @@ def _many(
 
 
 def _padded(
-    operator: Operator, inputs: Grouped, left: np.ndarray, solver: Solver
+    operator: Operator,
+    inputs: Grouped,
+    left: np.ndarray,
+    solver: Solver,
+    epsilons: np.ndarray,
 ) -> dict[int, np.ndarray]:
     """The results of groups that are left and small enough to be padded.
 
@@ -128,7 +148,12 @@ def _padded(
     outputs, values = {}, inputs.together
     with console.progress("groups", len(small)) as step:
         for place, output in over_padded_groups(
-            forms.group, values, sizes, small, **solver.keywords()
+            forms.group,
+            values,
+            sizes,
+            small,
+            epsilon=epsilons,
+            squashing_fun=solver.squashing_fun,
         ):
             outputs[place] = output[: operator.count(int(sizes[place]))]
             step()
@@ -174,9 +199,9 @@ def require_converged(outputs: np.ndarray, column: str, solver: Solver) -> None:
 
     bad = outputs.size - np.count_nonzero(np.isfinite(outputs))
     if bad:
-        remedy = "choose a larger --epsilon"
+        remedy = solver.remedy()
         remedy += " or --precision 64" if solver.precision == "32" else ""
         raise CommandError(
-            f"column {column!r}: the solver did not converge at epsilon "
-            f"{solver.epsilon:g} ({bad} of {outputs.size} results); {remedy}"
+            f"column {column!r}: the solver did not converge at "
+            f"{solver.told()} ({bad} of {outputs.size} results); {remedy}"
         )

@@ -84,7 +84,7 @@ class Work:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
         blocks = (numbers for _, numbers, _ in data.reread())
-        return streaming.summarised(blocks, statistics, self.solver.epsilon)
+        return streaming.summarised(blocks, statistics, self.solver)
 
     def solve(
         self, summaries: Mapping[int, Summary], names: Mapping[int, str]

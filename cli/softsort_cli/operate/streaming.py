@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.operate import blurring
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
@@ -29,6 +30,11 @@ FEW = 100  # values that may be too few to be summarised
 
 def check(solver: Solver) -> None:
     """Refuse what cannot be done in parts."""
+    if solver.blur_column is not None:
+        raise UsageError(
+            "--blur COLUMN needs all numbers together, in one process: give a number, "
+            "or leave out --max-memory, --out-dir and --cluster"
+        )
     if solver.hard or solver.squash == "none":
         raise UsageError(
             "--hard and --squash none need all numbers together, in one process: leave "
@@ -65,7 +71,7 @@ def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, An
     )
     statistics = described(numbers for _, numbers, _ in data.reread())
     blocks = (numbers for _, numbers, _ in data.reread())
-    summaries = summarised(blocks, statistics, solver.epsilon)
+    summaries = summarised(blocks, statistics, solver)
     names = dict(zip(data.columns, data.names(), strict=True))
     return solved(summaries, names, operator, solver)
 
@@ -86,15 +92,21 @@ def described(blocks: Iterable[Mapping[int, np.ndarray]]) -> dict[int, Statistic
 def summarised(
     blocks: Iterable[Mapping[int, np.ndarray]],
     statistics: Mapping[int, Statistics],
-    epsilon: float,
+    solver: Solver,
 ) -> dict[int, Summary]:
     """The summary of each column that has numbers, by statistics of all."""
     import softsort_core as soft
 
+    epsilons = {
+        column: blurring.least_epsilon(some, solver)
+        for column, some in statistics.items()
+    }
     summaries: dict[int, Summary] = {}
     for column, values, count in _chunks(blocks):
         weights = _weights(values, count)
-        some = soft.summarise(values, statistics[column], weights, epsilon=epsilon)
+        some = soft.summarise(
+            values, statistics[column], weights, epsilon=epsilons[column]
+        )
         known = summaries.get(column)
         summaries[column] = soft.merge(known, some) if known else some
     return summaries
@@ -125,7 +137,7 @@ def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
             "this needs all numbers together: leave out --max-memory, --out-dir and "
             "--cluster, and name one file"
         )
-    solution = forms.solve(summary, epsilon=solver.epsilon)
+    solution = forms.solve(summary, epsilon=blurring.epsilon(summary, solver))
     if forms.are_few:
         solution = np.asarray(solution)
         certain = not np.isnan(solution).any()
@@ -133,15 +145,13 @@ def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
         certain = solution.error <= solution.tolerance
     if not certain:
         count = summary.statistics.count
-        remedy = "choose a larger --epsilon"
+        remedy = solver.remedy()
         if count < FEW:
             remedy = (
                 f"its {count} values are too few for this: leave out --max-memory, "
                 "--out-dir and --cluster"
             )
-        raise CommandError(
-            f"the solver did not converge at epsilon {solver.epsilon:g}; {remedy}"
-        )
+        raise CommandError(f"the solver did not converge at {solver.told()}; {remedy}")
     return solution
 
 

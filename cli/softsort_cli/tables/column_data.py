@@ -70,6 +70,7 @@ class Chosen:
     skipped: np.ndarray  # rows to leave out of the output
     criterion: np.ndarray | None = None  # what to sort rows by
     groups: Groups | None = None
+    errors: np.ndarray | None = None  # standard errors
 
     @property
     def fits(self) -> bool:
@@ -124,12 +125,13 @@ def read(
     criterion: str | None = None,
     *,
     again: bool = False,
+    errors: str | None = None,
 ) -> Chosen:
-    """Read a table, the numbers in its chosen columns, and those of a criterion.
+    """Read a table, the numbers in its chosen columns, of a criterion, and `errors`.
 
     Where it is to be read `again`, to be written, that is made quicker.
     """
-    data = survey(path, reading, criterion, again=again)
+    data = survey(path, reading, criterion, again=again, errors=errors)
     if not data.fits:
         raise CommandError(
             f"{data.table.source}: {data.height:,} numbers in each of "
@@ -146,6 +148,7 @@ def survey(
     criterion: str | None = None,
     *,
     again: bool = False,
+    errors: str | None = None,
 ) -> Chosen:
     """Read as `read` does, but without the numbers if --max-memory is too little."""
     table = opening.open_table(path, reading, twice=again)
@@ -158,11 +161,16 @@ def survey(
         if criterion is None
         else [select.choose_one(criterion, table.names, "--by-column")]
     )
-    columns = wanted or candidates_of(table, excluded | set(keys.columns))
-    seen = _pass(table, list(dict.fromkeys([*columns, *by])), keys, reading.allowed())
+    blurs = [] if errors is None else [select.choose_one(errors, table.names, "--blur")]
+    others = excluded | set(keys.columns) | set(blurs)
+    columns = wanted or candidates_of(table, others)
+    beside = [*by, *blurs]
+    seen = _pass(
+        table, list(dict.fromkeys([*columns, *beside])), keys, reading.allowed()
+    )
     if wanted is None:
         columns = numeric(table, columns, seen.tallies, reading.on_invalid)
-    used = list(dict.fromkeys([*columns, *by]))
+    used = list(dict.fromkeys([*columns, *beside]))
     skipped = _rows_to_skip(table, used, seen, reading.on_invalid)
     values = seen.values(used, skipped)
     return Chosen(
@@ -174,6 +182,7 @@ def survey(
         skipped,
         values[by[0]] if values and by else None,
         keys.groups() if keys.columns else None,
+        values[blurs[0]] if values and blurs else None,
     )
 
 
