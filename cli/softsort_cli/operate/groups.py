@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MANY = 64  # groups for which it is worth compiling more
 FEW = 12  # values of groups for which there is no more to be compiled
+TINY = 1e-8  # plans at a smaller epsilon are certain only if they are exact ones
 
 # Rows of a table; a slice for all, of which nothing is copied then.
 Places: TypeAlias = "np.ndarray | slice"
@@ -143,7 +144,8 @@ def _padded(
     forms, sizes = operator.forms(), inputs.sizes
     from softsort_core import WIDEST_GROUP, over_padded_groups
 
-    small = np.flatnonzero(left & (sizes >= forms.fewest) & (sizes <= WIDEST_GROUP))
+    are_small = (sizes >= forms.fewest) & (sizes <= WIDEST_GROUP)
+    small = np.flatnonzero(left & are_small & (epsilons >= TINY))
     left[small] = False
     outputs, values = {}, inputs.together
     with console.progress("groups", len(small)) as step:

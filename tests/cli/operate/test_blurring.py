@@ -143,8 +143,9 @@ def test_explaining_tells_the_blur(softsort, table):
     assert "at epsilon 0.01 soft ranks differ" in err
 
 
-def test_a_tiny_blur_is_exact(softsort, table):
-    arguments = ["rank", "t.csv", "-c", "y"]
+@pytest.mark.parametrize("more", [["--by", "g"], []])
+def test_a_tiny_blur_is_exact(softsort, table, more):
+    arguments = ["rank", "t.csv", "-c", "y", *more]
     code, out, _ = softsort(*arguments, "--blur", "1e-9")
     assert code == 0
     hard = read(softsort(*arguments, "--hard")[1])
