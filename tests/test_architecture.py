@@ -33,7 +33,7 @@ ORDER = {
         "plans",
         "streaming",
         "operators",
-        "multivariate report straight_through",
+        "blur multivariate report straight_through",
         "__init__",
         "losses",
     ],

@@ -56,11 +56,13 @@ def quantile(
     write_levels(table, levels, writing)
 
 
-def _exact(values: Any, *, q: tuple[float, ...], jointly: bool) -> Any:
+def _exact(
+    values: Any, counts: Any = None, *, q: tuple[float, ...], jointly: bool
+) -> Any:
     from softsort_cli.operate import exact
 
     del jointly  # exact ones never change each other
-    return exact.quantile(values, q=q)
+    return exact.quantile(values, counts, q=q)
 
 
 def _levels(choices: list[str]) -> tuple[float, ...]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from softsort_cli.operate import blurring
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
+from softsort_cli.tables.group_keys import Grouped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,4 +49,6 @@ def solve(
     order = np.argsort(values, kind="stable")
     values, counts = values[order], counts[order]
     often = None if (counts == 1).all() else counts
-    return Known(values, operator.alone(solver)(values, often))
+    together = Grouped(values, np.array([len(values)]), often)
+    (epsilon,) = blurring.epsilons(together, None, solver).tolist()
+    return Known(values, operator.alone(solver.at(epsilon))(values, often))

@@ -87,8 +87,7 @@ class Work:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
         blocks = (rows for _, rows, _ in data.reread())
-        epsilon = self.solver.epsilon
-        return streaming.summarised(blocks, statistics, few, self.operator, epsilon)
+        return streaming.summarised(blocks, statistics, few, self.operator, self.solver)
 
     def solve(
         self, summaries: Mapping[int, Summary | np.ndarray], names: Mapping[int, str]

@@ -34,9 +34,10 @@ def sweep(
     writing: TableWriting,
 ) -> None:
     """Write the results at some epsilons, and draw them if there is to be a picture."""
-    if solver.hard or reading.by:
+    if solver.hard or reading.by or solver.blur is not None:
         raise UsageError(
-            "sweep is about soft results of whole columns: leave out --hard and --by"
+            "sweep is about soft results of whole columns at many epsilons: leave out "
+            "--hard, --by and --blur"
         )
     if solver.cluster is not None:
         raise UsageError(
