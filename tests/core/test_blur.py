@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import expit, ndtr
+from scipy.special import expit, ndtr, ndtri
 
 import softsort_core as soft
 
@@ -41,6 +41,22 @@ def test_is_the_sum_over_pairs(size, blur):
     x = VALUES[:size]
     np.testing.assert_allclose(
         soft.epsilon_for_blur(x, blur), of_pairs(x, blur), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(("epsilon", "rtol"), [(1e-3, 0.05), (1e-4, 0.015)])
+def test_spread_of_a_rank_given_its_value(epsilon, rtol):
+    x = ndtri((np.arange(400) + 0.5) / 400)
+    shares = np.linspace(0, 1, 400)
+    mean, square = (
+        soft.quantile_normalization(x, targets, epsilon=epsilon)
+        for targets in (shares, shares**2)
+    )
+    s = expit(x / x.std())
+    density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * x.std() / (s * (1 - s))
+    inner = slice(100, 300)
+    np.testing.assert_allclose(
+        np.sqrt(square - mean**2)[inner], np.sqrt(epsilon / 2 * density)[inner], rtol
     )
 
 

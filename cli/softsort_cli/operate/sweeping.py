@@ -34,10 +34,9 @@ def sweep(
     writing: TableWriting,
 ) -> None:
     """Write the results at some epsilons, and draw them if there is to be a picture."""
-    if solver.hard or reading.by or solver.blur is not None:
+    if solver.hard or reading.by:
         raise UsageError(
-            "sweep is about soft results of whole columns at many epsilons: leave out "
-            "--hard, --by and --blur"
+            "sweep is about soft results of whole columns: leave out --hard and --by"
         )
     if solver.cluster is not None:
         raise UsageError(

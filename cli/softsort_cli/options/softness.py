@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from softsort_cli.errors import UsageError
+from softsort_cli.options import completion
 from softsort_cli.options.declare import option, positive
 
 EPSILON_HELP = "Softness: smaller is closer to the exact result, larger is smoother"
@@ -136,6 +137,7 @@ class Solver(Computing):
         option(
             "--blur",
             metavar="NUMBER|COLUMN",
+            autocompletion=completion.columns,
             show_default="by --epsilon",
             callback=_blur_alone,
             help="Softness in the units of the column: values closer than about this "
