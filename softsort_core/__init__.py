@@ -1,5 +1,11 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
+from softsort_core.blur import (
+    blur_of_epsilon,
+    epsilon_for_blur,
+    group_epsilons_for_blur,
+    least_epsilon_for_blur,
+)
 from softsort_core.errors import SoftSortError
 from softsort_core.multivariate import TransportMaps, multivariate_cdf_quantile_maps
 from softsort_core.operators.extremes import (
@@ -52,10 +58,14 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "blur_of_epsilon",
     "describe",
+    "epsilon_for_blur",
     "forms",
+    "group_epsilons_for_blur",
     "group_ranks",
     "group_sort",
+    "least_epsilon_for_blur",
     "max",
     "median",
     "merge",

@@ -94,6 +94,11 @@ def as_epsilon(epsilon: Any) -> Any:
     return _as_positive(epsilon, "epsilon", 0.01)
 
 
+def as_blur(blur: Any) -> Any:
+    """Return the blur, a positive scalar."""
+    return _as_positive(blur, "blur", 0.3)
+
+
 def as_tolerance(tolerance: Any) -> Any:
     """Return the tolerance, a positive scalar."""
     return _as_positive(tolerance, "tolerance", 1e-6)

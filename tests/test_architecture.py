@@ -33,7 +33,7 @@ ORDER = {
         "plans",
         "streaming",
         "operators",
-        "multivariate report straight_through transport_plan",
+        "blur multivariate report straight_through transport_plan",
         "__init__",
         "losses polars sklearn torch",
     ],

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -24,7 +23,7 @@ def over_padded_groups(
     *,
     counts: np.ndarray | None = None,
     numbers: np.ndarray | None = None,
-    epsilon: float = 1e-2,
+    epsilon: float | np.ndarray = 1e-2,
     squashing_fun: Squashing = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the results of some of many groups: their places, and results as padded.
@@ -36,7 +35,7 @@ def over_padded_groups(
         places: which groups, each of a width (see `Forms.widths`) of 1 to 512.
         counts: how often each value counts; None for once.
         numbers: how many values each group has by these; `sizes` by default.
-        epsilon: regularisation.
+        epsilon: regularisation, of all groups or of each.
         squashing_fun: see `softsort_core.sort`.
     """
 
@@ -44,9 +43,8 @@ def over_padded_groups(
         number, counts = counted or (size, None)
         return forms.group(Group(row, size, epsilon, squashing_fun, number, counts))
 
-    axes = (0, 0, None) if counts is None else (0, 0, None, 0, 0)
-    on_rows = jax.jit(jax.vmap(on_row, axes))
-    starts = np.cumsum(sizes) - sizes
+    on_rows = jax.jit(jax.vmap(on_row))
+    starts, epsilons = np.cumsum(sizes) - sizes, np.broadcast_to(epsilon, sizes.shape)
     numbers = sizes if numbers is None else numbers
     widths = forms.widths(sizes, numbers)[places]
     widths = np.array(_WIDTHS)[np.searchsorted(_WIDTHS, widths)]
@@ -63,8 +61,8 @@ def over_padded_groups(
             rows = starts[filled, None] + np.where(used, within, 0)
             counted = ()
             if counts is not None:
-                counted = jnp.asarray(numbers[filled]), np.where(used, counts[rows], 0)
-            sized = jnp.asarray(sizes[filled]), epsilon, *counted
+                counted = numbers[filled], np.where(used, counts[rows], 0)
+            sized = sizes[filled], epsilons[filled], *counted
             results = np.asarray(on_rows(values[rows], *sized))
             yield from zip(some.tolist(), results, strict=False)
 

@@ -25,8 +25,8 @@ def rank(
         bool,
         option(
             "--explain",
-            help="Say on stderr how far soft ranks are from exact ones, and what a "
-            "tenth of epsilon would do.",
+            help="Say on stderr how far soft ranks are from exact ones, the blur that "
+            "epsilon stands for, and what a tenth of it would do.",
         ),
     ] = False,
     plot: Plot = None,

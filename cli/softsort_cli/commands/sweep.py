@@ -5,7 +5,7 @@ from typing import Annotated
 
 from softsort_cli.errors import UsageError
 from softsort_cli.options.declare import MOST, command, option
-from softsort_cli.options.softness import Solver
+from softsort_cli.options.softness import Computing, Solver
 from softsort_cli.options.tables import Reading, Table, TableWriting
 
 
@@ -27,7 +27,7 @@ def sweep(
             "--plot", metavar="FILE", help="Draw the results too: .png, .svg, .pdf."
         ),
     ] = None,
-    solver: Solver,
+    computing: Computing,
     reading: Reading,
     writing: TableWriting,
 ) -> None:
@@ -43,6 +43,7 @@ def sweep(
     """
     from softsort_cli.operate import sweeping
 
+    solver = Solver(**vars(computing))
     sweeping.sweep(file, _levels(epsilons), plot, solver, reading, writing)
 
 

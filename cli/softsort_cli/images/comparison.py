@@ -20,7 +20,7 @@ from softsort_cli.images.picture import Picture, floats_of, to_pixels, to_unit
 from softsort_cli.io import files
 from softsort_cli.options.images import Noise
 from softsort_cli.options.output import Writing
-from softsort_cli.options.softness import Device, Solver
+from softsort_cli.options.softness import Computing, Device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +122,7 @@ def _filters(
     settings = {"q": 0.5, "size": size, "border": "reflect"}
     filters = {"median": partial(exact.quantile_filter, **settings)}
     for epsilon in epsilons:
-        solver = Solver(epsilon=epsilon, device=where.device)
+        solver = Computing(epsilon=epsilon, device=where.device)
         soft = partial(quantile_filter(solver, bits), **settings)
         filters[f"soft median (epsilon {epsilon:g})"] = soft
     return filters | {"mean": partial(exact.mean_filter, size=size)}

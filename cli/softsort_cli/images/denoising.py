@@ -31,7 +31,7 @@ from softsort_cli.images.tiff_streaming import PageRows, Strips
 from softsort_cli.io import files
 from softsort_cli.options.images import AUTO, BatchWriting, Shape
 from softsort_cli.options.sizes import bytes_of
-from softsort_cli.options.softness import Solver
+from softsort_cli.options.softness import Computing
 from softsort_cli.work import engine, manifest
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Filtering:
     iterations: int
     border: str
     max_memory: str
-    solver: Solver
+    solver: Computing
     writing: BatchWriting
     nodata: str | None = None
 
@@ -295,7 +295,7 @@ def _program(
     return size_buckets.shared(soft, size, filtering.border)
 
 
-def quantile_filter(solver: Solver, bits: str = BITS) -> Callable[..., np.ndarray]:
+def quantile_filter(solver: Computing, bits: str = BITS) -> Callable[..., np.ndarray]:
     """The filter of images in memory: the exact one for --hard, else the soft one."""
     if solver.hard:
         return exact.quantile_filter
@@ -319,7 +319,7 @@ def _precision_of(dtype: Any) -> AbstractContextManager[object]:
     return jax.enable_x64(dtype == "float64")
 
 
-def strips_filter(solver: Solver) -> Callable[..., Strips]:
+def strips_filter(solver: Computing) -> Callable[..., Strips]:
     """The soft filter of images that are too large for memory, strip by strip."""
     jax_setup.start(solver, BITS)
     from softsort_filters import soft_quantile_strips
@@ -338,7 +338,7 @@ def strips_filter(solver: Solver) -> Callable[..., Strips]:
     return strips
 
 
-def _check_auto(shape: Shape, solver: Solver) -> None:
+def _check_auto(shape: Shape, solver: Computing) -> None:
     """Refuse what cannot be chosen."""
     if solver.epsilon != AUTO:
         if shape.size == "auto":

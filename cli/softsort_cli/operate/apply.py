@@ -49,7 +49,7 @@ def append(
     start(solver)
     needs_all = reading.by or any(view.needs_all for view in views)
     read = column_data.read if needs_all else column_data.survey
-    data = read(path, reading, again=True)
+    data = read(path, reading, again=True, errors=solver.blur_column)
     names = target.result_names(data, suffix, writing)
     columnar.tell_changes(data.table, form)
     if writing.dry_run:
@@ -84,7 +84,8 @@ def tabulate(
     path = only(paths)
     form = target.check(path, reading, writing)
     start(solver)
-    data = (column_data.read if reading.by else column_data.survey)(path, reading)
+    read = column_data.read if reading.by else column_data.survey
+    data = read(path, reading, errors=solver.blur_column)
     names = target.table_names(data, naming)
     count = max(1, data.groups.count) if data.groups else 1
     height = data.height if data.counts is None else int(data.counts.sum())

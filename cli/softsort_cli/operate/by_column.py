@@ -30,7 +30,9 @@ def append(
     path = apply.only(paths)
     form = target.check(path, reading, writing)
     apply.start(solver)
-    data = column_data.read(path, reading, criterion, again=True)
+    data = column_data.read(
+        path, reading, criterion, again=True, errors=solver.blur_column
+    )
     names = target.result_names(data, "sorted", writing)
     columnar.tell_changes(data.table, form)
     if writing.dry_run:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
-from softsort_cli.operate import exact, groups
+from softsort_cli.operate import blurring, exact, groups
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
+from softsort_cli.tables.counted import Counts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,49 +31,69 @@ class Ranks:
     def show(self, data: Chosen, name: str, result: groups.Result) -> None:
         """Tell it of a column."""
         groups_of = [each for each in result.inputs.each() if len(each[0])]
-        columns = [values for values, _ in groups_of]
-        if not columns:
+        if not groups_of:
             return
-        solver, epsilon = self.solver, self.solver.epsilon
+        solver, epsilons = self.solver, result.epsilons[result.inputs.sizes > 0]
+        epsilon, blur = blurring.typical(result.inputs, result.epsilons, solver)
         hard = [exact.ranks(*each, **self.operator.settings) for each in groups_of]
-        average, most = _gaps(hard, list(result.outputs))
-        softer = replace(solver, epsilon=epsilon / 10)
+        counts = result.inputs.counts
+        average, most = _gaps(hard, list(result.outputs), counts)
         are_grouped = data.groups is not None
         smaller = groups.apply(
-            self.operator, result.inputs, softer, are_grouped=are_grouped
+            self.operator,
+            result.inputs,
+            solver,
+            result.epsilons / 10,
+            are_grouped=are_grouped,
         )
-        tenth, _ = _gaps(hard, list(smaller))
+        tenth, _ = _gaps(hard, list(smaller), counts)
+        noise = ""
+        if blur is not None:
+            noise = f", a blur of {blur:.3g} in units of the column,"
+        sharing, fewer = (
+            _sharing(groups_of, solver, some) for some in (epsilons, epsilons / 10)
+        )
         console.note(
-            f"{name}: at epsilon {epsilon:g} soft ranks differ from the exact ones by "
-            f"{average:.3g} on average and {most:.3g} at most, and each value shares "
-            f"its rank with about {_sharing(columns, solver, epsilon):.3g} others; at "
-            f"{epsilon / 10:g} they would differ by {tenth:.3g}, and share with about "
-            f"{_sharing(columns, solver, epsilon / 10):.3g}"
+            f"{name}: at epsilon {epsilon:.4g}{noise} soft ranks differ from the exact "
+            f"ones by {average:.3g} on average and {most:.3g} at most, and each value "
+            f"shares its rank with about {sharing:.3g} others; at {epsilon / 10:.4g} "
+            f"they would differ by {tenth:.3g}, and share with about {fewer:.3g}"
         )
 
 
 def _gaps(
-    hard: Sequence[np.ndarray], soft: Sequence[np.ndarray]
+    hard: Sequence[np.ndarray], soft: Sequence[np.ndarray], counts: Counts
 ) -> tuple[float, float]:
+    """How far ranks are apart, on average and at most."""
     import numpy as np
 
     there = [ranks for ranks in soft if len(ranks)]
     gaps = np.abs(np.concatenate(hard) - np.concatenate(there))
-    return float(gaps.mean()), float(gaps.max())
+    return float(np.average(gaps, weights=counts)), float(gaps.max())
 
 
-def _sharing(groups: Sequence[np.ndarray], solver: Solver, epsilon: float) -> float:
-    """How many others are within half the square root of epsilon, on average."""
+def _sharing(
+    groups: Sequence[tuple[np.ndarray, Counts]], solver: Solver, epsilons: np.ndarray
+) -> float:
+    """How many others are within half the square root of epsilon, on average.
+
+    A value that counts several times is as many.
+    """
     import numpy as np
 
-    others = 0
-    for values in groups:
+    others = number = 0.0
+    for (values, counts), epsilon in zip(groups, epsilons, strict=True):
         squashed = values
-        deviation = values.std()
+        mean = np.average(values, weights=counts)
+        deviation = np.average((values - mean) ** 2, weights=counts) ** 0.5
         if solver.squash == "sigmoid" and deviation > 0:
-            squashed = 1 / (1 + np.exp((values.mean() - values) / deviation))
-        ordered, reach = np.sort(squashed), epsilon**0.5 / 2
+            squashed = 1 / (1 + np.exp((mean - values) / deviation))
+        order, reach = np.argsort(squashed), epsilon**0.5 / 2
+        ordered = squashed[order]
+        often = np.ones(len(order)) if counts is None else counts[order]
+        edges = np.concatenate([[0], np.cumsum(often)])
         ends = np.searchsorted(ordered, ordered + reach, "right")
         starts = np.searchsorted(ordered, ordered - reach, "left")
-        others += int((ends - starts - 1).sum())
-    return others / sum(map(len, groups))
+        others += often @ np.maximum(edges[ends] - edges[starts] - 1, 0)
+        number += edges[-1]
+    return float(others / number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from softsort_cli.operate import groups
+from softsort_cli.operate import blurring, groups
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.group_keys import Grouped
@@ -48,5 +48,6 @@ def solve(
     values, counts = values[order], counts[order]
     often = None if (counts == 1).all() else counts
     inputs = Grouped(values, np.array([len(values)]), often)
-    results = groups.apply(operator, inputs, solver, are_grouped=False)
+    epsilons = blurring.epsilons(inputs, None, solver)
+    results = groups.apply(operator, inputs, solver, epsilons, are_grouped=False)
     return Known(values, results.together)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError
-from softsort_cli.operate import scaling
+from softsort_cli.operate import blurring, scaling
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MANY = 64  # groups for which it is worth compiling more
 FEW = 12  # values of groups for which there is no more to be compiled
 TOO_FEW = 1.5  # values, by their weights, of which all have one rank
+TINY = 1e-8  # plans at a smaller epsilon are certain only if they are exact ones
 
 # Rows of a table; a slice for all, of which nothing is copied then.
 Places: TypeAlias = "np.ndarray | slice"
@@ -32,11 +33,12 @@ class Result:
     places: Places  # the rows that have a number, group by group
     inputs: Grouped  # these numbers
     outputs: Grouped
+    epsilons: np.ndarray  # of each group
 
     def column(self, place: int) -> Result:
         """One column of results that are rows."""
         outputs = Grouped(self.outputs.together[:, place], self.outputs.sizes)
-        return Result(self.places, self.inputs, outputs)
+        return Result(self.places, self.inputs, outputs, self.epsilons)
 
 
 def results(data: Chosen, operator: Operator, solver: Solver) -> Iterator[Result]:
@@ -66,23 +68,31 @@ def result(
     try:
         if counts is not None:
             check_counts(len(counts), float(counts.sum()))
-        outputs = apply(operator, inputs, solver, are_grouped=data.groups is not None)
+        errors = None if data.errors is None else data.errors[places]
+        epsilons = blurring.epsilons(inputs, errors, solver)
+        are_grouped = data.groups is not None
+        outputs = apply(operator, inputs, solver, epsilons, are_grouped=are_grouped)
     except (CommandError, ValueError) as error:
         raise CommandError(f"column {name!r}: {error}") from error
     require_converged(outputs.together, name, solver)
-    return Result(places, inputs, outputs)
+    return Result(places, inputs, outputs, epsilons)
 
 
 def apply(
-    operator: Operator, inputs: Grouped, solver: Solver, *, are_grouped: bool
+    operator: Operator,
+    inputs: Grouped,
+    solver: Solver,
+    epsilons: np.ndarray,
+    *,
+    are_grouped: bool,
 ) -> Grouped:
     """The results for each group, or for all values if they are one."""
     is_relative = solver.hard or solver.squash == "sigmoid"
     powers = scaling.exponents(inputs) if is_relative else None
     if powers is None:
-        return _applied(operator, inputs, solver, are_grouped=are_grouped)
+        return _applied(operator, inputs, solver, epsilons, are_grouped=are_grouped)
     near = scaling.shifted(inputs, -powers)
-    outputs = _applied(operator, near, solver, are_grouped=are_grouped)
+    outputs = _applied(operator, near, solver, epsilons, are_grouped=are_grouped)
     if not operator.are_values:
         return outputs
     # A criterion, which comes first, is not among the results.
@@ -90,22 +100,33 @@ def apply(
 
 
 def _applied(
-    operator: Operator, inputs: Grouped, solver: Solver, *, are_grouped: bool
+    operator: Operator,
+    inputs: Grouped,
+    solver: Solver,
+    epsilons: np.ndarray,
+    *,
+    are_grouped: bool,
 ) -> Grouped:
     import numpy as np
 
     sizes, starts = inputs.sizes, inputs.starts()
-    alone, left = operator.alone(solver), sizes > 0
+    left = sizes > 0
     if not are_grouped and left.all():
         if operator.check is not None:
             operator.check(int(inputs.numbers()[0]))
+        alone = operator.alone(solver.at(float(epsilons[0])))
         outputs = alone(inputs.together, inputs.counts)
         return Grouped(outputs, np.array([len(outputs)]))
-    by_value = None if solver.hard else _many(operator, inputs, left, solver)
-    outputs = {} if solver.hard else _padded(operator, inputs, left, solver)
+    by_value = None if solver.hard else _many(operator, inputs, left, epsilons, solver)
+    outputs = {} if solver.hard else _padded(operator, inputs, left, epsilons, solver)
+    known, alone = solver.epsilon, operator.alone(solver)
     for place, (values, counts) in enumerate(inputs.each()):
-        if left[place]:
-            outputs[place] = alone(values, counts)
+        if not left[place]:
+            continue
+        if epsilons[place] != known:
+            known = float(epsilons[place])
+            alone = operator.alone(solver.at(known))
+        outputs[place] = alone(values, counts)
     if by_value is not None:
         for place, output in outputs.items():
             by_value[starts[place] :][: len(output)] = output
@@ -117,7 +138,11 @@ def _applied(
 
 
 def _many(
-    operator: Operator, inputs: Grouped, left: np.ndarray, solver: Solver
+    operator: Operator,
+    inputs: Grouped,
+    left: np.ndarray,
+    epsilons: np.ndarray,
+    solver: Solver,
 ) -> np.ndarray | None:
     """A result for each value, by what is quicker for many groups, if it is worth it.
 
@@ -127,16 +152,23 @@ def _many(
 
     sizes, solve = inputs.sizes, operator.forms().groups
     is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
-    if solve is None or inputs.counts is not None or not is_worth:
+    # All have one epsilon there.
+    is_one = len(epsilons) and (epsilons == epsilons[0]).all()
+    if solve is None or inputs.counts is not None or not (is_worth and is_one):
         return None
     squashes = solver.squash == "sigmoid"
-    outputs = solve(inputs.together, sizes, epsilon=solver.epsilon, squashes=squashes)
+    epsilon = float(epsilons[0])
+    outputs = solve(inputs.together, sizes, epsilon=epsilon, squashes=squashes)
     left[left] = np.isnan(outputs[inputs.starts()[left]])
     return outputs
 
 
 def _padded(
-    operator: Operator, inputs: Grouped, left: np.ndarray, solver: Solver
+    operator: Operator,
+    inputs: Grouped,
+    left: np.ndarray,
+    epsilons: np.ndarray,
+    solver: Solver,
 ) -> dict[int, np.ndarray]:
     """The results of groups that are left and small enough to be padded.
 
@@ -148,13 +180,20 @@ def _padded(
     from softsort_core import WIDEST_GROUP, over_padded_groups
 
     are_narrow = forms.widths(sizes, numbers) <= WIDEST_GROUP
-    small = np.flatnonzero(left & (numbers >= forms.fewest) & are_narrow)
+    are_small = (numbers >= forms.fewest) & are_narrow & (epsilons >= TINY)
+    small = np.flatnonzero(left & are_small)
     left[small] = False
     outputs = {}
-    counted = {"counts": inputs.counts, "numbers": numbers, **solver.keywords()}
     with console.progress("groups", len(small)) as step:
         for place, output in over_padded_groups(
-            forms, inputs.together, sizes, small, **counted
+            forms,
+            inputs.together,
+            sizes,
+            small,
+            counts=inputs.counts,
+            numbers=numbers,
+            epsilon=epsilons,
+            squashing_fun=solver.squashing_fun,
         ):
             size = operator.results(int(sizes[place]), int(numbers[place]))
             outputs[place] = output[:size]
@@ -211,9 +250,9 @@ def require_converged(outputs: np.ndarray, column: str, solver: Solver) -> None:
 
     bad = outputs.size - np.count_nonzero(np.isfinite(outputs))
     if bad:
-        remedy = "choose a larger --epsilon"
+        remedy = solver.remedy()
         remedy += " or --precision 64" if solver.precision == "32" else ""
         raise CommandError(
-            f"column {column!r}: the solver did not converge at epsilon "
-            f"{solver.epsilon:g} ({bad} of {outputs.size} results); {remedy}"
+            f"column {column!r}: the solver did not converge at "
+            f"{solver.told()} ({bad} of {outputs.size} results); {remedy}"
         )

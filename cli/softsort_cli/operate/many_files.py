@@ -88,8 +88,7 @@ class Work:
         """Go over a part for the second time."""
         data = self._chosen(part, list(statistics))
         blocks = (rows for _, rows, _ in data.reread())
-        epsilon = self.solver.epsilon
-        return streaming.summarised(blocks, statistics, few, self.operator, epsilon)
+        return streaming.summarised(blocks, statistics, few, self.operator, self.solver)
 
     def solve(
         self, summaries: Mapping[int, Summary | np.ndarray], names: Mapping[int, str]
@@ -390,10 +389,8 @@ def _evaluate(
     columns, tasks = (run.solved["columns"], run.solved["names"]), {}
     for part, before in zip(parts, befores, strict=False):
         if part.name not in run.entries:
-            task = engine.submit(
-                work.evaluate, part, *columns, before, solutions, writing
-            )
-            tasks[task] = part
+            arguments = part, *columns, before, solutions, writing
+            tasks[engine.submit(work.evaluate, *arguments)] = part
 
     def done(part: Part, checksum: str) -> None:
         if keeps:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.operate import few_values, groups
+from softsort_cli.operate import blurring, few_values, groups
 from softsort_cli.operate.few_values import Known
 from softsort_cli.operate.groups import require_converged
 from softsort_cli.operate.operator import Operator
@@ -33,6 +33,11 @@ SIZE = 1 << 18  # values at a time
 
 def check(solver: Solver) -> None:
     """Refuse what cannot be done in parts."""
+    if solver.blur_column is not None:
+        raise UsageError(
+            "--blur COLUMN needs all numbers together, in one process: give a number, "
+            "or leave out --max-memory, --out-dir and --cluster"
+        )
     if solver.hard or solver.squash == "none":
         raise UsageError(
             "--hard and --squash none need all numbers together, in one process: leave "
@@ -82,8 +87,7 @@ def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, An
     few_columns = few(statistics)
     statistics = by_counts(statistics, operator)
     blocks = (rows for _, rows, _ in data.reread())
-    epsilon = solver.epsilon
-    summaries = summarised(blocks, statistics, few_columns, operator, epsilon)
+    summaries = summarised(blocks, statistics, few_columns, operator, solver)
     names = dict(zip(data.columns, data.names(), strict=True))
     return solved(summaries, names, operator, solver)
 
@@ -127,7 +131,7 @@ def summarised(
     statistics: Mapping[int, Statistics],
     few: Container[int],
     operator: Operator,
-    epsilon: float,
+    solver: Solver,
 ) -> dict[int, Summary | np.ndarray]:
     """The summary of each column that has numbers, by statistics of all.
 
@@ -138,13 +142,19 @@ def summarised(
 
     import softsort_core as soft
 
+    epsilons = {
+        column: blurring.least_epsilon(some, solver)
+        for column, some in statistics.items()
+    }
     summaries: dict[int, Summary | np.ndarray] = {}
     for column, values, counts, count in _chunks(blocks, descends=descends):
         if column in few:
             often = np.ones(len(values)) if counts is None else counts
             some = np.stack([-values if descends else values, often])[:, :count]
         else:
-            some = soft.summarise(values, statistics[column], counts, epsilon=epsilon)
+            some = soft.summarise(
+                values, statistics[column], counts, epsilon=epsilons[column]
+            )
         known = summaries.get(column)
         summaries[column] = some if known is None else merged(known, some)
     return summaries
@@ -194,7 +204,7 @@ def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
             "this needs all numbers together: leave out --max-memory, --out-dir and "
             "--cluster, and name one file"
         )
-    solution = forms.solve(summary, epsilon=solver.epsilon)
+    solution = forms.solve(summary, epsilon=blurring.epsilon(summary, solver))
     if forms.are_few:
         solution = np.asarray(solution)
         certain = not np.isnan(solution).any()
@@ -202,8 +212,7 @@ def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
         certain = solution.error <= solution.tolerance
     if not certain:
         raise CommandError(
-            f"the solver did not converge at epsilon {solver.epsilon:g}; choose a "
-            "larger --epsilon"
+            f"the solver did not converge at {solver.told()}; {solver.remedy()}"
         )
     return solution
 

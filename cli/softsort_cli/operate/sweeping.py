@@ -82,12 +82,13 @@ def _at_levels(
             counts = None if data.counts is None else data.counts[there]
             inputs, pairs = Grouped(values, np.array([len(values)]), counts), []
             for epsilon in levels:
-                softer = replace(solver, epsilon=epsilon)
+                epsilons = np.array([epsilon])
                 results = [
-                    groups.apply(each, inputs, softer, are_grouped=False).together
+                    groups.apply(each, inputs, solver, epsilons, are_grouped=False)
                     for each in operators
                 ]
-                pair = np.array(results)
+                pair = np.array([each.together for each in results])
+                softer = replace(solver, epsilon=epsilon)
                 groups.require_converged(pair, name, softer)
                 pairs.append(pair)
                 step()

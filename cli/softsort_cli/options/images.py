@@ -8,7 +8,7 @@ import typer
 
 from softsort_cli.options.declare import option, positive
 from softsort_cli.options.output import Writing, to_folder
-from softsort_cli.options.softness import EPSILON_HELP, Solver
+from softsort_cli.options.softness import EPSILON_HELP, Computing
 
 AUTO = 0.0  # the epsilon that stands for the choice of one
 
@@ -25,7 +25,7 @@ def _epsilon_or_auto(text: Any) -> float:
 
 
 @dataclass(frozen=True)
-class ImageSolver(Solver):
+class ImageSolver(Computing):
     """How soft, which the noise of an image can tell, and where it is computed."""
 
     epsilon: Annotated[

@@ -74,6 +74,7 @@ class Chosen:
     absent: numbers.Absent = numbers.NOTHING_ELSE
     weights: int | None = None  # the column that says how often a row counts
     counts: np.ndarray | None = None  # what it says
+    errors: np.ndarray | None = None  # standard errors
 
     @property
     def fits(self) -> bool:
@@ -129,12 +130,13 @@ def read(
     criterion: str | None = None,
     *,
     again: bool = False,
+    errors: str | None = None,
 ) -> Chosen:
-    """Read a table, the numbers in its chosen columns, and those of a criterion.
+    """Read a table, the numbers in its chosen columns, of a criterion, and `errors`.
 
     Where it is to be read `again`, to be written, that is made quicker.
     """
-    data = survey(path, reading, criterion, again=again)
+    data = survey(path, reading, criterion, again=again, errors=errors)
     if not data.fits:
         raise CommandError(
             f"{data.table.source}: {data.height:,} numbers in each of "
@@ -151,6 +153,7 @@ def survey(
     criterion: str | None = None,
     *,
     again: bool = False,
+    errors: str | None = None,
 ) -> Chosen:
     """Read as `read` does, but without the numbers if --max-memory is too little."""
     import numpy as np
@@ -166,15 +169,17 @@ def survey(
         if criterion is None
         else [select.choose_one(criterion, table.names, "--by-column")]
     )
-    absent, apart = absent_of(reading), {*keys.columns, weights} - {None}
+    blurs = [] if errors is None else [select.choose_one(errors, table.names, "--blur")]
+    absent, apart = absent_of(reading), {*keys.columns, *blurs, weights} - {None}
     columns = wanted or candidates_of(table, excluded | apart, absent)
-    used = list(dict.fromkeys([*columns, *by]))
+    beside = [*by, *blurs]
+    used = list(dict.fromkeys([*columns, *beside]))
     seen = _pass(table, used, keys, weights, reading.allowed(), absent)
     if wanted is None:
         columns = numeric(table, columns, seen.tallies, reading.on_invalid)
     if not seen.height:
         console.note(f"{table.source} has no rows")
-    used = list(dict.fromkeys([*columns, *by]))
+    used = list(dict.fromkeys([*columns, *beside]))
     skipped = _rows_to_skip(table, used, seen, reading.on_invalid)
     values = seen.values(used, skipped)
     return Chosen(
@@ -189,6 +194,7 @@ def survey(
         absent,
         weights,
         np.concatenate(seen.counts) if values and seen.counts else None,
+        values[blurs[0]] if values and blurs else None,
     )
 
 

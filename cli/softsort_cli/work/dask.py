@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console, interrupts, jax_setup
 from softsort_cli.errors import CommandError, UsageError, reported
-from softsort_cli.options.softness import Solver
+from softsort_cli.options.softness import Computing
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -60,7 +60,7 @@ class Workers:
 @contextmanager
 def workers(
     place: str,
-    solver: Solver,
+    solver: Computing,
     bits: str,
     folder: Path | None,
     inputs: Sequence[Path],
@@ -93,7 +93,7 @@ def workers(
 
 def _on_worker(
     versions: Mapping[str, str],
-    solver: Solver,
+    solver: Computing,
     bits: str,
     function: Callable[..., Any],
     *arguments: Any,

@@ -21,7 +21,7 @@ import typer
 from softsort_cli import console, interrupts, jax_setup
 from softsort_cli.errors import CommandError
 from softsort_cli.io import files
-from softsort_cli.options.softness import Solver
+from softsort_cli.options.softness import Computing
 
 # Each holds an image, or a block of a table. One more than processors, for those that
 # wait for a file, or for the slowest part of what is computed on all processors.
@@ -56,7 +56,7 @@ class Engine(Protocol):
 
 @contextmanager
 def open_engine(
-    solver: Solver,
+    solver: Computing,
     bits: str,
     folder: Path | None,
     inputs: Sequence[Path],
