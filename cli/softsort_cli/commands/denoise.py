@@ -63,14 +63,14 @@ def denoise(
     frame by frame. Colours count by their opacity, which stays as it is. x.png becomes
     x_soft.png beside it, unless -o or --out-dir says otherwise.
 
-    Pixels keep their type: 1, 8 or 16 bits, integers or floats of a TIFF; palettes
-    become RGB. All frames and pages are kept, and EXIF, ICC profile, resolution,
-    durations. A JPEG is written with the quantization of the original, or quality 95;
-    a WebP without loss if the original was, else at quality 95; a GIF with the best 256
-    colours a frame, and without what of a frame is beyond the picture. Frames of an
-    animation that become the same may be joined. Of a
-    JPEG with several pictures, such as a preview, the first is kept; copies of lower
-    resolution inside a TIFF are left out.
+    Pixels keep their type: 1 to 32 bits, integers or floats of a TIFF; palettes
+    become RGB. All frames and pages are kept, and all that a file says besides, byte
+    for byte; what another format cannot say is told. A JPEG is written with the
+    quantization of the original, or quality 95; a WebP without loss if the original
+    was, else at quality 95; a GIF with the best 256 colours a frame, and without what
+    of a frame is beyond the picture. Frames of an animation that become the same may be
+    joined. Of a JPEG with several pictures, such as a preview, the first is kept;
+    copies of lower resolution inside a TIFF are left out.
 
     A TIFF that needs more than --max-memory is written in tiles.
 

@@ -247,21 +247,9 @@ class Filtering:
                 settings["where"] = KnownRows(rows)
             strips = strips_filter(self.solver)(rows, **settings)
         for place, values in strips:
-            self._check_converged(values, epsilon, rows, place)
+            _check_converged(values, epsilon, rows, place)
             yield place, values
             engine.check_wanted()
-
-    @staticmethod
-    def _check_converged(
-        values: np.ndarray, epsilon: float, rows: Rows, place: slice
-    ) -> None:
-        known = rows.known(place)
-        if bad := count_not_finite(values if known is None else values[known]):
-            remedy = "" if rows.dtype == "float64" else " or --precision 64"
-            raise CommandError(
-                f"{rows.source}: the solver did not converge at epsilon {epsilon:g} "
-                f"for {bad} of {values.size} values; choose a larger --epsilon{remedy}"
-            )
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
@@ -347,4 +335,16 @@ def _check_auto(shape: Shape, solver: Computing) -> None:
         raise UsageError(
             "--epsilon auto is for soft medians of whole windows, squashed by a "
             "sigmoid: leave out --hard, --squash, --footprint and --weights"
+        )
+
+
+def _check_converged(
+    values: np.ndarray, epsilon: float, rows: Rows, place: slice
+) -> None:
+    known = rows.known(place)
+    if bad := count_not_finite(values if known is None else values[known]):
+        remedy = "" if rows.dtype == "float64" else " or --precision 64"
+        raise CommandError(
+            f"{rows.source}: the solver did not converge at epsilon {epsilon:g} "
+            f"for {bad} of {values.size} values; choose a larger --epsilon{remedy}"
         )
