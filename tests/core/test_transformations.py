@@ -65,8 +65,7 @@ def donated(f, x):
 
 
 def traced_epsilon(f, x):
-    operator = f.func
-    return jax.jit(lambda x, e: operator(x, epsilon=e))(x, EPSILON)
+    return jax.jit(lambda x, e: f(x, epsilon=e))(x, EPSILON)
 
 
 def sharded(f, x):
