@@ -326,7 +326,9 @@ def _squashed(xp: Any, x: Any, shares: Any) -> _Pairs:
 
 def _in_cells(xp: Any, pairs: _Pairs) -> _Spectrum:
     """Return the spectrum of as many masses as there are, from moments in cells."""
-    position = xp.clip(pairs.places, 0.0, 1.0) * _CELLS
+    # Only differences matter: they may lie anywhere, and negated values do.
+    within = pairs.places - xp.min(pairs.places)
+    position = xp.clip(within, 0.0, 1.0) * _CELLS
     cells = xp.clip(xp.floor(position), 0, _CELLS - 1)
     local, cells = 2 * (position - cells) - 1, cells.astype(np.int32)
     counted = {"minlength": _CELLS} if xp is np else {"length": _CELLS}

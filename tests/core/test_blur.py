@@ -142,6 +142,16 @@ def test_groups_are_each_on_their_own():
     )
 
 
+@pytest.mark.parametrize("size", [20, 700])
+def test_shares_that_are_negated(size):
+    shares = RNG.uniform(size=size)
+    for s in (shares, -shares):
+        (epsilon,) = soft.group_epsilons_for_blur(
+            s, np.array([size]), 0.1, squashes=False
+        )
+        assert epsilon == pytest.approx(of_pairs(s, 0.1, s, np.ones(size)), rel=1e-12)
+
+
 @pytest.mark.parametrize("size", [100, 700])
 def test_transformations(size):
     x = VALUES[:size]

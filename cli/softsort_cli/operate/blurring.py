@@ -99,7 +99,7 @@ def typical(
         return solver.epsilon, None
     import softsort_core as soft
 
-    places = np.flatnonzero(inputs.sizes > 1)
+    places = np.flatnonzero(inputs.numbers() > 1)
     groups = list(inputs.each())
     blurs = [
         soft.blur_of_epsilon(

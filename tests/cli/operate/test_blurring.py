@@ -5,6 +5,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+from softsort_cli.operate import few_values
 
 import softsort_core as soft
 
@@ -114,21 +115,76 @@ def test_rows_are_blurred_by_their_criterion(softsort, table):
     np.testing.assert_allclose(read(out)["0.5_sorted"], rows[:, 0], rtol=1e-9)
 
 
-def test_parts_and_little_memory_give_what_one_process_gives(softsort, folder):
+@pytest.mark.parametrize("few", [0, 4096])
+@pytest.mark.parametrize("more", [[], ["--weights", "times", "--desc", "--pct"]])
+def test_parts_and_little_memory_give_what_one_process_gives(
+    softsort, folder, monkeypatch, few, more
+):
+    monkeypatch.setattr(few_values, "FEW", few)
     rng = np.random.default_rng(1)
     frame = pl.DataFrame({"x": rng.lognormal(size=1500), "y": rng.normal(size=1500)})
+    frame = frame.with_columns(times=rng.integers(0, 4, 1500))
     frame.write_csv("t.csv")
     for part in range(3):
         frame[500 * part :][:500].write_csv(f"part-{part}.csv")
-    arguments = ["-c", "x,y", "--blur", "0.3"]
+    arguments = ["-c", "x,y", "--blur", "0.3", *more]
     whole = read(softsort("rank", "t.csv", *arguments)[1])
     little = read(softsort("rank", "t.csv", *arguments, "--max-memory", "9k")[1])
     code, *_ = softsort("rank", "part-*.csv", *arguments, "--out-dir", "out")
     assert code == 0
     parts = pl.concat([pl.read_csv(f"out/part-{part}.csv") for part in range(3)])
     for name in ("x_rank", "y_rank"):
-        np.testing.assert_allclose(little[name], whole[name], atol=1e-10 * 1500)
-        np.testing.assert_allclose(parts[name], whole[name], atol=1e-10 * 1500)
+        ranks, scale = whole[name].drop_nulls(), whole[name].max()
+        for other in (little, parts):
+            assert other[name].is_null().equals(whole[name].is_null())
+            there = other[name].drop_nulls()
+            np.testing.assert_allclose(there, ranks, rtol=0, atol=1e-10 * scale)
+
+
+def ranked_and_told(softsort, path, *arguments):
+    _, out, err = softsort("rank", path, "-c", "y", "--explain", *arguments)
+    return read(out).drop_nulls(), [x for x in err.splitlines() if "at epsilon" in x]
+
+
+@pytest.mark.parametrize("blur", ["0.4", "se"])
+@pytest.mark.parametrize("more", [[], ["--by", "g"], ["--desc", "--pct"]])
+def test_weights_are_repeated_rows(softsort, table, blur, more):
+    times = np.random.default_rng(2).integers(0, 4, table.height)
+    table = table.rename({"0.5": "se"}).drop("x").with_columns(times=times)
+    table.write_csv("t.csv")
+    table.select(pl.all().repeat_by("times").explode(empty_as_null=False)).write_csv(
+        "repeated.csv"
+    )
+    arguments = ["--blur", blur, *more]
+    some, told = ranked_and_told(softsort, "t.csv", "--weights", "times", *arguments)
+    all_rows, told_of_all = ranked_and_told(softsort, "repeated.csv", *arguments)
+    one_each = all_rows.unique("y", maintain_order=True)
+    assert some.drop("y_rank").equals(one_each.drop("y_rank"))
+    np.testing.assert_allclose(some["y_rank"], one_each["y_rank"], rtol=0, atol=1e-6)
+    assert (len(told), told) == (1, told_of_all)
+
+
+@pytest.mark.parametrize("size", [40, 600])
+def test_rows_sorted_by_what_descends_as_it_is(softsort, folder, size):
+    up = np.random.default_rng(3).uniform(size=size).round(6)
+    frame = pl.DataFrame({"x": np.sin(9 * up), "up": up, "down": (1 - up).round(6)})
+    frame.write_csv("t.csv")
+    arguments = ["sort", "t.csv", "-c", "x", "--squash", "none", "--blur", "0.05"]
+    some, other = (
+        read(softsort(*arguments, "--by-column", *by)[1])["x_sorted"]
+        for by in (["up", "--descending"], ["down"])
+    )
+    np.testing.assert_allclose(some, other, rtol=0, atol=1e-9)
+
+
+def test_a_tenth_of_many_groups(softsort, folder):
+    values = np.random.default_rng(4).normal(size=300)
+    pl.DataFrame({"g": np.arange(300) // 3, "y": values}).write_csv("t.csv")
+    _, (told,) = ranked_and_told(softsort, "t.csv", "--by", "g", "-e", "0.1")
+    _, (then,) = ranked_and_told(softsort, "t.csv", "--by", "g", "-e", "0.01")
+    told_then = re.search("ones by (.*) on average.*about (.*) others", then)
+    gap, sharing = told_then.groups()
+    assert f"they would differ by {gap}, and share with about {sharing}" in told
 
 
 def test_explaining_tells_the_blur(softsort, table):
