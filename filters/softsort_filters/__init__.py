@@ -1,20 +1,25 @@
 """Operators over image neighbourhoods, noise to try them on, and image metrics."""
 
+from softsort_filters.impulses import ImpulseNoise, impulse_noise
 from softsort_filters.median import soft_median, soft_quantile_filter
 from softsort_filters.metrics import psnr, ssim
 from softsort_filters.noise import gaussian_noise, salt_and_pepper, speckle_noise
 from softsort_filters.strips import soft_quantile_strips
+from softsort_filters.switching import soft_switching_median
 from softsort_filters.tuning import Choice, choose
 
 __all__ = [
     "Choice",
+    "ImpulseNoise",
     "choose",
     "gaussian_noise",
+    "impulse_noise",
     "psnr",
     "salt_and_pepper",
     "soft_median",
     "soft_quantile_filter",
     "soft_quantile_strips",
+    "soft_switching_median",
     "speckle_noise",
     "ssim",
 ]

@@ -24,6 +24,14 @@ def denoise(
         ),
     ],
     *,
+    method: Annotated[
+        Literal["median", "keep"],
+        option(
+            "--method",
+            help="median: every pixel becomes that of its window; keep: only what is "
+            "likely noise changes, to the median of what around it is not.",
+        ),
+    ] = "median",
     shape: Shape,
     quantile: Annotated[
         float,
@@ -78,6 +86,7 @@ def denoise(
 
     Examples:
       softsort denoise photo.png --size 5 --epsilon 0.001
+      softsort denoise noisy.png --method keep
       softsort denoise scan.tif --footprint disk:2
       softsort denoise noisy.png --size auto --epsilon auto
       softsort denoise -r scans --out-dir clean --skip-existing
@@ -85,6 +94,8 @@ def denoise(
     from softsort_cli.images import batch, denoising
 
     filtering = denoising.Filtering(
-        shape, quantile, iterations, border, max_memory, solver, writing, nodata
+        *(shape, quantile, iterations, border, max_memory, solver, writing),
+        nodata=nodata,
+        method=method,
     )
     batch.run(images, "_soft", filtering)

@@ -60,6 +60,7 @@ class Filtering:
     solver: Computing
     writing: BatchWriting
     nodata: str | None = None
+    method: str = "median"
 
     def __post_init__(self) -> None:
         shape, solver = self.shape, self.solver
@@ -74,9 +75,31 @@ class Filtering:
         if solver.hard and self.window.weights is not None:
             raise UsageError("--weights: the exact filter has none; leave out --hard")
         _check_auto(shape, solver)
+        if self.method == "keep":
+            self._check_keep()
         # On a cluster an image may be done again, if a worker is lost.
         force = self.writing.force or solver.cluster is not None
         self.rewriting = replace(self.writing, force=force)
+
+    def _check_keep(self) -> None:
+        """Refuse what the filter that keeps pixels has not."""
+        shape, solver = self.shape, self.solver
+        if (
+            solver.hard
+            or solver.squash != "sigmoid"
+            or solver.epsilon == AUTO
+            or solver.cluster is not None
+            or shape.footprint
+            or shape.weights
+            or self.quantile != 0.5
+            or self.window.size == (1, 1)
+        ):
+            raise UsageError(
+                "--method keep: leave out --hard, --squash, --quantile, --footprint, "
+                "--weights, --cluster and auto, and give a --size above 1"
+            )
+        if shape.size is None:
+            self.window = replace(self.window, size=(5, 5))
 
     def options(self) -> dict[str, Any]:
         """What results depend on besides the images."""
@@ -84,6 +107,7 @@ class Filtering:
         del options["cluster"], options["device"]
         return options | {
             "strip": self.writing.strip,
+            "method": self.method,
             "quantile": self.quantile,
             "iterations": self.iterations,
             "border": self.border,
@@ -227,7 +251,9 @@ class Filtering:
         used = self.window.footprint
         values = math.prod(size) if used is None else int(used.sum())
         cost.check(rows.source, rows.shape, values, self.iterations)
-        if self._fits(rows) and (where := rows.known(slice(None))) is not None:
+        if self.method == "keep":
+            strips = [self._kept(rows, epsilon, size)]
+        elif self._fits(rows) and (where := rows.known(slice(None))) is not None:
             settings = self.settings(size, rows.alpha)
             if not self.solver.hard:
                 settings["epsilon"] = epsilon
@@ -250,6 +276,24 @@ class Filtering:
             _check_converged(values, epsilon, rows, place)
             yield place, values
             engine.check_wanted()
+
+    def _kept(self, rows: Rows, epsilon: float, size: Size) -> tuple[slice, np.ndarray]:
+        """An image of which only what is likely noise was changed."""
+        if not self._fits(rows):
+            raise CommandError(
+                f"{rows.source}: --method keep takes images as a whole: give more "
+                "--max-memory"
+            )
+        jax_setup.start(self.solver, BITS)
+        import numpy as np
+        from softsort_filters import soft_switching_median
+
+        values = rows[:]
+        for _ in range(self.iterations):
+            values = soft_switching_median(
+                values, size, epsilon=epsilon, border=self.border, alpha=rows.alpha
+            )
+        return slice(0, rows.shape[0]), np.asarray(values)
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
