@@ -32,8 +32,11 @@ from softsort_filters.windows import (
 # Most steps leave out a margin.
 Pixels = Float[Array, "_ _ c"]
 
-_AROUND = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2))
-_NEIGHBOURS = Window((3, 3), _AROUND)
+_AROUND = (
+    *((0, 0, 0), (0, 1, 0), (0, 2, 0), (1, 0, 0)),
+    *((1, 2, 0), (2, 0, 0), (2, 1, 0), (2, 2, 0)),
+)
+_NEIGHBOURS = Window((3, 3, 1), _AROUND)
 # Deviations are averaged, and gaps filled, over this many pixels either way, by a
 # normal distribution.
 REACH, _WIDTH = 4, 2.0
@@ -145,7 +148,8 @@ def _estimated(image: Float[Array, "h w *c"], alpha: bool) -> ImpulseNoise:
     softness = Softness(1e-2 * one, one, one)
     side = 2 * (2 * REACH + 1) + 1
     x, counts = (
-        extend(each, (side, side), "reflect", one) for each in (pixels, weight)
+        extend(each[:, :, None], (side, side, 1), "reflect", one)
+        for each in (pixels, weight)
     )
     x, counts = filled(x, counts)
     shares = (share * jnp.ones_like(low) for share in (0.025, 0.025, 0.05))
@@ -288,13 +292,13 @@ def _blurred(image: Pixels) -> Pixels:
     """Weighted means of the pixels around each."""
     places = range(2 * REACH + 1)
     weights = [math.exp(-(((i - REACH) / _WIDTH) ** 2) / 2) for i in places]
-    down = Window((len(places), 1), tuple((i, 0) for i in places))
-    across = Window((1, len(places)), tuple((0, i) for i in places))
+    down = Window((len(places), 1, 1), tuple((i, 0, 0) for i in places))
+    across = Window((1, len(places), 1), tuple((0, i, 0) for i in places))
     for window in (down, across):
         height, width, channels = image.shape
         terms = zip(weights, views(image, window), strict=True)
         total = sum((w * each for w, each in terms), jnp.zeros((), image.dtype))
-        (rows, columns), total = window.shape, total / sum(weights)
+        (rows, columns, _), total = window.shape, total / sum(weights)
         image = total.reshape(height - rows + 1, width - columns + 1, channels)
     return image
 
@@ -323,14 +327,14 @@ def weighted_median(
     footprint = np.sum((2 * offsets / np.array(size)) ** 2, axis=-1) <= 1
     footprint[tuple(centre)] = False
     window, _, n = as_window(None, footprint, None)
-    away = np.sum((np.array(window.places) - centre) ** 2, axis=1)
+    away = np.sum((np.array(window.places)[:, :2] - centre) ** 2, axis=1)
     near = jnp.asarray(np.exp(-away / 2), image.dtype).reshape(-1, 1, 1)
     b = target_weights(jnp.asarray(0.5, image.dtype), n)
 
     def quantile(values, sure):
-        masses = near * sure.stacked()
-        masses = jnp.where(masses.sum(0) > 0, masses, near)
-        masses = quotient(masses, masses.sum(0))
+        trusted = near * sure.stacked()
+        trusted = jnp.where(trusted.sum(0) > 0, trusted, near)
+        masses = quotient(trusted, jnp.sum(trusted, axis=0))
         return window_quantiles(values, None, masses, b, epsilon)
 
     return map_windows(quantile, [image, (t + _TINY) * counts], window)

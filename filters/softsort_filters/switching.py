@@ -107,7 +107,8 @@ def soft_switching_median(
     """
     pixels, dtype = as_image(image)
     check_border(border)
-    settings = _Settings(window_shape(size), as_count(iterations), border, alpha)
+    height, width = window_shape(size)
+    settings = _Settings((height, width), as_count(iterations), border, alpha)
     if max(settings.size) == 1:
         raise SoftSortError("size is 1: a window without its centre has no value")
     check_alpha(pixels, alpha)
@@ -148,10 +149,10 @@ def _filter(
     # Traced values have not been checked.
     softness = Softness(*(jnp.where(x > 0, x, jnp.nan) for x in softness))
     rows, columns = reach(size, iterations)
-    sides = 2 * rows + 1, 2 * columns + 1
+    sides = 2 * rows + 1, 2 * columns + 1, 1
     outside = jnp.zeros_like(cval) if alpha else jnp.ones_like(cval)
     x, counts = (
-        extend(values, sides, border, value)
+        extend(values[:, :, None], sides, border, value)
         for values, value in ((pixels, cval), (weight, outside))
     )
     asked = first_asked(*filled(x, counts), noise, softness.epsilon)
