@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from softsort_core import SoftSortError
 from softsort_filters.arguments import Image, as_image
-from softsort_filters.three_targets import Scalar, quotient, target_weights
+from softsort_filters.three_targets import Scalar, target_weights
 from softsort_filters.window_quantiles import small_window_quantiles, window_quantiles
 from softsort_filters.windows import (
     Window,
@@ -329,8 +329,8 @@ def weighted_median(
 
     def quantile(values, sure):
         masses = near * sure.stacked()
-        masses = jnp.where(masses.sum(0) > 0, masses, near)
-        masses = quotient(masses, masses.sum(0))
+        masses += near * (jnp.sum(masses, 0) <= 0)
+        masses *= 1 / jnp.sum(masses, 0)
         return window_quantiles(values, None, masses, b, epsilon)
 
     return map_windows(quantile, [image, (t + _TINY) * counts], window)
