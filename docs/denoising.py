@@ -14,22 +14,9 @@ from scipy.ndimage import median_filter
 from sklearn.datasets import load_sample_image
 from softsort_filters import soft_median, soft_switching_median
 
-PICTURES = {
-    name: getattr(skimage.data, name)
-    for name in (
-        [
-            "camera",
-            "coins",
-            "moon",
-            "astronaut",
-            "text",
-            "brick",
-            "chelsea",
-            "coffee",
-            "page",
-        ]
-    )
-} | {"china": lambda: load_sample_image("china.jpg")}
+NAMES = ("camera", "coins", "moon", "astronaut", "text", "brick", "chelsea", "coffee")
+PICTURES = {name: getattr(skimage.data, name) for name in (*NAMES, "page")}
+PICTURES["china"] = lambda: load_sample_image("china.jpg")
 NOISES = {
     "none": ("salt and pepper", 0.0),
     "salt and pepper 5 %": ("salt and pepper", 0.05),

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from softsort_core import SoftSortError
 from softsort_filters.arguments import Image, as_image
-from softsort_filters.three_targets import Scalar, quotient, target_weights
+from softsort_filters.three_targets import Scalar, target_weights
 from softsort_filters.window_quantiles import small_window_quantiles, window_quantiles
 from softsort_filters.windows import (
     Window,
@@ -332,9 +332,9 @@ def weighted_median(
     b = target_weights(jnp.asarray(0.5, image.dtype), n)
 
     def quantile(values, sure):
-        trusted = near * sure.stacked()
-        trusted = jnp.where(trusted.sum(0) > 0, trusted, near)
-        masses = quotient(trusted, jnp.sum(trusted, axis=0))
+        masses = near * sure.stacked()
+        masses += near * (jnp.sum(masses, 0) <= 0)
+        masses *= 1 / jnp.sum(masses, 0)
         return window_quantiles(values, None, masses, b, epsilon)
 
     return map_windows(quantile, [image, (t + _TINY) * counts], window)

@@ -68,6 +68,19 @@ def test_soft_filters_are_those_of_the_library(on_images, border):
     assert (difference > 0).mean() < 0.01
 
 
+def test_keep_changes_only_what_is_likely_noise(on_images):
+    pixels = np.tile(np.arange(10, 30, dtype=np.uint8) * 5, (16, 1))
+    noisy = pixels.copy()
+    noisy[4, 5], noisy[9, 12] = 255, 0
+    save("a.png", noisy)
+    assert on_images("denoise", "a.png", "--method", "keep")[0] == 0
+    difference = np.abs(load("a_soft.png").astype(int) - pixels)
+    assert difference.max() <= 6
+    code, _, err = on_images("denoise", "a.png", "--method", "keep", "--hard")
+    assert code == 2
+    assert "--method keep" in err
+
+
 @pytest.mark.parametrize("border", size_buckets.PAD_MODES)
 @pytest.mark.parametrize("shape", [(37, 20), (16, 33, 3), (3, 2), (1, 1), (65, 128)])
 def test_padding_does_not_show(border, shape):
