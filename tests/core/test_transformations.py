@@ -182,10 +182,10 @@ def main():
         for operator in OPERATORS
         for transformation in VALUES
         for dtype in ("float32", "float64")
-        if not (n == 3000 and operator == "listwise")
+        if (n, operator) not in ((3000, "listwise"), (1, "spearman"))
     ]
     checks += [
-        (check_derivatives, (name, n)) for n in (1, 2, 5, 100) for name in OPERATORS
+        (check_derivatives, (name, n)) for n in (2, 5, 100) for name in OPERATORS
     ]
     wrong = 0
     for check, arguments in checks:
