@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from softsort_cli.errors import UsageError
 from softsort_cli.io import files
 from softsort_cli.operate import streaming
+from softsort_cli.operate.few_values import Known
 from softsort_cli.operate.groups import Result
 from softsort_cli.operate.operator import Operator
 from softsort_cli.tables.column_data import Chosen
@@ -100,6 +101,10 @@ class HardAgainstSoft:
 
         forms = operator.forms()
         for name, solution in solved.items():
+            if isinstance(solution, Known):
+                curve = Curve("", solution.values, solution.results, None)
+                self.columns.append((name, "", [curve]))
+                continue
             known = solution.statistics
             places = np.linspace(known.minimum, known.maximum, POINTS)
             places = -places if forms.descends else places

@@ -229,7 +229,7 @@ def test_an_image_that_fails_lets_others_have_their_turn(
         errors.append(CommandError("no"))
         raise errors[-1]
 
-    monkeypatch.setattr(denoising.Filtering, "_check_converged", fail)
+    monkeypatch.setattr(denoising, "_check_converged", fail)
     assert on_images("denoise", name, *little_memory())[0] == 1
     with ThreadPoolExecutor(1) as pool:
         turn = pool.submit(tiff_streaming.ONE_AT_A_TIME.acquire, blocking=False)

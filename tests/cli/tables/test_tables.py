@@ -412,7 +412,7 @@ def test_names_of_many_columns_are_looked_up():
     names = Unsearched(f"c{place}" for place in range(10))
     table = replace(opened(b"x\n1\n"), names=names)
     results = Unsearched(f"{name}_rank" for name in names)
-    write.check_names(table, names, results, replace=False)
+    write.check_names(table, results, replace=False)
     write.check_table(table, [], results)
     block = replace(parse(b"a,b\n1,2\n"), known=None)
     vars(block)["names"] = Unsearched(["a", "b"])
