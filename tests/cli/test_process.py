@@ -212,6 +212,7 @@ def test_an_interrupt_while_it_starts_is_quiet(name):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+TOLD = "print('writing', flush=True)"
 # What the main thread may be in when a signal comes.
 BUSY = {
     "Python": "while True: sleep(0.01)",
@@ -231,6 +232,7 @@ BUSY = {
     ),
     "an error of it": (
         "try:\n"
+        f"        {TOLD}\n"
         "        while True: sleep(0.01)\n"
         "    except BaseException: raise ValueError"
     ),
@@ -239,7 +241,8 @@ ENDS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGQUIT": 131}
 
 
 def writing(folder: Path, busy: str, *, before: str = "") -> subprocess.Popen:
-    """A command that is busy while it writes y.csv."""
+    """A command that is busy while it writes y.csv, and tells when it is."""
+    busy = busy if TOLD in busy else f"{TOLD}\n    {busy}"
     program = (
         "import signal, sys, threading\n"
         "import softsort_cli.app, softsort_cli.interrupts\n"
@@ -251,7 +254,6 @@ def writing(folder: Path, busy: str, *, before: str = "") -> subprocess.Popen:
         "    signal.signal(getattr(signal, name), default)\n"
         f"{before}\n"
         "def endless(*_):\n"
-        "    print('writing', flush=True)\n"
         f"    {busy}\n"
         "softsort_cli.io.compression.encoded = endless\n"
         "softsort_cli.app.main()"
@@ -285,6 +287,7 @@ def test_signals_leave_nothing_behind(tmp_path, busy, name):
 def test_a_second_signal_does_not_wait(tmp_path):
     busy = (
         "try:\n"
+        f"        {TOLD}\n"
         "        while True: sleep(0.01)\n"
         "    except KeyboardInterrupt: print('again', flush=True)\n"
         "    while True: sleep(0.01)"
