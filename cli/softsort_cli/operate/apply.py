@@ -47,7 +47,7 @@ def append(
     path = only(paths)
     form = target.check(path, reading, writing)
     start(solver)
-    needs_all = reading.by or any(view.needs_all for view in views)
+    needs_all = reading.by or any(view.show_solved is None for view in views)
     read = column_data.read if needs_all else column_data.survey
     data = read(path, reading, again=True, errors=solver.blur_column)
     names = target.result_names(data, suffix, writing)
@@ -86,7 +86,8 @@ def tabulate(
     start(solver)
     read = column_data.read if reading.by else column_data.survey
     data = read(path, reading, errors=solver.blur_column)
-    names = target.table_names(data, naming)
+    names = naming(data)
+    target.check_names_alone(data, names)
     count = max(1, data.groups.count) if data.groups else 1
     height = data.height if data.counts is None else int(data.counts.sum())
     total = operator.results(data.height, height // count) * count * len(names)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from softsort_cli import console
 from softsort_cli.operate import blurring, exact, groups
@@ -19,14 +19,10 @@ if TYPE_CHECKING:
 class Ranks:
     """Tells how far soft ranks are from hard ones, and at a tenth of epsilon."""
 
-    needs_all = True
+    show_solved = None  # exact ranks need all values
 
     def __init__(self, operator: Operator, solver: Solver) -> None:
         self.operator, self.solver = operator, solver
-
-    def show_solved(self, operator: Operator, solved: Mapping[str, Any]) -> None:
-        """Not possible: exact ranks need all values."""
-        raise NotImplementedError
 
     def show(self, data: Chosen, name: str, result: groups.Result) -> None:
         """Tell it of a column."""

@@ -175,8 +175,7 @@ def _show(
     with jax_setup.for_this_thread(work.solver, BITS):
         solutions = streaming.decoded(run.solved["solutions"])
         shown = {names[column]: each for column, each in solutions.items()}
-        for view in views:
-            view.show_solved(work.operator, shown)
+        streaming.show_solved(views, work.operator, shown)
 
 
 def _append(
@@ -229,7 +228,8 @@ def tabulate(
     with _engine(work, None, parts) as engine:
         whole = _surveyed(engine, parts, work)
         data = whole.data
-        names = target.table_names(data, naming)
+        names = naming(data)
+        target.check_names_alone(data, names)
         if writing.dry_run:
             target.tell(data, names, writing)
             return None

@@ -76,7 +76,7 @@ class HardAgainstSoft:
         check(plot, force=force)
         self.plot, self.force = plot, force
         self.operator, self.labels, self.over_values = operator, labels, over_values
-        self.needs_all = not over_values
+        self.show_solved = self._show_solved if over_values else None
         self.columns: list[tuple[str, str, list[Curve]]] = []
 
     def show(self, data: Chosen, name: str, result: Result) -> None:
@@ -95,7 +95,7 @@ class HardAgainstSoft:
         if len(self.columns) == len(data.columns):
             self._draw()
 
-    def show_solved(self, operator: Operator, solved: Mapping[str, Any]) -> None:
+    def _show_solved(self, operator: Operator, solved: Mapping[str, Any]) -> None:
         """Draw the soft results of values from the smallest to the largest."""
         import numpy as np
 

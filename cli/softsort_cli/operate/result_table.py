@@ -28,7 +28,7 @@ class ResultTable:
 
 def suffixed(suffix: str, writing: Appending) -> Naming:
     """A column of results for each column."""
-    return lambda data: target.names_alone(data, suffix, writing)
+    return lambda data: target.named(data, suffix, writing)
 
 
 def write_results(

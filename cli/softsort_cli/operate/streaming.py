@@ -54,11 +54,19 @@ def rows(
 ) -> Iterator[write.Rows]:
     """The table part by part, with its part of the results, once views showed them."""
     solutions = _solutions(data, operator, solver)
-    for view in views:
-        columns = dict(zip(data.columns, data.names(), strict=True))
-        shown = {columns[column]: each for column, each in solutions.items()}
-        view.show_solved(operator, shown)
+    columns = dict(zip(data.columns, data.names(), strict=True))
+    shown = {columns[column]: each for column, each in solutions.items()}
+    show_solved(views, operator, shown)
     return evaluated(data, names, operator, solutions, 0)
+
+
+def show_solved(
+    views: Sequence[View], operator: Operator, solved: Mapping[str, Any]
+) -> None:
+    """Have views show what was solved for each column, by its name."""
+    for view in views:
+        assert view.show_solved is not None  # for others all values would be here
+        view.show_solved(operator, solved)
 
 
 def tabulated(

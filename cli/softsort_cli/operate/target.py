@@ -44,7 +44,7 @@ def check_float_format(form: formats.Form, writing: TableWriting) -> None:
         raise UsageError(f"--float-format is for text, not for {form.kind}")
 
 
-def _named(data: Chosen, suffix: str, writing: Appending) -> list[str]:
+def named(data: Chosen, suffix: str, writing: Appending) -> list[str]:
     """The names of results, one a column, if no two are the same."""
     sources, table = data.names(), data.table
     pattern = writing.names or f"{{column}}_{suffix}"
@@ -64,33 +64,19 @@ def _named(data: Chosen, suffix: str, writing: Appending) -> list[str]:
 
 
 def result_names(data: Chosen, suffix: str, writing: Appending) -> list[str]:
-    """The names of the appended columns, if they are free."""
+    """The names of results, if they are free: appended, or alone behind keys."""
+    names = named(data, suffix, writing)
     if writing.only:
-        return names_alone(data, suffix, writing)
-    names = _named(data, suffix, writing)
-    write.check_names(data.table, names, writing.replace)
+        check_names_alone(data, names)
+    else:
+        write.check_names(data.table, names, writing.replace)
     return names
 
 
-def names_alone(data: Chosen, suffix: str, writing: Appending) -> list[str]:
-    """The names of results that are a table of their own, behind the keys of groups."""
-    names = _named(data, suffix, writing)
-    keys = [data.table.names[key] for key in data.groups.columns] if data.groups else []
-    for name in names:
-        if name in keys:
-            raise CommandError(
-                f"{data.table.source}: {name!r} is a key of --by, and cannot be a "
-                "result as well: name results by --names"
-            )
-    return names
-
-
-def table_names(data: Chosen, naming: Naming) -> Sequence[str]:
-    """The names of the columns of a table of results, if they differ."""
-    names = naming(data)
+def check_names_alone(data: Chosen, names: Sequence[str]) -> None:
+    """Refuse the names of a table of results of which two columns would have one."""
     keys = data.groups.columns if data.groups else []
     write.check_table(data.table, [data.table.names[column] for column in keys], names)
-    return names
 
 
 def tell(data: Chosen, names: Sequence[str], writing: TableWriting) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from softsort_cli.operate.groups import Result
@@ -13,12 +13,11 @@ from softsort_cli.tables.column_data import Chosen
 class View(Protocol):
     """Shows the results of a command, column by column."""
 
-    needs_all: bool  # values and results, not only what was solved for
+    @property
+    def show_solved(self) -> Callable[[Operator, Mapping[str, Any]], None] | None:
+        """What shows columns by what was solved for them; None if it needs values."""
+        ...
 
     def show(self, data: Chosen, name: str, result: Result) -> None:
         """Show a column: those of `data`, in turn."""
-        ...
-
-    def show_solved(self, operator: Operator, solved: Mapping[str, Any]) -> None:
-        """Show what was solved for columns whose values are not together."""
         ...

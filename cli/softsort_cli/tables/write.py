@@ -57,8 +57,8 @@ def check_table(table: Table, keys: Sequence[str], names: Sequence[str]) -> None
     for name in names:
         if name in keys:
             raise CommandError(
-                f"{table.source}: a column of results is called {name!r}, as the "
-                "column of --by is: rename this one"
+                f"{table.source}: {name!r} is a key of --by, and cannot be a result as "
+                "well: rename that column, or results by --names if the command has it"
             )
         if name in seen:
             raise CommandError(
