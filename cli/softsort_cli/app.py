@@ -18,6 +18,7 @@ from softsort_cli import compile_cache, console, interrupts
 from softsort_cli.errors import ClosedPipeError, CommandError
 from softsort_cli.io import files
 from softsort_cli.options.fast_values import Command, Plainly
+from softsort_cli.options.help_pages import HelpPage, write_list
 
 HELP = """Soft sorting of tables, soft median filtering of images, learning by ranks.
 
@@ -64,7 +65,7 @@ COMMANDS = {
 }
 
 
-class Commands(Plainly, TyperGroup):
+class Commands(HelpPage, Plainly, TyperGroup):
     """The commands by name."""
 
     def __init__(self, **settings: Any) -> None:
@@ -76,7 +77,6 @@ class Commands(Plainly, TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"softsort_cli.commands.{cmd_name}")
-        # Without rich, --help takes half the time.
         single = typer.Typer(rich_markup_mode=None, add_completion=False)
         single.command(cmd_name, cls=Command)(getattr(module, cmd_name))
         command = typer.main.get_command(single)
@@ -85,10 +85,10 @@ class Commands(Plainly, TyperGroup):
             parameter.envvar_list_splitter = "\n"  # pyright: ignore
         return command
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write what each command does."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, and what each command does."""
+        super().format_options(ctx, formatter)
+        write_list(formatter, "Commands", list(COMMANDS.items()))
 
 
 app = typer.Typer(
@@ -97,7 +97,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -228,7 +228,7 @@ def _refuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
-        print(message, file=sys.stderr)
+        typer.echo(message, err=True)  # without colours where stderr is no terminal
         return error.exit_code
     # That is pydantic's, and says nothing.
     message = message.replace("Value error, ", "").rstrip(".")

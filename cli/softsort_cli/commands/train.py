@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from softsort_cli.errors import UsageError
 from softsort_cli.options.declare import command, option, positive
@@ -19,6 +19,8 @@ def setting(name: str, *names: str, **settings: Any) -> Any:
 @dataclass(frozen=True)
 class Recipe:
     """What decides the results; None where DEFAULTS or the resumed run says it."""
+
+    theme: ClassVar = "Training"
 
     loss: Annotated[
         Literal["soft-error", "cross-entropy", "both"] | None,

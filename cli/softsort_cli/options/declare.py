@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
 
@@ -48,6 +48,8 @@ QUIET_HELP = "Say nothing on stderr but errors."
 @dataclass(frozen=True)
 class Talk:
     """How much the command says on stderr."""
+
+    theme: ClassVar = "Messages"
 
     quiet: Annotated[bool, _switch("quiet", "-q", text=QUIET_HELP)] = False
     verbose: Annotated[
@@ -102,7 +104,12 @@ def command(function: Callable[..., None], talk: type = Talk) -> Callable[..., N
 
 
 def _options(group: Any) -> list[inspect.Parameter]:
+    """The fields of a group as options, under the theme of who declares them first."""
     hints = get_type_hints(group, include_extras=True)
+    for base in filter(is_dataclass, group.__mro__):
+        for field in fields(base):
+            settings: Any = hints[field.name].__metadata__[0]
+            settings.rich_help_panel = getattr(base, "theme", None)
     return [
         inspect.Parameter(
             field.name,

@@ -12,6 +12,8 @@ from typing import Any, get_args
 import typer
 from typer.core import TyperCommand
 
+from softsort_cli.options.help_pages import HelpPage
+
 
 class Coercion:
     """What makes the values of one option or argument.
@@ -54,5 +56,5 @@ class Plainly:
         return params
 
 
-class Command(Plainly, TyperCommand):
+class Command(HelpPage, Plainly, TyperCommand):
     """A command."""

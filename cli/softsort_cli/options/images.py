@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -77,6 +77,8 @@ class BatchWriting(ImageWriting):
 class Shape:
     """Which pixels around each one count, and how much."""
 
+    theme: ClassVar = "Window"
+
     size: Annotated[
         str | None,
         option(
@@ -110,6 +112,8 @@ class Shape:
 @dataclass(frozen=True)
 class Noise:
     """How an image is spoilt."""
+
+    theme: ClassVar = "Noise"
 
     kind: Annotated[
         Literal["salt-and-pepper", "gaussian", "speckle"],

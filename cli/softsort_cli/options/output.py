@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from softsort_cli.options.declare import option
 
@@ -26,6 +26,8 @@ def to_folder(what: str) -> Any:
 @dataclass(frozen=True)
 class Writing:
     """Where a result goes."""
+
+    theme: ClassVar = "Writing"
 
     output: Annotated[Path | None, to_file()] = None
     force: Annotated[bool, option("--force", help="Replace an existing file.")] = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -16,6 +16,8 @@ EPSILON_HELP = "Softness: smaller is closer to the exact result, larger is smoot
 @dataclass(frozen=True)
 class Softness:
     """How soft."""
+
+    theme: ClassVar = "Softness"
 
     epsilon: Annotated[
         float, option("--epsilon", "-e", callback=positive, help=f"{EPSILON_HELP}.")
@@ -54,6 +56,8 @@ def _as_they_are(values: Any) -> Any:
 @dataclass(frozen=True)
 class Place:
     """Where it is computed."""
+
+    theme: ClassVar = "Computing"
 
     device: Annotated[
         Literal["auto", "cpu", "gpu", "tpu"],
@@ -127,6 +131,8 @@ BOTH = (
 @dataclass(frozen=True)
 class Solver(Computing):
     """How soft operators on columns are, and where they are computed."""
+
+    theme: ClassVar = "Softness"
 
     epsilon: Annotated[
         float,

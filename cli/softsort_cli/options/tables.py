@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 import typer
 
@@ -48,6 +48,8 @@ Descending = Annotated[
 @dataclass(frozen=True)
 class Reading:
     """How a table is read."""
+
+    theme: ClassVar = "Reading"
 
     columns: Annotated[
         list[str] | None,
