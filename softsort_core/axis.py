@@ -17,6 +17,8 @@ from softsort_core.squash import among_used
 
 # Entries of plans solved at a time: a bound on the memory in flight.
 _ENTRIES_AT_ONCE = 2**24
+# Rows solved at a time by a CPU: plans of few values stay in its caches.
+_ROWS_AT_ONCE = 2**7
 
 
 def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
@@ -41,7 +43,7 @@ def over_slices(
         arrays: of one shape, whatever it is.
         weights: None for uniform ones, else of shape (n,) or that of the arrays.
         axes: the axes whose values form one slice together, in ascending order.
-        entries: size of the plan that an operator makes of a slice.
+        entries: size of the plan that an operator makes of a slice; 0 if it makes none.
 
     Returns:
         The results of each slice, in the order of `as_slices`; of vectors those of
@@ -60,7 +62,6 @@ def over_slices(
     slices = [as_slices(array, axes) for array in arrays]
     shape = slices[0].shape
     slices = [weight_slices(weights, inputs, axes), *slices]
-    batch = max(1, _ENTRIES_AT_ONCE // max(1, entries))
     if shape[0] == 0:
         one = jax.eval_shape(
             functools.partial(_on_slice, operator),
@@ -71,20 +72,33 @@ def over_slices(
         # Not worth the cost of tracing and compiling a batch.
         one = jax.tree.map(lambda array: array[0], slices)
         return jax.tree.map(lambda s: s[None], _on_slice(operator, one))
-    on_slices = jax.vmap(functools.partial(_on_slice, operator))
-    if shape[0] <= batch:
-        return on_slices(slices)
-    whole = shape[0] - shape[0] % batch
-    parts = jax.tree.map(
-        lambda array: array[:whole].reshape(-1, batch, *array.shape[1:]), slices
-    )
-    results = jax.lax.map(on_slices, parts)
-    results = jax.tree.map(lambda s: s.reshape(whole, *s.shape[2:]), results)
-    if whole == shape[0]:
-        return results
-    rest = jax.tree.map(lambda array: array[whole:], slices)
-    rest = on_slices(rest)
-    return jax.tree.map(lambda *both: jnp.concatenate(both), results, rest)
+    return on_rows(functools.partial(_on_slice, operator), slices, entries=entries)
+
+
+def on_rows(function: Callable[[Any], Any], rows: Any, *, entries: int) -> Any:
+    """Return what a function makes of each row of some arrays, some rows at a time.
+
+    Args:
+        function: maps a row of each array, in the tree they are in, to results.
+        rows: the arrays, at least one row of each.
+        entries: size of the plan that the function makes; 0 if it makes none.
+    """
+    count = jax.tree.leaves(rows)[0].shape[0]
+    batch = max(1, _ENTRIES_AT_ONCE // max(1, entries))
+    if entries and jax.default_backend() == "cpu":
+        batch = min(batch, _ROWS_AT_ONCE)
+    parts = math.ceil(count / batch)
+    if parts == 1:
+        return jax.vmap(function)(rows)
+    size = math.ceil(count / parts)
+
+    def in_parts(array: Array) -> Array:
+        # As many in each: the last row fills the last part.
+        padding = [(0, parts * size - count), *[(0, 0)] * (array.ndim - 1)]
+        return jnp.pad(array, padding, "edge").reshape(parts, size, *array.shape[1:])
+
+    results = jax.lax.map(jax.vmap(function), jax.tree.map(in_parts, rows))
+    return jax.tree.map(lambda s: s.reshape(-1, *s.shape[2:])[:count], results)
 
 
 def weight_slices(

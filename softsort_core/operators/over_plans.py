@@ -246,7 +246,7 @@ def _squashed_by(
             )
         return result.astype(x.dtype)
 
-    results = over_slices(squashed, (x,), a, axes, entries=x.size)
+    results = over_slices(squashed, (x,), a, axes, entries=0)
     return in_place(results, x.shape, axes, same_shape=True)
 
 

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from softsort_core.axis import on_rows
 from softsort_core.operators.forms import Forms, Group, Squashing
 
 # Widths of the rows. Up to 12 targets are solved for in another, quicker way.
@@ -39,11 +40,15 @@ def over_padded_groups(
         squashing_fun: see `softsort_core.sort`.
     """
 
-    def on_row(row: Array, size: Array, epsilon: Array, *counted: Array) -> Array:
+    def on_row(one: tuple[Array, ...]) -> Array:
+        row, size, epsilon, *counted = one
         number, counts = counted or (size, None)
         return forms.group(Group(row, size, epsilon, squashing_fun, number, counts))
 
-    on_rows = jax.jit(jax.vmap(on_row))
+    @jax.jit
+    def on_group_rows(rows: tuple[np.ndarray, ...]) -> Array:
+        return on_rows(on_row, rows, entries=rows[0].shape[1] ** 2)
+
     starts, epsilons = np.cumsum(sizes) - sizes, np.broadcast_to(epsilon, sizes.shape)
     numbers = sizes if numbers is None else numbers
     widths = forms.widths(sizes, numbers)[places]
@@ -63,7 +68,7 @@ def over_padded_groups(
             if counts is not None:
                 counted = numbers[filled], np.where(used, counts[rows], 0)
             sized = sizes[filled], epsilons[filled], *counted
-            results = np.asarray(on_rows(values[rows], *sized))
+            results = np.asarray(on_group_rows((values[rows], *sized)))
             yield from zip(some.tolist(), results, strict=False)
 
 
