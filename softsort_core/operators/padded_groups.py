@@ -1,6 +1,7 @@
 """Groups of values of like size, solved together as padded rows of an array."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -46,7 +47,7 @@ def over_padded_groups(
         return forms.group(Group(row, size, epsilon, squashing_fun, number, counts))
 
     @jax.jit
-    def on_group_rows(rows: tuple[np.ndarray, ...]) -> Array:
+    def on_group_rows(rows: Any) -> Array:
         return on_rows(on_row, rows, entries=rows[0].shape[1] ** 2)
 
     starts, epsilons = np.cumsum(sizes) - sizes, np.broadcast_to(epsilon, sizes.shape)
