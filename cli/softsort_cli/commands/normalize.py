@@ -72,6 +72,8 @@ def _reference(to: str, reading: Reading) -> np.ndarray:
     if len(data.values) != 1:
         raise UsageError(f"--to {to}: stands for {len(data.values)} columns, not one")
     (values,) = data.values.values()
+    if data.meaning.times:
+        raise UsageError(f"--to {to}: holds times; name a column of numbers")
     if np.isnan(values).all():
         raise UsageError(f"--to {to}: the column holds no numbers")
     return np.sort(values[~np.isnan(values)])

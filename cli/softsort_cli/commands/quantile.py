@@ -45,14 +45,12 @@ def quantile(
     """
     from softsort_cli.operate import apply
     from softsort_cli.operate.operator import Operator
-    from softsort_cli.operate.result_table import write_levels
+    from softsort_cli.operate.result_table import level_names, write_levels
 
     levels = _levels(quantiles)
     settings = {"q": levels, "jointly": jointly}
     operator = Operator("quantile", _exact, settings, count=lambda _: len(levels))
-    table = apply.tabulate(
-        tables, operator, solver, reading, writing, lambda _: ["column", "q", "value"]
-    )
+    table = apply.tabulate(tables, operator, solver, reading, writing, level_names)
     write_levels(table, levels, writing)
 
 

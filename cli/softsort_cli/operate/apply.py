@@ -61,12 +61,13 @@ def append(
         return
     columns = {}
     # Nothing else of a result is left in memory while the table is written.
-    for name, source, result in zip(
-        names, data.names(), groups.results(data, operator, solver), strict=True
+    for name, column, result in zip(
+        names, data.columns, groups.results(data, operator, solver), strict=True
     ):
         for view in views:
-            view.show(data, source, result)
-        columns[name] = groups.spread(data, result, from_top=from_top)
+            view.show(data, column, result)
+        results = groups.spread(data, result, from_top=from_top)
+        columns[name] = operator.told(data, column, results)
     target.write_columns(data, columns, form, writing)
 
 
@@ -104,7 +105,7 @@ def tabulate(
         outputs = streaming.tabulated(data, operator, solver)
     else:
         outputs = [each.outputs for each in groups.results(data, operator, solver)]
-    return ResultTable(data, form, names, outputs)
+    return ResultTable(data, form, names, operator, outputs)
 
 
 def only(paths: Sequence[Path] | None) -> Path | None:

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 ASKED = 200  # groups, of more
 
 
-def epsilons(inputs: Grouped, errors: np.ndarray | None, solver: Solver) -> np.ndarray:
+def epsilons(
+    inputs: Grouped, errors: np.ndarray | None, solver: Solver, per_unit: int = 1
+) -> np.ndarray:
     """The epsilon for each group; errors are the standard errors of its values.
 
     A value that counts several times is as many values, and standard errors. What is a
-    row is placed by its first number.
+    row is placed by its first number. Numbers are so many per unit that a blur counts.
     """
     import numpy as np
 
@@ -40,7 +42,7 @@ def epsilons(inputs: Grouped, errors: np.ndarray | None, solver: Solver) -> np.n
     return soft.group_epsilons_for_blur(
         values if values.ndim == 1 else values[:, 0],
         inputs.sizes,
-        blurs,
+        np.multiply(blurs, per_unit),
         weights=inputs.counts,
         squashes=solver.squash == "sigmoid",
     )
@@ -66,24 +68,24 @@ def _medians(errors: Grouped, solver: Solver) -> np.ndarray:
     return medians
 
 
-def least_epsilon(statistics: Statistics, solver: Solver) -> float:
+def least_epsilon(statistics: Statistics, solver: Solver, per_unit: int) -> float:
     """What to summarise values for, of which statistics are known."""
     import softsort_core as soft
 
     number = solver.blur_number
     if number is None:
         return solver.epsilon
-    return soft.least_epsilon_for_blur(statistics, number)
+    return soft.least_epsilon_for_blur(statistics, number * per_unit)
 
 
-def epsilon(summary: Summary, solver: Solver) -> float:
+def epsilon(summary: Summary, solver: Solver, per_unit: int) -> float:
     """The epsilon for summarised values."""
     import softsort_core as soft
 
     number = solver.blur_number
     if number is None:
         return solver.epsilon
-    return float(soft.epsilon_for_blur(summary, number))
+    return float(soft.epsilon_for_blur(summary, number * per_unit))
 
 
 def typical(

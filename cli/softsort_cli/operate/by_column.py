@@ -40,12 +40,13 @@ def append(
         return
     assert data.criterion is not None
     # The criterion goes first in the rows that belong together.
-    keys = -data.criterion if descends else data.criterion
-    rows = np.column_stack([keys, *data.values.values()])
+    keys = data.values[data.criterion]
+    chosen = [data.values[column] for column in data.columns]
+    rows = np.column_stack([-keys if descends else keys, *chosen])
     operator = Operator("sort_with", exact.sort_with)
-    result = groups.result(data, rows, operator, solver, criterion)
-    columns = {
-        name: groups.spread(data, result.column(place), from_top=True)
-        for place, name in enumerate(names)
-    }
+    result = groups.result(data, rows, operator, solver, data.criterion)
+    columns = {}
+    for place, (name, column) in enumerate(zip(names, data.columns, strict=True)):
+        sorted_values = groups.spread(data, result.column(place), from_top=True)
+        columns[name] = operator.told(data, column, sorted_values)
     target.write_columns(data, columns, form, writing)

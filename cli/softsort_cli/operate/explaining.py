@@ -24,8 +24,9 @@ class Ranks:
     def __init__(self, operator: Operator, solver: Solver) -> None:
         self.operator, self.solver = operator, solver
 
-    def show(self, data: Chosen, name: str, result: groups.Result) -> None:
+    def show(self, data: Chosen, column: int, result: groups.Result) -> None:
         """Tell it of a column."""
+        name, time = data.table.names[column], data.meaning.times.get(column)
         groups_of = [each for each in result.inputs.each() if len(each[0])]
         if not groups_of:
             return
@@ -45,7 +46,9 @@ class Ranks:
         tenth, _ = _gaps(hard, list(smaller), counts)
         noise = ""
         if blur is not None:
-            noise = f", a blur of {blur:.3g} in units of the column,"
+            units = "units of the column" if time is None else time.units
+            blur /= data.meaning.per_unit(column)
+            noise = f", a blur of {blur:.3g} in {units},"
         sharing, fewer = (
             _sharing(groups_of, solver, some) for some in (epsilons, epsilons / 10)
         )

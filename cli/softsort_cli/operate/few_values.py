@@ -39,7 +39,11 @@ class Known(NamedTuple):
 
 
 def solve(
-    values: np.ndarray, counts: np.ndarray, operator: Operator, solver: Solver
+    values: np.ndarray,
+    counts: np.ndarray,
+    operator: Operator,
+    solver: Solver,
+    per_unit: int,
 ) -> Known:
     """The results of all values, whatever their order, by how often each counts."""
     import numpy as np
@@ -48,6 +52,6 @@ def solve(
     values, counts = values[order], counts[order]
     often = None if (counts == 1).all() else counts
     inputs = Grouped(values, np.array([len(values)]), often)
-    epsilons = blurring.epsilons(inputs, None, solver)
+    epsilons = blurring.epsilons(inputs, None, solver, per_unit)
     results = groups.apply(operator, inputs, solver, epsilons, are_grouped=False)
     return Known(values, results.together)

@@ -44,17 +44,18 @@ class Result:
 def results(data: Chosen, operator: Operator, solver: Solver) -> Iterator[Result]:
     """The results for each chosen column."""
     with console.progress("columns", len(data.columns)) as step:
-        for name, column in zip(data.names(), data.columns, strict=True):
-            yield result(data, data.values.pop(column), operator, solver, name)
+        for column in data.columns:
+            yield result(data, data.values.pop(column), operator, solver, column)
             step()
 
 
 def result(
-    data: Chosen, values: np.ndarray, operator: Operator, solver: Solver, name: str
+    data: Chosen, values: np.ndarray, operator: Operator, solver: Solver, column: int
 ) -> Result:
-    """The results for values, or rows of values, one a row of the table."""
+    """The results for values of a column, or rows that begin with them."""
     import numpy as np
 
+    name = data.table.names[column]
     absent = np.isnan(values)
     there = ~(absent if values.ndim == 1 else absent.any(axis=1))
     places, sizes = _grouped(data, there)
@@ -69,7 +70,8 @@ def result(
         if counts is not None:
             check_counts(len(counts), float(counts.sum()))
         errors = None if data.errors is None else data.errors[places]
-        epsilons = blurring.epsilons(inputs, errors, solver)
+        per_unit = data.meaning.per_unit(column)
+        epsilons = blurring.epsilons(inputs, errors, solver, per_unit)
         are_grouped = data.groups is not None
         outputs = apply(operator, inputs, solver, epsilons, are_grouped=are_grouped)
     except (CommandError, ValueError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,117 +21,23 @@ from softsort_cli.io import files
 from softsort_cli.operate import streaming, target
 from softsort_cli.operate.file_parts import Part, parts_of, with_outputs
 from softsort_cli.operate.operator import BITS, Operator
+from softsort_cli.operate.part_tasks import Work
 from softsort_cli.operate.result_table import ResultTable
 from softsort_cli.operate.target import Naming
 from softsort_cli.operate.views import View
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
-from softsort_cli.tables import column_data, columnar, counted, select, write
+from softsort_cli.tables import candidates, column_data, columnar, select, tally
+from softsort_cli.tables.counted import Meaning
+from softsort_cli.tables.times import Time
 from softsort_cli.work import manifest
 from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from softsort_core import Statistics, Summary
+    from softsort_core import Statistics
 
 # Options that do not change what is written.
 APART = {"cluster", "device", "max_memory", "output", "force", "dry_run", "out_dir"}
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is known of a part after the first pass."""
-
-    names: list[str]
-    height: int
-    kept: int  # rows that are in the output
-    tallies: dict[int, column_data.Tally]
-    statistics: dict[int, Statistics]
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is done to each part; its methods are tasks."""
-
-    operator: Operator
-    solver: Solver
-    reading: Reading
-
-    def survey(self, part: Part, wanted: Sequence[int]) -> Survey:
-        """Go over a part for the first time."""
-        table = part.open(self.reading)
-        weights = counted.weights_of(table, self.reading)
-        tallies = {column: column_data.Tally() for column in wanted}
-        absent = column_data.absent_of(self.reading)
-        height = left_out = 0
-
-        def blocks() -> Iterator[counted.Numbers]:
-            nonlocal height, left_out
-            for block in table.parts(sorted({*wanted, weights} - {None})):
-                columns, counts = counted.parse(table, block, wanted, weights, absent)
-                for column, numbers in columns.items():
-                    tallies[column] += column_data.Tally.of(block, column, numbers)
-                kept = column_data.skip(columns, block.height, self.reading.on_invalid)
-                height += block.height
-                left_out += 0 if kept is None else block.height - int(kept.sum())
-                yield counted.Numbers.of(columns, counts)
-
-        statistics = streaming.described(blocks(), self.operator)
-        for tally in tallies.values():
-            tally.first = tally.first and f"{part.path.name}, {tally.first}"
-        return Survey(table.names, height, height - left_out, tallies, statistics)
-
-    def summarise(
-        self, part: Part, statistics: Mapping[int, Statistics], few: Sequence[int]
-    ) -> dict[int, Summary | np.ndarray]:
-        """Go over a part for the second time."""
-        data = self._chosen(part, list(statistics))
-        blocks = (rows for _, rows, _ in data.reread())
-        return streaming.summarised(blocks, statistics, few, self.operator, self.solver)
-
-    def solve(
-        self, summaries: Mapping[int, Summary | np.ndarray], names: Mapping[int, str]
-    ) -> dict[Any, Any]:
-        """Solve for the whole: the few results, or what JSON can hold of the others."""
-        solutions = streaming.solved(summaries, names, self.operator, self.solver)
-        if self.operator.forms().are_few:
-            return solutions
-        return streaming.encoded(solutions)
-
-    def evaluate(
-        self,
-        part: Part,
-        wanted: Sequence[int],
-        names: Sequence[str],
-        before: int,
-        texts: Mapping[str, Any],
-        writing: PartsWriting,
-    ) -> str | None:
-        """Go over a part for the last time, and write it: its checksum."""
-        data = self._chosen(part, wanted)
-        solutions = streaming.decoded(texts)
-        rows = streaming.evaluated(data, names, self.operator, solutions, before)
-        form = part.form(self.reading)
-        # Whether it may be replaced was asked at the start: a task can run twice.
-        writing = replace(writing, output=part.output, force=True)
-        write.write_appended(data.table, rows, form, writing)
-        return manifest.checksum(part.output)
-
-    def _chosen(self, part: Part, wanted: Sequence[int]) -> column_data.Chosen:
-        import numpy as np
-
-        table, kept = part.open(self.reading), np.zeros(0, np.int64)
-        return column_data.Chosen(
-            table,
-            list(wanted),
-            0,
-            self.reading.on_invalid,
-            {},
-            kept,
-            absent=column_data.absent_of(self.reading),
-            weights=counted.weights_of(table, self.reading),
-        )
 
 
 @dataclass(frozen=True)
@@ -165,17 +71,22 @@ def append(
     with manifest.lock(None if writing.dry_run else writing.out_dir):
         _append(parts, suffix, work, run, writing)
         if views and not writing.dry_run:
-            _show(views, parts, work, run)
+            _show(views, parts, work, run.solved)
 
 
 def _show(
-    views: Sequence[View], parts: Sequence[Part], work: Work, run: manifest.Manifest
+    views: Sequence[View], parts: Sequence[Part], work: Work, solved: Mapping[str, Any]
 ) -> None:
-    names = parts[0].open(work.reading).names
+    data = _timed(work, solved).chosen(parts[0], solved["columns"])
     with jax_setup.for_this_thread(work.solver, BITS):
-        solutions = streaming.decoded(run.solved["solutions"])
-        shown = {names[column]: each for column, each in solutions.items()}
-        streaming.show_solved(views, work.operator, shown)
+        solutions = streaming.decoded(solved["solutions"])
+        streaming.show_solved(views, data, work.operator, solutions)
+
+
+def _timed(work: Work, solved: Mapping[str, Any]) -> Work:
+    """What is done to each part, once it is known which columns are times."""
+    times = {int(column): Time(**each) for column, each in solved["times"].items()}
+    return replace(work, times=times)
 
 
 def _append(
@@ -208,9 +119,10 @@ def _append(
                 "columns": data.columns,
                 "names": names,
                 "kept": whole.kept,
+                "times": {c: asdict(t) for c, t in data.meaning.times.items()},
                 "solutions": _solved(engine, parts, work, whole),
             }
-        _evaluate(engine, parts, work, run, writing)
+        _evaluate(engine, parts, _timed(work, run.solved), run, writing)
 
 
 def tabulate(
@@ -234,7 +146,8 @@ def tabulate(
             target.tell(data, names, writing)
             return None
         solved = _solved(engine, parts, work, whole)
-    return ResultTable(data, form, names, streaming.of_columns(data, solved))
+    outputs = streaming.of_columns(data, solved)
+    return ResultTable(data, form, names, operator, outputs)
 
 
 def _work(operator: Operator, solver: Solver, reading: Reading) -> Work:
@@ -274,13 +187,15 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)
-    weights = counted.weights_of(table, reading)
-    excluded |= set() if weights is None else {weights}
-    candidates = chosen_columns or column_data.candidates_of(
-        table, excluded, column_data.absent_of(reading)
+    meaning = Meaning.of(table, reading)
+    excluded |= set() if meaning.weights is None else {meaning.weights}
+    columns = chosen_columns or candidates.candidates_of(
+        table, excluded, meaning.spelling
     )
+    meaning = candidates.with_times(table, meaning, chosen_columns or [])
+    work = replace(work, times=meaning.times)
     with console.progress("surveying", len(parts)) as step:
-        tasks = [engine.submit(work.survey, part, candidates) for part in parts]
+        tasks = [engine.submit(work.survey, part, columns) for part in parts]
         surveys = _results(engine, tasks, step)
     for part, survey in zip(parts, surveys, strict=True):
         # NDJSON without objects has none.
@@ -291,26 +206,31 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
             )
     tallies = {
         column: functools.reduce(
-            column_data.Tally.__add__, (s.tallies[column] for s in surveys)
+            tally.Tally.__add__, (s.tallies[column] for s in surveys)
         )
-        for column in candidates
+        for column in columns
     }
     if chosen_columns is None:
-        candidates = column_data.numeric(table, candidates, tallies, reading.on_invalid)
-    wrong = column_data.report_bad_cells(table, candidates, tallies, reading.on_invalid)
+        columns = candidates.numeric(
+            table, columns, tallies, meaning.spelling, reading.on_invalid
+        )
+    wrong = tally.report_bad_cells(table, columns, tallies, meaning, reading.on_invalid)
     if wrong:
         cells = sum(tallies[column].invalid for column in wrong)
         console.note(
             f"{table.source}: cells that are not a number: {cells}, "
-            f"{column_data.FATES[reading.on_invalid]}"
+            f"{tally.FATES[reading.on_invalid]}"
         )
     height = sum(survey.height for survey in surveys)
     if not height:
         console.note(f"{table.source}: no rows")
     none = np.zeros(0, np.int64)
-    data = column_data.Chosen(table, candidates, height, reading.on_invalid, {}, none)
+    meaning = tally.with_steps(meaning, tallies)
+    data = column_data.Chosen(
+        table, columns, height, reading.on_invalid, {}, none, meaning=meaning
+    )
     known = _merge(*(survey.statistics for survey in surveys))
-    statistics = {column: known[column] for column in candidates if column in known}
+    statistics = {column: known[column] for column in columns if column in known}
     statistics = streaming.by_counts(statistics, work.operator)
     return Whole(data, [survey.kept for survey in surveys], statistics)
 
@@ -320,6 +240,7 @@ def _solved(
 ) -> dict[Any, Any]:
     """The second pass, and what is solved after it."""
     data = whole.data
+    work = replace(work, times=data.meaning.times)
     names = dict(zip(data.columns, data.names(), strict=True))
     known = whole.statistics, streaming.few(whole.statistics)
     tasks = [engine.submit(work.summarise, part, *known) for part in parts]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import jax_setup
 from softsort_cli.options.softness import Solver
+from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,10 @@ class Operator:
     def are_values(self) -> bool:
         """Whether results are values: that they are twice as large if these are."""
         return self.name in VALUED
+
+    def told(self, data: Chosen, column: int, results: np.ndarray) -> Any:
+        """Results for a column as cells have them: times are times again."""
+        return data.cells(column, results) if self.are_values else results
 
     def forms(self) -> Forms:
         """The soft operator, for values that come in any way."""

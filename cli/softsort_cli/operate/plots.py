@@ -79,13 +79,13 @@ class HardAgainstSoft:
         self.show_solved = self._show_solved if over_values else None
         self.columns: list[tuple[str, str, list[Curve]]] = []
 
-    def show(self, data: Chosen, name: str, result: Result) -> None:
+    def show(self, data: Chosen, column: int, result: Result) -> None:
         """Take note of a column, and draw when it is the last."""
-        sizes = result.inputs.sizes
+        name, sizes = data.table.names[column], result.inputs.sizes
         largest = sorted((-sizes).argsort(kind="stable")[:GROUPS].tolist())
         groups = zip(result.inputs.each(), result.outputs, strict=True)
         curves = [
-            self._curve(_key(data, place), *values, soft)
+            self._curve(data, column, _key(data, place), values, soft)
             for place, (values, soft) in enumerate(groups)
             if place in largest and len(soft)
         ]
@@ -95,33 +95,42 @@ class HardAgainstSoft:
         if len(self.columns) == len(data.columns):
             self._draw()
 
-    def _show_solved(self, operator: Operator, solved: Mapping[str, Any]) -> None:
+    def _show_solved(
+        self, data: Chosen, operator: Operator, solved: Mapping[int, Any]
+    ) -> None:
         """Draw the soft results of values from the smallest to the largest."""
         import numpy as np
 
         forms = operator.forms()
-        for name, solution in solved.items():
+        for column, solution in solved.items():
             if isinstance(solution, Known):
-                curve = Curve("", solution.values, solution.results, None)
-                self.columns.append((name, "", [curve]))
-                continue
-            known = solution.statistics
-            places = np.linspace(known.minimum, known.maximum, POINTS)
-            places = -places if forms.descends else places
-            soft = streaming.at_values(forms, solution, places)
-            self.columns.append((name, "", [Curve("", places, soft, None)]))
+                places, soft = solution
+            else:
+                known = solution.statistics
+                places = np.linspace(known.minimum, known.maximum, POINTS)
+                places = -places if forms.descends else places
+                soft = streaming.at_values(forms, solution, places)
+            curve = Curve("", data.drawn(column, places), soft, None)
+            self.columns.append((data.table.names[column], "", [curve]))
         self._draw()
 
     def _curve(
-        self, name: str, values: np.ndarray, counts: Counts, soft: np.ndarray
+        self,
+        data: Chosen,
+        column: int,
+        name: str,
+        inputs: tuple[np.ndarray, Counts],
+        soft: np.ndarray,
     ) -> Curve:
         import numpy as np
 
-        hard = self.operator.exact(values, counts, **self.operator.settings)
+        hard = self.operator.exact(*inputs, **self.operator.settings)
         if not self.over_values:
+            soft, hard = (data.drawn(column, each) for each in (soft, hard))
             return Curve(name, np.arange(len(soft)), soft, hard)
-        order = values.argsort()
-        return Curve(name, values[order], soft[order], hard[order])
+        order = inputs[0].argsort()
+        places = data.drawn(column, inputs[0][order])
+        return Curve(name, places, soft[order], hard[order])
 
     def _draw(self) -> None:
         figure, axes = _figure(max(1, len(self.columns)), 1)

@@ -21,7 +21,7 @@ from softsort_cli.operate.views import View
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
 from softsort_cli.tables.column_data import Chosen
-from softsort_cli.tables.counted import Counts, Numbers
+from softsort_cli.tables.counted import Counts, Meaning, Numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,19 +54,17 @@ def rows(
 ) -> Iterator[write.Rows]:
     """The table part by part, with its part of the results, once views showed them."""
     solutions = _solutions(data, operator, solver)
-    columns = dict(zip(data.columns, data.names(), strict=True))
-    shown = {columns[column]: each for column, each in solutions.items()}
-    show_solved(views, operator, shown)
+    show_solved(views, data, operator, solutions)
     return evaluated(data, names, operator, solutions, 0)
 
 
 def show_solved(
-    views: Sequence[View], operator: Operator, solved: Mapping[str, Any]
+    views: Sequence[View], data: Chosen, operator: Operator, solved: Mapping[int, Any]
 ) -> None:
-    """Have views show what was solved for each column, by its name."""
+    """Have views show what was solved for each column."""
     for view in views:
         assert view.show_solved is not None  # for others all values would be here
-        view.show_solved(operator, solved)
+        view.show_solved(data, operator, solved)
 
 
 def tabulated(
@@ -95,9 +93,10 @@ def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, An
     few_columns = few(statistics)
     statistics = by_counts(statistics, operator)
     blocks = (rows for _, rows, _ in data.reread())
-    summaries = summarised(blocks, statistics, few_columns, operator, solver)
+    known = statistics, few_columns
+    summaries = summarised(blocks, *known, operator, solver, data.meaning)
     names = dict(zip(data.columns, data.names(), strict=True))
-    return solved(summaries, names, operator, solver)
+    return solved(summaries, names, operator, solver, data.meaning)
 
 
 def described(blocks: Iterable[Numbers], operator: Operator) -> dict[int, Statistics]:
@@ -140,6 +139,7 @@ def summarised(
     few: Container[int],
     operator: Operator,
     solver: Solver,
+    meaning: Meaning,
 ) -> dict[int, Summary | np.ndarray]:
     """The summary of each column that has numbers, by statistics of all.
 
@@ -151,7 +151,7 @@ def summarised(
     import softsort_core as soft
 
     epsilons = {
-        column: blurring.least_epsilon(some, solver)
+        column: blurring.least_epsilon(some, solver, meaning.per_unit(column))
         for column, some in statistics.items()
     }
     summaries: dict[int, Summary | np.ndarray] = {}
@@ -184,26 +184,29 @@ def solved(
     names: Mapping[int, str],
     operator: Operator,
     solver: Solver,
+    meaning: Meaning,
 ) -> dict[int, Any]:
     """What is solved for each column that has numbers."""
     import numpy as np
 
     solutions = {}
     for column, summary in summaries.items():
+        per_unit = meaning.per_unit(column)
         try:
             if isinstance(summary, np.ndarray):
                 values, counts = summary
-                known = few_values.solve(values, counts, operator, solver)
+                known = few_values.solve(values, counts, operator, solver, per_unit)
                 require_converged(known.results, names[column], solver)
                 solutions[column] = known.results if operator.forms().are_few else known
             else:
-                solutions[column] = _solution(summary, operator.forms(), solver)
+                forms = operator.forms()
+                solutions[column] = _solution(summary, forms, solver, per_unit)
         except (CommandError, ValueError) as error:
             raise CommandError(f"column {names[column]!r}: {error}") from error
     return solutions
 
 
-def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
+def _solution(summary: Summary, forms: Forms, solver: Solver, per_unit: int) -> Any:
     """What is solved, if it is certain."""
     import numpy as np
 
@@ -212,7 +215,8 @@ def _solution(summary: Summary, forms: Forms, solver: Solver) -> Any:
             "this needs all numbers together: leave out --max-memory, --out-dir and "
             "--cluster, and name one file"
         )
-    solution = forms.solve(summary, epsilon=blurring.epsilon(summary, solver))
+    epsilon = blurring.epsilon(summary, solver, per_unit)
+    solution = forms.solve(summary, epsilon=epsilon)
     if forms.are_few:
         solution = np.asarray(solution)
         certain = not np.isnan(solution).any()
@@ -298,17 +302,15 @@ def evaluated(
         columns = {}
         for name, column in zip(names, data.columns, strict=True):
             results = np.full(part.height, np.nan)
-            columns[name] = results
-            if column not in solutions:
-                continue
-            solution = solutions[column]
-            if forms.at_places is None:
-                results[:] = at_values(forms, solution, numbers.columns[column])
-                continue
-            # Results for the first rows that are kept.
-            some = at_places(forms, solution, first, before)
-            room = np.arange(part.height) if kept is None else np.flatnonzero(kept)
-            results[room[: len(some)]] = some
+            solution = solutions.get(column)
+            if solution is not None and forms.at_places is None:
+                results = at_values(forms, solution, numbers.columns[column])
+            elif solution is not None:
+                # Results for the first rows that are kept.
+                some = at_places(forms, solution, first, before)
+                room = np.arange(part.height) if kept is None else np.flatnonzero(kept)
+                results[room[: len(some)]] = some
+            columns[name] = operator.told(data, column, results)
         yield part, columns, kept
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.operate import apply, exact, groups, plots, target
 from softsort_cli.operate.operator import Operator
+from softsort_cli.operate.result_table import check_together, together
 from softsort_cli.options.declare import MOST
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import Reading, TableWriting
@@ -19,10 +20,8 @@ from softsort_cli.tables.group_keys import Grouped
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 COLUMNS = ["column", "epsilon", "place", "sorted", "value", "rank"]
-RESULTS = {"sorted", "rank"}  # the others are labels, which --float-format is not for
 
 
 def sweep(
@@ -51,6 +50,7 @@ def sweep(
             f"{data.table.source}: {data.height:,} rows at {len(levels)} epsilons are "
             f"more than {MOST:,} results; choose fewer --epsilons or columns"
         )
+    check_together(data)
     if writing.dry_run:
         target.tell(data, COLUMNS, writing)
         return
@@ -58,12 +58,7 @@ def sweep(
     if plot is not None:
         lines = {name: pair for name, (_, *pair) in columns.items()}
         plots.over_epsilon(plot, levels, lines, force=writing.force)
-    table = _table(columns, levels)
-    shown = {
-        name: table[name].to_numpy() if name in RESULTS else table[name]
-        for name in COLUMNS
-    }
-    write.write_table(data.table, shown, form, writing)
+    write.write_table(data.table, _table(data, columns, levels), form, writing)
 
 
 def _at_levels(
@@ -98,9 +93,11 @@ def _at_levels(
 
 
 def _table(
+    data: column_data.Chosen,
     columns: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     levels: Sequence[float],
-) -> pl.DataFrame:
+) -> dict[str, Any]:
+    """Results as arrays, and as series the labels, which --float-format is not for."""
     import numpy as np
     import polars as pl
 
@@ -115,4 +112,15 @@ def _table(
             ranks.ravel(),
         )
         frames.append(pl.DataFrame(dict(zip(COLUMNS, content, strict=True))))
-    return pl.concat(frames)
+    table = pl.concat(frames)
+    sizes = np.cumsum([frame.height for frame in frames])[:-1]
+    sorted_values, values = (
+        together(data, np.split(table[name].to_numpy(), sizes))
+        for name in ("sorted", "value")
+    )
+    return {
+        **table.to_dict(),
+        "sorted": sorted_values,
+        "value": pl.Series(values),
+        "rank": table["rank"].to_numpy(),
+    }

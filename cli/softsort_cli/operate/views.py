@@ -14,10 +14,12 @@ class View(Protocol):
     """Shows the results of a command, column by column."""
 
     @property
-    def show_solved(self) -> Callable[[Operator, Mapping[str, Any]], None] | None:
+    def show_solved(
+        self,
+    ) -> Callable[[Chosen, Operator, Mapping[int, Any]], None] | None:
         """What shows columns by what was solved for them; None if it needs values."""
         ...
 
-    def show(self, data: Chosen, name: str, result: Result) -> None:
+    def show(self, data: Chosen, column: int, result: Result) -> None:
         """Show a column: those of `data`, in turn."""
         ...

@@ -45,6 +45,16 @@ Descending = Annotated[
 ]
 
 
+def _thousands(mark: str | None) -> str | None:
+    """Refuse a mark that a number contains, or that is more than one."""
+    if mark is not None and (len(mark) != 1 or mark.isalnum() or mark in '+-"\n\r\t'):
+        raise typer.BadParameter(
+            f"{mark!r} is not a character that can part digits: name . or , or ' or _ "
+            "or a space."
+        )
+    return mark
+
+
 @dataclass(frozen=True)
 class Reading:
     """How a table is read."""
@@ -124,6 +134,25 @@ class Reading:
             help="What else says that there is no number, beside an empty cell, NA, "
             "NaN, N/A, null, None, #N/A, \\N and the like; separated by commas or "
             "repeated. A number stands for all cells that are equal to it.",
+        ),
+    ] = None
+    decimal: Annotated[
+        Literal[".", ","],
+        option(
+            "--decimal",
+            help="What is before the fractions of numbers in text; so results are "
+            "written, too, but in NDJSON.",
+        ),
+    ] = "."
+    thousands: Annotated[
+        str | None,
+        option(
+            "--thousands",
+            metavar="CHAR",
+            callback=_thousands,
+            show_default="nothing",
+            help="What may be between groups of three digits of numbers in text; a "
+            "space stands for those at which no line is broken, too.",
         ),
     ] = None
     weights: Annotated[

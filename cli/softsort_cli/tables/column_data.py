@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,52 +11,22 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch, source
 from softsort_cli.options.tables import Reading
-from softsort_cli.tables import counted, numbers, opening, select
-from softsort_cli.tables.counted import Numbers
+from softsort_cli.tables import candidates, numbers, opening, select, tally
+from softsort_cli.tables.counted import Meaning, Numbers
 from softsort_cli.tables.group_keys import Groups, Keys
 from softsort_cli.tables.table import Part, Table
+from softsort_cli.tables.tally import Tally, with_steps
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
 
 # Which rows are in the output; None if all are.
 Kept: TypeAlias = "np.ndarray | None"
 
-SAMPLE = 1000  # rows that tell a column of text from one of numbers
 # Bytes a value takes: itself, while columns are put together and solved a copy, what
 # is solved, and the result.
 VALUE = 32
-SHOWN = 8  # columns that a message names
-FATES = {"skip": "left out", "null": "treated as absent"}  # of invalid cells
-
-
-@dataclass
-class Tally:
-    """What the cells of a column say."""
-
-    present: int = 0
-    absent: int = 0
-    invalid: int = 0
-    first: str = ""  # the first invalid one, and where it is
-    rounded: bool = False  # whether float64 does not hold an integer among them
-
-    @classmethod
-    def of(cls, part: Part, column: int, cells: numbers.Numbers) -> Tally:
-        """What the cells of a part of the table say."""
-        absent, invalid = cells.absent, len(cells.invalid)
-        first = part.place(column, int(cells.invalid[0])) if invalid else ""
-        present = part.height - absent - invalid
-        return cls(present, absent, invalid, first, cells.rounded)
-
-    def __add__(self, other: Tally) -> Tally:
-        """What the cells of two parts of a column say."""
-        return Tally(
-            self.present + other.present,
-            self.absent + other.absent,
-            self.invalid + other.invalid,
-            self.first or other.first,
-            self.rounded or other.rounded,
-        )
 
 
 @dataclass(frozen=True)
@@ -69,11 +39,10 @@ class Chosen:
     on_invalid: str
     values: dict[int, np.ndarray]  # NaN where there is no number; none if too many
     skipped: np.ndarray  # rows to leave out of the output
-    criterion: np.ndarray | None = None  # what to sort rows by
+    criterion: int | None = None  # the column to sort rows by
     groups: Groups | None = None
-    absent: numbers.Absent = numbers.NOTHING_ELSE
-    weights: int | None = None  # the column that says how often a row counts
-    counts: np.ndarray | None = None  # what it says
+    meaning: Meaning = field(default_factory=Meaning)
+    counts: np.ndarray | None = None  # how often rows count
     errors: np.ndarray | None = None  # standard errors
 
     @property
@@ -84,6 +53,16 @@ class Chosen:
     def names(self) -> list[str]:
         """The names of the chosen columns."""
         return [self.table.names[column] for column in self.columns]
+
+    def cells(self, column: int, values: np.ndarray) -> np.ndarray | pl.Series:
+        """Values of a column as its cells have them; numbers as they are."""
+        time = self.meaning.times.get(column)
+        return values if time is None else time.cells(values)
+
+    def drawn(self, column: int, values: np.ndarray) -> np.ndarray:
+        """Values of a column as they are drawn: moments, or numbers of seconds."""
+        time = self.meaning.times.get(column)
+        return values if time is None else time.drawn(values)
 
     def kept(self) -> Kept:
         """Which rows are in the output."""
@@ -98,16 +77,9 @@ class Chosen:
     def reread(self) -> Iterator[tuple[Part, Numbers, Kept]]:
         """The table once more, its numbers, and which rows are in the output."""
         for part in self.table.parts():
-            cells, counts = counted.parse(
-                self.table, part, self.columns, self.weights, self.absent
-            )
+            cells, counts = self.meaning.parse(self.table, part, self.columns)
             kept = skip(cells, part.height, self.on_invalid)
             yield part, Numbers.of(cells, counts), kept
-
-
-def absent_of(reading: Reading) -> numbers.Absent:
-    """What says that there is no number, besides what says so to everybody."""
-    return numbers.Absent.named(reading.na_values)
 
 
 def skip(columns: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
@@ -163,20 +135,30 @@ def survey(
         reading = replace(reading, columns=None, by=None)
     wanted, excluded = select.choose(reading.columns or [], table.names)
     keys = Keys(select.choose_keys(reading.by or [], table.names))
-    weights = counted.weights_of(table, reading)
+    meaning = Meaning.of(table, reading)
     by = (
         []
         if criterion is None
         else [select.choose_one(criterion, table.names, "--by-column")]
     )
     blurs = [] if errors is None else [select.choose_one(errors, table.names, "--blur")]
-    absent, apart = absent_of(reading), {*keys.columns, *blurs, weights} - {None}
-    columns = wanted or candidates_of(table, excluded | apart, absent)
+    apart = {*keys.columns, *blurs, meaning.weights} - {None}
+    columns = wanted or candidates.candidates_of(
+        table, excluded | apart, meaning.spelling
+    )
     beside = [*by, *blurs]
     used = list(dict.fromkeys([*columns, *beside]))
-    seen = _pass(table, used, keys, weights, reading.allowed(), absent)
+    meaning = candidates.with_times(table, meaning, [*(wanted or []), *by])
+    seen = _pass(table, used, keys, meaning, reading.allowed())
+    late = [column for column in used if seen.tallies[column].is_none]
+    later = candidates.with_times(table, meaning, late, everywhere=True)
+    if later != meaning:  # columns that begin with absent cells
+        keys, meaning = Keys(keys.columns), later
+        seen = _pass(table, used, keys, meaning, reading.allowed())
     if wanted is None:
-        columns = numeric(table, columns, seen.tallies, reading.on_invalid)
+        columns = candidates.numeric(
+            table, columns, seen.tallies, meaning.spelling, reading.on_invalid
+        )
     if not seen.height:
         console.note(f"{table.source} has no rows")
     used = list(dict.fromkeys([*columns, *beside]))
@@ -187,12 +169,11 @@ def survey(
         columns,
         seen.height,
         reading.on_invalid,
-        {column: values[column] for column in columns} if values else {},
+        {column: values[column] for column in [*columns, *by]} if values else {},
         skipped,
-        values[by[0]] if values and by else None,
+        by[0] if by else None,
         keys.groups() if keys.columns else None,
-        absent,
-        weights,
+        with_steps(meaning, seen.tallies),
         np.concatenate(seen.counts) if values and seen.counts else None,
         values[blurs[0]] if values and blurs else None,
     )
@@ -202,6 +183,7 @@ def survey(
 class Seen:
     """What a pass over a table tells, column by column."""
 
+    meaning: Meaning
     tallies: dict[int, Tally]
     arrays: dict[int, list[np.ndarray]] | None  # None if they would take too much
     invalid: dict[int, list[np.ndarray]]  # rows
@@ -225,23 +207,23 @@ def _pass(
     table: Table,
     used: Sequence[int],
     keys: Keys,
-    weights: int | None,
+    meaning: Meaning,
     allowed: float,
-    absent: numbers.Absent,
 ) -> Seen:
     """Go over the table once, and keep the numbers as long as memory allows it."""
     blocks = -(-table.input.size() // source.BLOCK)
-    beside = bool(keys.columns) + (weights is not None)
+    beside = bool(keys.columns) + (meaning.weights is not None)
     most = allowed / (VALUE * max(1, len(used) + beside))
     seen = Seen(
+        meaning,
         {column: Tally() for column in used},
         {column: [] for column in used},
         {column: [] for column in used},
     )
-    needed = {*used, *keys.columns, weights} - {None}
+    needed = {*used, *keys.columns, meaning.weights} - {None}
 
     def read_part(part: Part) -> Any:
-        return part, *counted.parse(table, part, used, weights, absent), keys.of(part)
+        return part, *meaning.parse(table, part, used), keys.of(part)
 
     with console.progress("reading", blocks) as step:
         for part, columns, counts, of_keys in prefetch.each(
@@ -262,105 +244,18 @@ def _pass(
     return seen
 
 
-def _first_part(table: Table, columns: Sequence[int]) -> Part | None:
-    return next((part for part in table.parts(columns) if part.height), None)
-
-
-def candidates_of(
-    table: Table, excluded: set[int], absent: numbers.Absent
-) -> list[int]:
-    """Columns that may be numeric, by their first rows, or by their types alone."""
-    columns = [column for column in range(len(table.names)) if column not in excluded]
-    candidates = []
-    part = _first_part(table, columns)
-    if part is None:
-        types = table.types()
-        named = [(column, types.get(table.names[column])) for column in columns]
-        return [column for column, kind in named if kind is None or kind.is_numeric()]
-    for column, cells in zip(columns, part.cells(columns), strict=True):
-        sample = cells.head(SAMPLE)
-        read = numbers.parse(sample, absent)
-        if 2 * len(read.invalid) <= len(sample) - read.absent:
-            candidates.append(column)
-    return candidates
-
-
-def numeric(
-    table: Table,
-    candidates: Sequence[int],
-    tallies: Mapping[int, Tally],
-    on_invalid: str,
-) -> list[int]:
-    """The columns whose every cell is a number or absent, with at least one number."""
-    columns = []
-    for column in candidates:
-        tally = tallies[column]
-        has_rows = tally.present or tally.absent or tally.invalid
-        if has_rows and tally.present < max(tally.invalid, 1):
-            continue
-        if tally.invalid and on_invalid == "error":
-            console.note(
-                f"note: column {table.names[column]!r} is left out: {tally.first} is "
-                "not a number; choose it with -c, or see --na-values and --on-invalid"
-            )
-        else:
-            columns.append(column)
-    if not columns and table.names:
-        raise CommandError(_no_numbers(table))
-    return columns
-
-
-def _no_numbers(table: Table) -> str:
-    message = f"{table.source} has no numeric column"
-    part = _first_part(table, [0])
-    if part and len(table.names) == 1 and table.form.delimiter:
-        text = table.names[0] + str(part.cells([0])[0].head(1).item())
-        for delimiter in ";\t|,":
-            if delimiter in text:
-                shown = "tab" if delimiter == "\t" else repr(delimiter)
-                return f"{message}: is it separated by {shown}? Try --delimiter {shown}"
-    return message + "; choose one with -c to see why"
-
-
 def _rows_to_skip(
     table: Table, used: Sequence[int], seen: Seen, on_invalid: str
 ) -> np.ndarray:
     """Report absent and invalid cells; return the rows to leave out."""
     import numpy as np
 
-    wrong = report_bad_cells(table, used, seen.tallies, on_invalid)
+    wrong = tally.report_bad_cells(table, used, seen.tallies, seen.meaning, on_invalid)
     if not wrong:
         return np.zeros(0, np.int64)
     rows = np.unique(np.concatenate([part for c in wrong for part in seen.invalid[c]]))
     console.note(
         f"{table.source}: rows with a cell that is not a number: {len(rows)}, "
-        f"{FATES[on_invalid]}"
+        f"{tally.FATES[on_invalid]}"
     )
     return rows if on_invalid == "skip" else rows[:0]
-
-
-def report_bad_cells(
-    table: Table, used: Sequence[int], tallies: Mapping[int, Tally], on_invalid: str
-) -> list[int]:
-    """Report absent and rounded cells, refuse invalid ones; return columns of these."""
-    named = [(table.names[column], tallies[column]) for column in used]
-    wrong = [column for column in used if tallies[column].invalid]
-    if wrong and on_invalid == "error":
-        raise CommandError(
-            f"{table.source}, column {table.names[wrong[0]]!r}, "
-            f"{tallies[wrong[0]].first} is not a finite number; correct it, or see "
-            "--na-values and --on-invalid"
-        )
-    absent = [f"{tally.absent} in {name!r}" for name, tally in named if tally.absent]
-    if absent:
-        more = len(absent) - SHOWN
-        listed = ", ".join(absent[:SHOWN])
-        listed += f" and {more} more columns" if more > 0 else ""
-        console.note(f"{table.source}: absent cells left out: {listed}")
-    rounded = [repr(name) for name, tally in named if tally.rounded]
-    if rounded:
-        console.note(
-            f"{table.source}: integers beyond 2^53 are taken as the nearest numbers "
-            f"that 64 bits hold, which may be equal: in {', '.join(rounded[:SHOWN])}"
-        )
-    return wrong

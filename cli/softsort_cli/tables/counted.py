@@ -1,18 +1,20 @@
-"""The numbers of some rows, and how often each row counts."""
+"""What the cells of some rows say, as numbers, and how often each row counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from softsort_cli.errors import CommandError
 from softsort_cli.options.tables import Reading
 from softsort_cli.tables import numbers, select
 from softsort_cli.tables.table import Part, Table
+from softsort_cli.tables.times import Time
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
 
 # How often rows count; None for once.
 Counts: TypeAlias = "np.ndarray | None"
@@ -31,37 +33,59 @@ class Numbers:
         return cls({column: each.values for column, each in cells.items()}, counts)
 
 
-def parse(
-    table: Table,
-    part: Part,
-    columns: Sequence[int],
-    weights: int | None,
-    absent: numbers.Absent,
-) -> tuple[dict[int, numbers.Numbers], Counts]:
-    """The chosen columns of a part of a table as numbers, and how often rows count.
+@dataclass(frozen=True)
+class Meaning:
+    """What cells say, and how often rows count."""
 
-    The numbers of rows that do not count are NaN.
-    """
-    parsed = [numbers.parse(each, absent) for each in part.cells(columns)]
-    cells = dict(zip(columns, parsed, strict=True))
-    if weights is None:
-        return cells, None
-    (said,) = part.cells([weights])
-    counts = numbers.parse(said, absent).values
-    wrong = ~(counts >= 0)
-    if wrong.any():
-        raise CommandError(
-            f"{table.source}, column {table.names[weights]!r}, "
-            f"{part.place(weights, int(wrong.argmax()))} is no weight: give a number "
-            "from 0 on"
+    spelling: numbers.Spelling = numbers.PLAIN
+    weights: int | None = None  # the column that says how often a row counts
+    times: Mapping[int, Time] = field(default_factory=dict)  # columns of no numbers
+
+    @classmethod
+    def of(cls, table: Table, reading: Reading) -> Meaning:
+        """That of a table which is read so, before any cell is looked at."""
+        spelling = numbers.Spelling.named(
+            reading.na_values, reading.decimal, reading.thousands
         )
-    for each in cells.values():
-        each.values[counts == 0] = float("nan")
-    return cells, counts
+        if reading.weights is None:
+            return cls(spelling)
+        weights = select.choose_one(reading.weights, table.names, "--weights")
+        return cls(spelling, weights)
 
+    def per_unit(self, column: int) -> int:
+        """How many of a column's numbers are a unit: a second of times, or a day."""
+        time = self.times.get(column)
+        return 1 if time is None else time.per_unit
 
-def weights_of(table: Table, reading: Reading) -> int | None:
-    """The column that says how often a row counts, if there is to be one."""
-    if reading.weights is None:
-        return None
-    return select.choose_one(reading.weights, table.names, "--weights")
+    def parse_column(self, column: int, cells: pl.Series) -> numbers.Numbers:
+        """Cells of a column as numbers."""
+        time = self.times.get(column)
+        if time is None:
+            return numbers.parse(cells, self.spelling)
+        return time.parse(cells, self.spelling)
+
+    def parse(
+        self, table: Table, part: Part, columns: Sequence[int]
+    ) -> tuple[dict[int, numbers.Numbers], Counts]:
+        """The chosen columns of a part as numbers, and how often rows count.
+
+        The numbers of rows that do not count are NaN.
+        """
+        cells = {
+            column: self.parse_column(column, each)
+            for column, each in zip(columns, part.cells(columns), strict=True)
+        }
+        if self.weights is None:
+            return cells, None
+        (said,) = part.cells([self.weights])
+        counts = numbers.parse(said, self.spelling).values
+        wrong = ~(counts >= 0)
+        if wrong.any():
+            raise CommandError(
+                f"{table.source}, column {table.names[self.weights]!r}, "
+                f"{part.place(self.weights, int(wrong.argmax()))} is no weight: give a "
+                "number from 0 on"
+            )
+        for each in cells.values():
+            each.values[counts == 0] = float("nan")
+        return cells, counts

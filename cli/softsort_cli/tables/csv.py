@@ -112,7 +112,7 @@ def open_table(
     twice as much: it is held if there is `spare` memory for that.
     """
     fits = 0 < file.size() <= HELD and 4 * file.size() <= spare and file.is_plain
-    table = Delimited(file, form, [], headers, comment)
+    table = Delimited(file, form, [], headers, comment=comment)
     source, names, remarks = file.source, None, False
     for block in table.parts():
         names = names or block.names

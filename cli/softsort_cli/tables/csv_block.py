@@ -169,14 +169,23 @@ class Block:
         return f"line {self.line_number(row)}: {shown!r}"
 
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
-        """The masked text of each chosen column, one cell a row."""
+        """The text of each chosen column, one cell a row, masked but for delimiters."""
         import polars as pl
 
         if not columns or not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
         if len(columns) >= MANY and self.height <= FEW:
-            return self._cells_together(columns)
-        return [self.within(*self.bounds(column)) for column in columns]
+            cells = self._cells_together(columns)
+        else:
+            cells = [self.within(*self.bounds(column)) for column in columns]
+        # What separates cells may be in quoted numbers.
+        for stand_in, original in self.masked.originals.items():
+            if original == self.delimiter:
+                cells = [
+                    each.str.replace_all(stand_in, original, literal=True)
+                    for each in cells
+                ]
+        return cells
 
     def _cells_together(self, columns: Sequence[int]) -> list[pl.Series]:
         """The cells of many columns, found in few steps: each takes some time."""

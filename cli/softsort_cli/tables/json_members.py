@@ -80,17 +80,21 @@ def split(text: bytes) -> pl.DataFrame:
     )
 
 
-def texts(values: pl.Series) -> pl.Series:
-    """What values say: the content of strings, nothing for null, others as written."""
+def texts(values: pl.Series, decimal: str = ".") -> pl.Series:
+    """What values say: the content of strings, nothing for null, others as written.
+
+    But for the mark before fractions of numbers.
+    """
     import polars as pl
 
     value = pl.col("value").str.strip_chars(BLANKS)
     is_string = value.str.starts_with('"')
+    other = value if decimal == "." else value.str.replace(".", decimal, literal=True)
     content = value.str.strip_prefix('"').str.strip_suffix('"')
     # In one step, for each step takes its time whatever it does.
     frame = values.alias("value").to_frame()
     columns = frame.select(
-        text=pl.when(is_string).then(content).when(value != "null").then(value),
+        text=pl.when(is_string).then(content).when(value != "null").then(other),
         escaped=is_string & value.str.contains("\\", literal=True),
     )
     texts, places = columns["text"], columns["escaped"].arg_true()

@@ -38,6 +38,7 @@ class Block:
     lines: list[bytes]
     rows: list[int]  # which lines hold objects
     before: int  # how many lines came before
+    decimal: str = "."  # the mark of fractions in strings
 
     @property
     def height(self) -> int:
@@ -72,6 +73,8 @@ class Block:
 
         if not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
+        if self.decimal != ".":
+            return self._members(columns, self.decimal)
         names = [self.names[column] for column in columns]
         schema, text = dict.fromkeys(names, pl.String), self.text()
         try:
@@ -93,11 +96,15 @@ class Block:
 
         The last of several members of one name counts, as in most readers of JSON.
         """
+        return self._members(columns, ".")
+
+    def _members(self, columns: Sequence[int], decimal: str) -> list[pl.Series]:
+        """Values as they are written, numbers with this mark of fractions."""
         import numpy as np
         import polars as pl
 
         if not self.height:
-            return self.cells(columns)
+            return [pl.Series([], dtype=pl.String) for _ in columns]
         members = json_members.split(self.text())
         rows, keys = members["row"].to_numpy(), members["key"]
         names = [self.names[column] for column in columns]
@@ -109,7 +116,7 @@ class Block:
         for name in names:
             which = np.full(self.height, -1)
             places = np.sort(np.concatenate([*mine[name], which[:0]]))
-            values = json_members.texts(members["value"].gather(places))
+            values = json_members.texts(members["value"].gather(places), decimal)
             which[rows[places]] = np.arange(len(places))
             absent = pl.Series(which < 0)
             cells.append(values.gather(pl.Series(which).set(absent, None)))
@@ -159,7 +166,8 @@ class Ndjson(Table):
             rows = [
                 place for place, line in enumerate(lines) if line.strip(b"\r " + BOM)
             ]
-            yield (block := Block(self.source, self.names, lines, rows, before))
+            block = Block(self.source, self.names, lines, rows, before, self.decimal)
+            yield block
             before += data.count(b"\n")
         if block is None:
             yield Block(self.source, self.names, [], [], 0)

@@ -17,32 +17,86 @@ if TYPE_CHECKING:
     import polars as pl
 
 BLANKS = " \t"
+SPACES = " \u00a0\u202f"
 # What people and programs write where there is no number, in any case of letters.
 ABSENT = frozenset(
     ("", "na", "nan", "n/a", "null", "none", "<na>", "#na", "#n/a", "#n/a n/a", "-nan")
-) | {"+nan", r"\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
+) | {"+nan", "nat", r"\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
 LONGEST = 1000  # characters, or digits, that --float-format can ask for
 
 
 @dataclass(frozen=True)
-class Absent:
-    """What else says that there is no number."""
+class Spelling:
+    """How numbers are written, and what else says that there is none."""
 
     words: frozenset[str] = frozenset()  # as they are written
     numbers: tuple[float, ...] = ()
+    decimal: str = "."
+    thousands: str = ""  # nothing if digits are not grouped
 
     @classmethod
-    def named(cls, lists: Sequence[str] | None) -> Absent:
-        """What lists of words name."""
+    def named(
+        cls,
+        lists: Sequence[str] | None,
+        decimal: str = ".",
+        thousands: str | None = None,
+    ) -> Spelling:
+        """What lists of words name, and these marks."""
         words = {word.strip(BLANKS) for each in lists or () for word in each.split(",")}
         numbers = []
         for word in words:
             with suppress(ValueError):
                 numbers.append(float(word))
-        return cls(frozenset(words), tuple(sorted(filter(math.isfinite, numbers))))
+        absent = tuple(sorted(filter(math.isfinite, numbers)))
+        return cls(frozenset(words), absent, decimal, thousands or "")
+
+    def plain(self, cells: pl.Series) -> pl.Series:
+        """Texts whose numbers are written without groups and with a point.
+
+        What is a number otherwise, but not in this spelling, becomes none.
+        """
+        import polars as pl
+
+        if self.decimal == "." and not self.thousands:
+            return cells
+        cells = bare(cells)
+        mark, group = pl.escape_regex(self.decimal), _group(self.thousands)
+        groups = rf"\d{{1,3}}(?:{group}\d{{3}})+|" if group else ""
+        digits = rf"(?:(?:{groups}\d+)(?:{mark}\d*)?|{mark}\d+)"
+        are_numbers = cells.str.contains(rf"^[+-]?{digits}(?:[eE][+-]?\d+)?$")
+        others = cells.cast(pl.Float64, strict=False).is_finite() & ~are_numbers
+        plain = cells.str.replace_all(group, "") if group else cells
+        plain = plain.str.replace(self.decimal, ".", literal=True)
+        return plain.zip_with(are_numbers, cells).set(others, "?")
+
+    def hint(self, cell: str) -> str:
+        """What may be wrong with a cell that is no number."""
+        if self.thousands and self.thousands in cell:
+            return (
+                f"; --thousands {self.thousands!r} has three digits behind it each time"
+            )
+        if re.search(r"\d[.,' \u00a0\u202f]\d", cell):
+            return "; see --decimal and --thousands"
+        return ""
 
 
-NOTHING_ELSE = Absent()
+def bare(cells: pl.Series) -> pl.Series:
+    """What texts say without blanks and quotes around it."""
+    texts = cells.str.strip_chars(BLANKS)
+    quoted = texts.str.starts_with('"') & texts.str.ends_with('"')
+    if not quoted.any():
+        return texts
+    inside = texts.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(BLANKS)
+    return texts.zip_with(~quoted, inside)
+
+
+def _group(thousands: str) -> str:
+    """A pattern for what stands between groups of digits."""
+    # A space between digits is often one at which no line is broken.
+    return f"[{SPACES}]" if thousands in tuple(SPACES) else re.escape(thousands)
+
+
+PLAIN = Spelling()
 
 
 @dataclass(frozen=True)
@@ -53,24 +107,25 @@ class Numbers:
     absent: int  # how many cells say that there is none
     invalid: np.ndarray  # the rows whose cell says something else
     rounded: bool = False  # whether a cell is an integer that float64 does not hold
+    step: int = 0  # of times, the ticks of the finest place; 0 if there is none
 
 
-def parse(cells: pl.Series, absent: Absent = NOTHING_ELSE) -> Numbers:
+def parse(cells: pl.Series, spelling: Spelling = PLAIN) -> Numbers:
     """Read cells as numbers; spaces and quotes around them are ignored.
 
     A number beyond the range of float64 is not one, and neither is infinity.
     """
     import numpy as np
 
-    read = _parse(cells, absent.words)
-    if not absent.numbers:
+    read = _parse(cells, spelling)
+    if not spelling.numbers:
         return read
-    none = np.isin(read.values, absent.numbers)
+    none = np.isin(read.values, spelling.numbers)
     read.values[none] = np.nan
     return replace(read, absent=read.absent + int(none.sum()))
 
 
-def _parse(cells: pl.Series, words: frozenset[str]) -> Numbers:
+def _parse(cells: pl.Series, spelling: Spelling) -> Numbers:
     import numpy as np
     import polars as pl
 
@@ -81,19 +136,18 @@ def _parse(cells: pl.Series, words: frozenset[str]) -> Numbers:
         values = np.full(len(cells), np.nan)
         invalid = cells.is_not_null().arg_true().to_numpy()
         return Numbers(values, len(cells) - len(invalid), invalid)
+    if cells.dtype == pl.String:
+        cells = spelling.plain(cells)
     numbers = cells.cast(pl.Float64, strict=False)
     values = numbers.to_numpy(writable=True)  # NaN for null
     if np.isfinite(values).all():
         return Numbers(values, 0, np.zeros(0, int), _are_rounded(cells, values))
     odd = (~numbers.is_finite()).fill_null(True).arg_true()
     if cells.dtype == pl.String:
-        texts = cells.gather(odd).fill_null("").str.strip_chars(BLANKS)
-        quoted = texts.str.starts_with('"') & texts.str.ends_with('"')
-        bare = texts.str.strip_prefix('"').str.strip_suffix('"').str.strip_chars(BLANKS)
-        texts = texts.zip_with(~quoted, bare)
+        texts = bare(cells.gather(odd).fill_null(""))
         again = texts.cast(pl.Float64, strict=False)
         again = again.set(~again.is_finite(), None)
-        absent = texts.str.to_lowercase().is_in(list(ABSENT)) | texts.is_in(list(words))
+        absent = says_nothing(texts, spelling)
     else:
         again = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(odd))
         absent = ~numbers.gather(odd).is_infinite().fill_null(False)
@@ -101,6 +155,12 @@ def _parse(cells: pl.Series, words: frozenset[str]) -> Numbers:
     invalid = odd.filter(again.is_null() & ~absent)
     rounded = _are_rounded(cells, values)
     return Numbers(values, int(absent.sum()), invalid.to_numpy(), rounded)
+
+
+def says_nothing(texts: pl.Series, spelling: Spelling) -> pl.Series:
+    """Which texts say that there is nothing."""
+    known = texts.str.to_lowercase().is_in(list(ABSENT))
+    return known | texts.is_in(list(spelling.words))
 
 
 def _are_rounded(cells: pl.Series, values: np.ndarray) -> bool:
@@ -135,21 +195,40 @@ def check_format(spec: str | None) -> None:
 
 
 def as_cells(
-    values: np.ndarray, spec: str | None, delimiter: str | None = None
+    values: np.ndarray | pl.Series,
+    spec: str | None,
+    delimiter: str | None = None,
+    decimal: str = ".",
 ) -> pl.Series:
     """Numbers as cells: by `spec`, or numbers still, which polars writes shortest.
 
     A NaN gives an empty cell, a null. With a `delimiter`, texts are quoted where it
-    makes them need it.
+    makes them need it. Of a series, which is of what results are of, `spec` is not for.
     """
     import numpy as np
     import polars as pl
 
-    if not spec:
-        return pl.Series(values, nan_to_null=True)
-    texts = [
-        None if np.isnan(value) else format(value, spec) for value in values.tolist()
-    ]
-    if delimiter is not None:
-        texts = [text and quote(text, delimiter) for text in texts]
+    if isinstance(values, pl.Series):
+        cells = values
+    elif not spec:
+        cells = pl.Series(values, nan_to_null=True)
+    else:
+        texts = [None if np.isnan(v) else format(v, spec) for v in values.tolist()]
+        cells = pl.Series(texts, dtype=pl.String)
+        if decimal != ".":
+            # Groups of digits, which a format may ask for, are parted by a point then.
+            cells = cells.str.replace_many([".", ","], [decimal, "."])
+    cells = spelled(cells, decimal)
+    if delimiter is None or cells.dtype != pl.String:
+        return cells
+    texts = [text and quote(text, delimiter) for text in cells]
     return pl.Series(texts, dtype=pl.String)
+
+
+def spelled(cells: pl.Series, decimal: str) -> pl.Series:
+    """Cells whose numbers have another mark than a point."""
+    import polars as pl
+
+    if decimal == "." or not cells.dtype.is_float():
+        return cells
+    return cells.cast(pl.String).str.replace(".", decimal, literal=True)

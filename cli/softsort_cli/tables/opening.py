@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from softsort_cli.errors import UsageError
@@ -25,10 +26,27 @@ def open_table(path: Path | None, reading: Reading, *, twice: bool = False) -> T
         ):
             if value:
                 raise UsageError(f"{option} is for delimited text, not for {form.kind}")
-    return form.load().open_table(
+    _check_marks(form, reading)
+    table = form.load().open_table(
         source.open_input(path, reading.encoding),
         form,
         headers=not reading.no_headers,
         comment=reading.comment or None,
         spare=reading.allowed() if twice else 0,
     )
+    return replace(table, decimal=reading.decimal)
+
+
+def _check_marks(form: formats.Form, reading: Reading) -> None:
+    """Refuse marks of numbers that mean two things."""
+    if reading.thousands == reading.decimal:
+        raise UsageError(
+            f"--thousands and --decimal are both {reading.decimal!r}: name what is "
+            "before fractions, too, as in --decimal ,"
+        )
+    if form.delimiter == reading.decimal and reading.delimiter is None:
+        raise UsageError(
+            f"--decimal {reading.decimal}: cells are separated by it as well; name "
+            f"what separates them, as in -d ';', or -d {reading.decimal} if such "
+            "numbers are in quotes"
+        )

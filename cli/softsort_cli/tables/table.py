@@ -45,6 +45,7 @@ class Table:
     form: Form
     names: list[str]
     headers: bool = True  # whether it has a line that names its columns, or needs none
+    decimal: str = "."  # the mark of fractions in its texts
 
     can_replace: ClassVar[bool] = True  # a column by results of its name
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # A part of a table, the results for its rows, and which of these are written.
-Rows: TypeAlias = "tuple[Part, Mapping[str, np.ndarray], Kept]"
+Rows: TypeAlias = "tuple[Part, Mapping[str, np.ndarray | pl.Series], Kept]"
 # Some rows, and which columns --float-format made.
 Frame: TypeAlias = "tuple[pl.DataFrame, Container[str]]"
 
@@ -91,9 +91,11 @@ def write_appended(
             came, spec = table.form, writing.float_format
             as_it_came = (form.kind, form.delimiter) == (came.kind, came.delimiter)
             if as_it_came and not only:
-                texts = _appended(rows, form, spec)
+                texts = _appended(table, rows, form, spec)
             else:
-                texts = _converted(table, _frames(table, rows, spec, only=only), form)
+                decimal = table.decimal if form.delimiter else "."
+                frames = _frames(table, rows, spec, decimal, only=only)
+                texts = _converted(table, frames, form)
             _pack(texts, table, form, stream)
         table.input.check_unchanged()
 
@@ -110,14 +112,17 @@ def _pack(texts: Iterable[bytes], table: Table, form: Form, stream: BinaryIO) ->
             packed.write(compression.encoded(text, codec))
 
 
-def _appended(rows: Iterable[Rows], form: Form, spec: str | None) -> Iterator[bytes]:
+def _appended(
+    table: Table, rows: Iterable[Rows], form: Form, spec: str | None
+) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
     append, delimiter = form.load().append, form.delimiter or None
+    decimal = table.decimal if delimiter else "."
 
     def text(row: Rows) -> bytes:
         part, results, kept = row
         cells = {
-            name: numbers.as_cells(values, spec, delimiter)
+            name: numbers.as_cells(values, spec, delimiter, decimal)
             for name, values in results.items()
         }
         return append(part, cells, kept)
@@ -134,7 +139,12 @@ def _converted(table: Table, frames: Iterable[Frame], form: Form) -> Iterator[by
 
 
 def _frames(
-    table: Table, rows: Iterable[Rows], spec: str | None = None, *, only: bool
+    table: Table,
+    rows: Iterable[Rows],
+    spec: str | None = None,
+    decimal: str = ".",
+    *,
+    only: bool,
 ) -> Iterator[Frame]:
     """The parts as frames, whose texts stay texts, and which columns `spec` made.
 
@@ -152,8 +162,10 @@ def _frames(
         has_remarks |= not only and table.has_remarks(part)
         columns = {} if only else table.columns(part)
         for name, values in results.items():
-            columns[name] = numbers.as_cells(values, spec)
-        frame = pl.DataFrame(columns)
+            columns[name] = numbers.as_cells(values, spec, decimal=decimal)
+        frame = pl.DataFrame(
+            {name: numbers.spelled(each, decimal) for name, each in columns.items()}
+        )
         frame = frame if kept is None else frame.filter(kept)
         yield frame, results if spec else ()
     if has_remarks:
@@ -185,9 +197,9 @@ def write_table(
     """Write a table of results alone: numbers, and series of what else they are of."""
     import polars as pl
 
-    spec = writing.float_format
+    spec, decimal = writing.float_format, table.decimal if form.delimiter else "."
     cells = {
-        name: each if isinstance(each, pl.Series) else numbers.as_cells(each, spec)
+        name: numbers.as_cells(each, spec, decimal=decimal)
         for name, each in columns.items()
     }
     if not form.is_binary:

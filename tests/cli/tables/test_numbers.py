@@ -136,7 +136,7 @@ def test_wrong_formats_are_refused(spec):
 
 
 def test_words_that_are_named_say_that_there_is_no_number():
-    absent = numbers.Absent.named(["-, .", "-999,Missing"])
+    absent = numbers.Spelling.named(["-, .", "-999,Missing"])
     cells = [
         "1",
         "-",
