@@ -85,7 +85,9 @@ def write_levels(
     count = len(outputs[0]) // len(levels) if outputs else 0
     # For each group every column, for each column every level.
     names = [name for name in data.names() for _ in levels] * count
-    order = np.arange(len(names)).reshape(-1, count, len(levels)).swapaxes(0, 1)
+    order = (
+        np.arange(len(names)).reshape(len(outputs), count, len(levels)).swapaxes(0, 1)
+    )
     columns = key_columns(data, len(levels) * len(outputs)) | {
         "column": pl.Series(names, dtype=pl.String),
         "q": pl.Series(np.tile(np.array(levels), len(outputs) * count)),

@@ -148,7 +148,8 @@ class Solver(Computing):
             callback=_blur_alone,
             help="Softness in the units of the column: values closer than about this "
             "share their ranks, as if measured with this standard error; of a column "
-            "of standard errors the median counts.",
+            "of standard errors the median counts. Of dates in days, of times in "
+            "seconds.",
         ),
     ] = None
 

@@ -117,4 +117,4 @@ def _no_numbers(table: Table) -> str:
             if delimiter in text:
                 shown = "tab" if delimiter == "\t" else repr(delimiter)
                 return f"{message}: is it separated by {shown}? Try --delimiter {shown}"
-    return message + "; choose one with -c to see why"
+    return message + "; choose one with -c, as of dates, or to see why"

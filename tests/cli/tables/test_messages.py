@@ -1,6 +1,5 @@
 """What is wrong is said in one line: what, where, and what to do."""
 
-import datetime
 import os
 import sys
 from pathlib import Path
@@ -57,7 +56,6 @@ def test_an_empty_name_is_none_of_a_file(softsort, arguments):
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        (datetime.datetime(2020, 1, 2), "row 1: '2020-01-02 00:00:00', datetime,"),
         ([1, 2], "row 1: '[1, 2]', list,"),
         ({"a": 1}, "row 1: \"{'a': 1}\", struct,"),
         (b"ab", "row 1: \"b'ab'\", binary,"),
