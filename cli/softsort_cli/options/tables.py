@@ -70,8 +70,8 @@ class Reading:
             metavar="COLUMNS",
             show_default="every numeric column",
             help="Names, numbers from 1, ranges 2-4 or 3-, /regex/, !excluded; "
-            "separated by commas or repeated. An exact name wins. Dates and times, too, "
-            "are values if they are chosen.",
+            "separated by commas or repeated. An exact name wins. Dates and times are "
+            "values, too, if they are chosen.",
         ),
     ] = None
     delimiter: Annotated[

@@ -221,8 +221,9 @@ def as_cells(
     cells = spelled(cells, decimal)
     if delimiter is None or cells.dtype != pl.String:
         return cells
-    texts = [text and quote(text, delimiter) for text in cells]
-    return pl.Series(texts, dtype=pl.String)
+    odd = cells.str.contains(rf'[{pl.escape_regex(delimiter)}"\r\n]').arg_true()
+    quoted = [quote(text, delimiter) for text in cells.gather(odd)]
+    return cells.scatter(odd, pl.Series(quoted, dtype=pl.String))
 
 
 def spelled(cells: pl.Series, decimal: str) -> pl.Series:

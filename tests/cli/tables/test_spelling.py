@@ -87,7 +87,7 @@ def test_results_can_be_read_by_the_same_command(softsort, folder):
     code, out, _ = softsort("topk", "t.csv", "-k1", *MARKS, "--float-format", ",.1f")
     assert (code, out) == (0, b"x_topk\r\n1.000.000,0\r\n")
     # A text of another kind, and one whose numbers are those of everybody.
-    code, out, _ = softsort("rank", "t.csv", *MARKS, "-o", "t.tsv")
+    code, _, _ = softsort("rank", "t.csv", *MARKS, "-o", "t.tsv")
     assert (code, (folder / "t.tsv").read_bytes()[:25]) == (
         0,
         b"k\tx\tx_rank\na\t1.234,50\t1,0",
