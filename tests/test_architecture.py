@@ -40,11 +40,13 @@ ORDER = {
     "softsort_filters": [
         "arguments fused_math windows",
         "three_targets",
-        "small_windows",
+        "small_windows impulse_model tiles",
         "window_quantiles",
-        "impulses",
-        "median switching",
-        "metrics noise strips tuning",
+        "asking",
+        "impulses median",
+        "strips",
+        "switching",
+        "metrics noise tuning",
         "__init__",
     ],
     "softsort_cli": [

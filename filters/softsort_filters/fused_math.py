@@ -91,9 +91,9 @@ def clip(x: Numbers, limit: float) -> Numbers:
     return smaller(larger(x, jnp.full_like(x, -limit)), jnp.full_like(x, limit))
 
 
-def ordered(values: list[Numbers]) -> list[Numbers]:
-    """Sort a list elementwise, by Batcher's network of odd-even merges."""
-    values, n = list(values), len(values)
+def ordered(*lists: list[Numbers]) -> list[list[Numbers]]:
+    """Sort lists elementwise by the first, by Batcher's network of odd-even merges."""
+    (values, *others), n = [list(each) for each in lists], len(lists[0])
     length = 1
     while length < n:
         step = length
@@ -104,9 +104,13 @@ def ordered(values: list[Numbers]) -> list[Numbers]:
                 if in_place and i // (2 * length) == (i + step) // (2 * length):
                     x, y = values[i], values[i + step]
                     values[i], values[i + step] = smaller(x, y), larger(x, y)
+                    for each in others:
+                        pair = each[i], each[i + step]
+                        each[i] = jax.lax.select(x < y, *pair)
+                        each[i + step] = jax.lax.select(x < y, *pair[::-1])
             step //= 2
         length *= 2
-    return values
+    return [values, *others]
 
 
 def _polynomial(x: Numbers, *coefficients: float) -> Numbers:

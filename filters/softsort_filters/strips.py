@@ -1,6 +1,6 @@
 """Images that are too large for memory, strip by strip."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -83,13 +83,7 @@ def soft_quantile_strips(
         slice(30, 40, None) (10, 5)
     """
     window, *_ = as_window(size, footprint, weights)
-    check_border(border)
     halo = (window.shape[0] // 2) * as_count(iterations)
-    if len(image.shape) not in (2, 3) or 0 in image.shape:
-        raise SoftSortError(
-            f"image has shape {image.shape}: give (height, width) or (height, width, "
-            "channels), none of them 0"
-        )
 
     def apply(strip, known):
         return np.asarray(
@@ -110,13 +104,32 @@ def soft_quantile_strips(
             )
         )
 
-    height, rows = image.shape[0], _strip_height(image.shape, halo, memory)
-    if rows >= height:
-        both = (
-            each if each is None else np.asarray(each[:]) for each in (image, where)
+    return in_strips((image, where), halo, apply, border, memory)
+
+
+def in_strips(
+    images: tuple[Rows, Rows | None],
+    halo: int,
+    apply: Callable[..., np.ndarray],
+    border: str,
+    memory: int,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Apply a filter to strips of an image, and of what is known of it, in bounds.
+
+    The filter reaches `halo` rows away.
+    """
+    check_border(border)
+    shape = images[0].shape
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise SoftSortError(
+            f"image has shape {shape}: give (height, width) or (height, width, "
+            "channels), none of them 0"
         )
+    height, rows = shape[0], _strip_height(shape, halo, memory)
+    if rows >= height:
+        both = (each if each is None else np.asarray(each[:]) for each in images)
         return iter([(slice(0, height), apply(*both))])
-    return _strips((image, where), rows, halo, apply, wraps=border == "wrap")
+    return _strips(images, rows, halo, apply, wraps=border == "wrap")
 
 
 def _strip_height(shape: tuple[int, ...], halo: int, memory: int) -> int:

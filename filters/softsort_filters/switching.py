@@ -1,13 +1,17 @@
 """A median filter that leaves what is not noise as it is."""
 
-from typing import NamedTuple
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, DTypeLike, Float
 
 from softsort_core import SoftSortError
+from softsort_filters import tiles
 from softsort_filters.arguments import (
     Image,
     Number,
@@ -16,22 +20,41 @@ from softsort_filters.arguments import (
     as_number,
     as_positive,
 )
-from softsort_filters.impulses import (
-    REACH,
-    ImpulseNoise,
-    Softness,
-    asked_again,
-    check_alpha,
+from softsort_filters.asking import (
+    ask,
     filled,
-    first_asked,
-    impulse_noise,
     inner,
-    split,
-    trust,
-    weighted_median,
+    mixed_and_sure,
+    nothing_known,
+    reach,
+    weighted_quantiles,
 )
-from softsort_filters.three_targets import Scalar
-from softsort_filters.windows import check_border, extend, window_shape
+from softsort_filters.impulse_model import ImpulseNoise, Softness
+from softsort_filters.impulses import (
+    MIDDLE,
+    check_alpha,
+    estimated,
+    impulse_noise,
+    pass_over,
+    split,
+)
+from softsort_filters.strips import Rows, in_strips
+from softsort_filters.three_targets import Scalar, Weights, target_weights
+from softsort_filters.windows import (
+    Window,
+    as_window,
+    check_border,
+    extend,
+    map_windows,
+    window_shape,
+)
+
+# Pixels are asked again, by the large window, as far as they are less sure than this.
+_SURE, _UNSURE = 0.98, 0.9
+_AT_ONCE = 2**14  # pixels that are asked again by one program
+
+
+_Strips = Iterator[tuple[slice, Float[np.ndarray, "rows w *c"]]]
 
 
 class _Settings(NamedTuple):
@@ -119,63 +142,205 @@ def soft_switching_median(
     )
     cval = as_number(cval, "cval", pixels.dtype)
     if noise is None:
-        noise = impulse_noise(jax.lax.stop_gradient(pixels), alpha=alpha)
-    arrays = (pixels, _each_channel(noise, pixels.dtype), softness, cval)
+        fixed = jax.lax.stop_gradient(pixels)
+        noise = estimated(fixed, alpha=alpha)
+    channels = math.prod(pixels.shape[2:]) - alpha
+    of_channels = (
+        jnp.broadcast_to(jnp.asarray(x, pixels.dtype), channels) for x in noise
+    )
+    arrays = (pixels, ImpulseNoise(*of_channels), softness, cval)
     leaves = jax.tree.leaves((arrays, jnp.zeros(())))
     is_traced = any(isinstance(each, Tracer) for each in leaves)
-    run = _traced_filter if is_traced else _compiled_filter
-    return run(*arrays, settings).astype(dtype)
+    run = _at_once if is_traced else _by_tiles
+    return jnp.asarray(run(*arrays, settings), dtype)
 
 
-def reach(size: tuple[int, int], iterations: int) -> tuple[int, int]:
-    """Return how many rows and columns away pixels have a part in a result."""
-    rest = REACH + iterations * (1 + REACH)
-    return size[0] // 2 + rest, size[1] // 2 + rest
+def soft_switching_strips(
+    image: Rows,
+    size: int | tuple[int, int] = 5,
+    *,
+    iterations: int = 2,
+    border: str = "reflect",
+    alpha: bool = False,
+    memory: int = 2**30,
+    **settings: Any,
+) -> _Strips:
+    """Filter an image strip by strip: what `soft_switching_median` gives.
+
+    Args:
+        image: anything of shape (h, w) or (h, w, c) that gives rows for slices. Rows
+            near the borders of strips are asked for twice.
+        size: see `soft_switching_median`.
+        iterations: as there. Each makes the strips overlap further.
+        border: as there.
+        alpha: as there.
+        memory: bytes to stay within.
+        **settings: as there.
+
+    Returns:
+        The strips from top to bottom: which rows, and their values.
+
+    Raises:
+        SoftSortError: an argument out of its range, or a memory too small.
+
+    Examples:
+        >>> import numpy as np
+        >>> from softsort_filters import soft_switching_strips
+        >>> image = np.arange(2000.0).reshape(400, 5)
+        >>> for rows, values in soft_switching_strips(image, memory=2**26 + 80000):
+        ...     print(rows, values.shape)
+        slice(0, 200, None) (200, 5)
+        slice(200, 400, None) (200, 5)
+    """
+    height, _ = window_shape(size)
+    if settings.get("noise") is None and len(image.shape) in (2, 3):
+        first = max((image.shape[0] - MIDDLE) // 2, 0)
+        settings["noise"] = impulse_noise(image[first : first + MIDDLE], alpha=alpha)
+    settings |= {"iterations": iterations, "border": border, "alpha": alpha}
+
+    def apply(strip, _):
+        return np.asarray(soft_switching_median(strip, size, **settings))
+
+    halo = reach(as_count(iterations)) + height // 2
+    return in_strips((image, None), halo, apply, border, memory)
 
 
-def _each_channel(noise: ImpulseNoise, dtype: DTypeLike) -> ImpulseNoise:
-    return ImpulseNoise(*(jnp.atleast_1d(jnp.asarray(each, dtype)) for each in noise))
+def _by_tiles(
+    image: Float[Array, "h w *c"],
+    noise: ImpulseNoise,
+    softness: Softness,
+    cval: Scalar,
+    settings: _Settings,
+) -> Float[np.ndarray, "h w *c"]:
+    """Filter tiles, and then pixels, of as many as one program is compiled for."""
+    size, iterations, border, alpha = settings
+    pixels = np.asarray(image)
+    x, counts = split(pixels, alpha, np)
+    of_passes, of_window = _margins(settings)
+    margins = of_passes[0] + of_window[0], of_passes[1] + of_window[1]
+    images = [
+        tiles.extended(each, margins, border, value)
+        for each, value in ((x, cval), (counts, 0 if alpha else 1))
+    ]
+
+    def asked(x, counts, channel):
+        of_channel = ImpulseNoise(*(each[channel : channel + 1] for each in noise))
+        nothing, inside = nothing_known(x), jnp.zeros(x.shape, bool)
+        of_tile = x, counts, inside, nothing, of_channel, softness, (0, iterations)
+        (m, _, t), mixed, _ = pass_over(*of_tile)
+        return [inner(each, of_passes) for each in (m, t, *mixed)]
+
+    results = [np.empty_like(inner(images[0], of_passes)) for _ in range(4)]
+    tiles.put_together(asked, images, of_passes, results)
+    m, t, mixed, sure = results
+    m, t, result = (np.array(inner(each, of_window)) for each in (m, t, mixed))
+    for channel in range(x.shape[2]):
+        around = mixed[..., channel], sure[..., channel]
+        place, again = _asked_again(around, t[..., channel], size, softness.epsilon)
+        of_pixels = (each[..., channel][place] for each in (result, m, t))
+        result[..., channel][place] = _told(*of_pixels, again=again, xp=np)
+    return _restored(result, counts, pixels, np, alpha)
 
 
-def _filter(
+def _margins(settings: _Settings) -> tuple[tuple[int, int], tuple[int, int]]:
+    """How far passes reach, and then the window of pixels that are asked again."""
+    of_passes, (height, width) = reach(settings.iterations), settings.size
+    return (of_passes, of_passes), (height // 2, width // 2)
+
+
+def _asked_again(
+    around: tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W"]],
+    t: Float[np.ndarray, "h w"],
+    size: tuple[int, int],
+    epsilon: Scalar,
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Which pixels are likely noise, and the medians of the windows around them."""
+    window, near, b = _window(size, t.dtype)
+    step = around[0].shape[1]
+    offsets = [i * step + j for i, j, _ in window.places]
+    rows, columns = np.nonzero(t < _SURE)
+    corners = rows * step + columns
+    medians = []
+    for start in range(0, len(corners), _AT_ONCE):
+        block = corners[start : start + _AT_ONCE]
+        block = np.pad(block, (0, _AT_ONCE - len(block)), mode="edge")
+        places = np.add.outer(offsets, block)
+        values, weights = (jnp.asarray(x.ravel()[places]) for x in around)
+        medians.append(_weighted_quantiles(values, weights, near, b, epsilon))
+    empty = np.empty(0, t.dtype)
+    return (rows, columns), np.concatenate([empty, *medians])[: len(corners)]
+
+
+_weighted_quantiles = jax.jit(
+    weighted_quantiles,
+    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
+)
+
+
+def _window(
+    size: tuple[int, int], dtype: DTypeLike
+) -> tuple[Window, Float[Array, " n"], Weights]:
+    """A window without its centre, and without corners, which are too far to matter."""
+    sides = np.array(size)
+    offsets = np.moveaxis(np.indices(size), 0, -1) - sides // 2
+    footprint = np.sum((2 * offsets / sides) ** 2, axis=-1) <= 1
+    footprint[tuple(sides // 2)] = False
+    window, _, n = as_window(None, footprint, None)
+    near = np.exp(-np.sum(offsets**2, axis=-1) / 2)[footprint]
+    b = target_weights(jnp.asarray(0.5, dtype), n)
+    return window, jnp.asarray(near, dtype), b
+
+
+def _told(mixed: Any, m: Any, t: Any, *, again: Any, xp: Any) -> Any:
+    """Pixels by what larger windows predict, as far as they are likely noise."""
+    doubt = xp.clip((_SURE - t) / (_SURE - _UNSURE), 0, 1)
+    return mixed + (1 - t) * doubt**2 * (3 - 2 * doubt) * (again - m)
+
+
+@jax.jit(static_argnames="settings")
+def _at_once(
     image: Float[Array, "h w *c"],
     noise: ImpulseNoise,
     softness: Softness,
     cval: Scalar,
     settings: _Settings,
 ) -> Float[Array, "h w *c"]:
+    """Filter a whole image, and have derivatives."""
     size, iterations, border, alpha = settings
-    pixels, weight = split(image, alpha)
+    x, counts = split(image, alpha, jnp)
+    counts = jax.lax.stop_gradient(counts)
     # Traced values have not been checked.
     softness = Softness(*(jnp.where(x > 0, x, jnp.nan) for x in softness))
-    rows, columns = reach(size, iterations)
-    sides = 2 * rows + 1, 2 * columns + 1, 1
+    of_passes, of_window = _margins(settings)
+    margins = of_passes[0] + of_window[0], of_passes[1] + of_window[1]
+    sides = 2 * margins[0] + 1, 2 * margins[1] + 1, 1
     outside = jnp.zeros_like(cval) if alpha else jnp.ones_like(cval)
-    x, counts = (
-        extend(values[:, :, None], sides, border, value)
-        for values, value in ((pixels, cval), (weight, outside))
+    extended, count = (
+        extend(each[:, :, None], sides, border, value)
+        for each, value in ((x, cval), (counts, outside))
     )
-    asked = first_asked(*filled(x, counts), noise, softness.epsilon)
-    for _ in range(iterations - 1):
-        t = trust(asked, noise, softness)
-        asked = asked_again(asked, t, noise, softness.epsilon)
-    (x, counts, m, _), t = asked, trust(asked, noise, softness)
-    m = weighted_median(t * x + (1 - t) * m, t, counts, size, softness.epsilon)
-    x, t = (inner(each, size[0] // 2, size[1] // 2) for each in (x, t))
-    result = t * x + (1 - t) * m
-    result = jnp.where(weight > 0, result, pixels)
+    extended = filled(extended, count)
+    asked = ask(
+        extended, count, nothing_known(extended), noise, softness, (0, iterations)
+    )
+    mixed = mixed_and_sure(extended, count, asked)
+    images = [inner(each, of_passes) for each in mixed]
+    window, near, b = _window(size, x.dtype)
+
+    def quantile(values, sure):
+        stacked = values.stacked(), sure.stacked()
+        return weighted_quantiles(*stacked, near, b, softness.epsilon)
+
+    again = map_windows(quantile, images, window)
+    of_pixels = (inner(each, margins) for each in (mixed[0], asked.m, asked.t))
+    return _restored(_told(*of_pixels, again=again, xp=jnp), counts, image, jnp, alpha)
+
+
+def _restored(result: Any, counts: Any, image: Any, xp: Any, alpha: bool) -> Any:
+    """Results in the shape of the image, and where nothing counts what was there."""
+    pixels = image.reshape(*image.shape[:2], -1)
+    result = xp.where(counts > 0, result, pixels[..., :-1] if alpha else pixels)
+    result = xp.where(xp.isfinite(result), result, np.nan)
     if alpha:
-        result = jnp.concatenate([result, image[..., -1:]], axis=-1)
-    result = jnp.where(jnp.isfinite(result), result, jnp.nan)
+        result = xp.concatenate([result, pixels[..., -1:]], axis=-1)
     return result.reshape(image.shape)
-
-
-_traced_filter = jax.jit(_filter, static_argnames="settings")
-
-
-# As in `median`: by these kernels results would depend on how large the image is.
-_compiled_filter = jax.jit(
-    _filter,
-    static_argnames="settings",
-    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
-)

@@ -25,16 +25,17 @@ def window_quantiles(
 ) -> Float[Array, "rows columns"]:
     """Return the soft quantiles of a tile of windows, NaN where not certified."""
     s = None if squashed is None else squashed.stacked()
-    return _weighted(values.stacked(), s, masses, b, epsilon)
+    return weighted(values.stacked(), s, masses, b, epsilon)
 
 
-def _weighted(
+def weighted(
     x: Float[Array, "n *tile"],
     s: Float[Array, "n *tile"] | None,
     masses: Masses,
     b: Weights,
     epsilon: Float[Array, ""],
 ) -> Float[Array, "*tile"]:
+    """Return the soft quantiles of values x whose masses sum to 1, likewise."""
     s = _squash(x, masses) if s is None else s
     column, certified = middle_column(s, masses, b, epsilon)
     return jnp.where(certified, _combine(column, x), jnp.nan)
@@ -70,7 +71,7 @@ def mend_uneven(
         x = jnp.where(weights > 0, x, mean)
         s = None if squashed is None else squashed.stacked()
         b = targets(jnp.sum(signed < 0, 0))
-        medians = _weighted(x, s, weights, b, epsilon)
+        medians = weighted(x, s, weights, b, epsilon)
         medians = jnp.where(uneven, medians, known.centre())
         return jnp.where(most > 0, medians, values.centre())
 

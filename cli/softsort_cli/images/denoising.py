@@ -16,7 +16,9 @@ from softsort_cli.images import (
     cost,
     exact,
     image_file,
+    keeping,
     nodata,
+    precision,
     size_buckets,
     tiff_bands,
     tiff_streaming,
@@ -76,30 +78,12 @@ class Filtering:
             raise UsageError("--weights: the exact filter has none; leave out --hard")
         _check_auto(shape, solver)
         if self.method == "keep":
-            self._check_keep()
+            keeping.check(shape, solver, self.quantile, self.iterations)
+            if shape.size is None:
+                self.window = replace(self.window, size=keeping.SIZE)
         # On a cluster an image may be done again, if a worker is lost.
         force = self.writing.force or solver.cluster is not None
         self.rewriting = replace(self.writing, force=force)
-
-    def _check_keep(self) -> None:
-        """Refuse what the filter that keeps pixels has not."""
-        shape, solver = self.shape, self.solver
-        if (
-            solver.hard
-            or solver.squash != "sigmoid"
-            or solver.epsilon == AUTO
-            or solver.cluster is not None
-            or shape.footprint
-            or shape.weights
-            or self.quantile != 0.5
-            or self.window.size == (1, 1)
-        ):
-            raise UsageError(
-                "--method keep: leave out --hard, --squash, --quantile, --footprint, "
-                "--weights, --cluster and auto, and give a --size above 1"
-            )
-        if shape.size is None:
-            self.window = replace(self.window, size=(5, 5))
 
     def options(self) -> dict[str, Any]:
         """What results depend on besides the images."""
@@ -218,7 +202,7 @@ class Filtering:
         known = rows.known(slice(first, first + TRIED))
         if known is not None:
             values[~known] = np.nan
-        with _precision_of(values.dtype):
+        with precision.of(values.dtype):
             best = choose(
                 alpha.multiplied(values) if rows.alpha else values,
                 sizes=self.sizes or (self.window.size,),
@@ -252,7 +236,8 @@ class Filtering:
         values = math.prod(size) if used is None else int(used.sum())
         cost.check(rows.source, rows.shape, values, self.iterations)
         if self.method == "keep":
-            strips = [self._kept(rows, epsilon, size)]
+            settings = {"size": size, "epsilon": epsilon, "border": self.border}
+            strips = keeping.strips(self.solver, rows, self._free(rows), settings)
         elif self._fits(rows) and (where := rows.known(slice(None))) is not None:
             settings = self.settings(size, rows.alpha)
             if not self.solver.hard:
@@ -276,24 +261,6 @@ class Filtering:
             _check_converged(values, epsilon, rows, place)
             yield place, values
             engine.check_wanted()
-
-    def _kept(self, rows: Rows, epsilon: float, size: Size) -> tuple[slice, np.ndarray]:
-        """An image of which only what is likely noise was changed."""
-        if not self._fits(rows):
-            raise CommandError(
-                f"{rows.source}: --method keep takes images as a whole: give more "
-                "--max-memory"
-            )
-        jax_setup.start(self.solver, BITS)
-        import numpy as np
-        from softsort_filters import soft_switching_median
-
-        values = rows[:]
-        for _ in range(self.iterations):
-            values = soft_switching_median(
-                values, size, epsilon=epsilon, border=self.border, alpha=rows.alpha
-            )
-        return slice(0, rows.shape[0]), np.asarray(values)
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
@@ -338,17 +305,10 @@ def quantile_filter(solver: Computing, bits: str = BITS) -> Callable[..., np.nda
     def soft(image: np.ndarray, **settings: Any) -> np.ndarray:
         options = solver.keywords() | settings
         options["channel_axis"] = -1 if image.ndim == 3 else None
-        with _precision_of(image.dtype):
+        with precision.of(image.dtype):
             return np.asarray(softsort_filters.soft_quantile_filter(image, **options))
 
     return soft
-
-
-def _precision_of(dtype: Any) -> AbstractContextManager[object]:
-    """Have this thread compute with floats of these bits; others may with others."""
-    import jax
-
-    return jax.enable_x64(dtype == "float64")
 
 
 def strips_filter(solver: Computing) -> Callable[..., Strips]:
@@ -358,14 +318,8 @@ def strips_filter(solver: Computing) -> Callable[..., Strips]:
 
     def strips(rows: Rows, **settings: Any) -> Strips:
         settings |= {"squashing_fun": solver.squashing_fun}
-        results = None
-        while True:
-            with _precision_of(rows.dtype):
-                results = results or soft_quantile_strips(rows, **settings)
-                strip = next(results, None)
-            if strip is None:
-                return
-            yield strip
+        start = partial(soft_quantile_strips, rows, **settings)
+        return precision.throughout(rows.dtype, start)
 
     return strips
 

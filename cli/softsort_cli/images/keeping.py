@@ -1,0 +1,77 @@
+"""The filter that changes only what is likely noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from softsort_cli import jax_setup
+from softsort_cli.errors import UsageError
+from softsort_cli.images import precision
+from softsort_cli.options.images import AUTO, Shape
+from softsort_cli.options.softness import Computing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SIZE = 5, 5  # of the window, where none is asked for
+BITS = "32"
+
+
+class Rows(Protocol):
+    """The rows of an image, and which of their values there are."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    alpha: bool
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
+
+    def known(self, rows: slice) -> np.ndarray | None:
+        """Which values there are; None if all."""
+        ...
+
+
+class Present:
+    """The rows of an image with NaN for values that there are not."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.shape = rows, rows.shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        import numpy as np
+
+        values, known = self.rows[rows], self.rows.known(rows)
+        return values if known is None else np.where(known, values, np.nan)
+
+
+def check(shape: Shape, solver: Computing, quantile: float, iterations: int) -> None:
+    """Refuse what this filter has not."""
+    if (
+        solver.hard
+        or solver.squash != "sigmoid"
+        or solver.epsilon == AUTO
+        or solver.cluster is not None
+        or shape.footprint
+        or shape.weights
+        or shape.size == "1"
+        or quantile != 0.5
+        or iterations != 1
+    ):
+        raise UsageError(
+            "--method keep: leave out --hard, --squash, --quantile, --footprint, "
+            "--weights, --iterations, --cluster and auto, and give a --size above 1"
+        )
+
+
+def strips(
+    solver: Computing, rows: Rows, memory: int, settings: dict[str, Any]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """An image of which only what is likely noise is changed, strip by strip."""
+    jax_setup.start(solver, BITS)
+    from softsort_filters import soft_switching_strips
+
+    settings = settings | {"alpha": rows.alpha, "memory": memory}
+    start = partial(soft_switching_strips, Present(rows), **settings)
+    return precision.throughout(rows.dtype, start)
