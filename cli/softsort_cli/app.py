@@ -25,8 +25,9 @@ HELP = """Soft sorting of tables, soft median filtering of images, learning by r
 Epsilon trades exactness for smoothness: as it goes to 0, results tend to the exact
 ones, which --hard computes.
 
-Tables are CSV, TSV, PSV, NDJSON, Parquet or Arrow, from a file or a pipe; results go to
-standard output, messages to standard error. Every cell that was there stays as it is.
+Tables are CSV, TSV, PSV, NDJSON, Parquet, Arrow or Excel, from a file or a pipe;
+results go to standard output, messages to standard error. Every cell that was there
+stays as it is.
 
 Every option can be set by an environment variable: SOFTSORT_EPSILON=0.1 is
 --epsilon 0.1.

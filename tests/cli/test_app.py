@@ -313,7 +313,7 @@ def test_rows_left_out_leave_no_gap_in_sorted_columns(softsort):
     [
         (["rank", "none.csv"], None, 1, "cannot read none.csv: No such file"),
         (["rank", "."], None, 1, "cannot read .: Is a directory"),
-        (["rank", "x.xlsx"], None, 2, "convert it to one of these"),
+        (["rank", "x.ods"], None, 2, "convert it to one of these"),
         (["rank"], "", 1, "standard input is empty"),
         (["rank"], "x\na\n", 1, "has no numeric column"),
         (["rank"], "x;y\n1;2\n", 1, "Try --delimiter ';'"),
@@ -329,7 +329,7 @@ def test_rows_left_out_leave_no_gap_in_sorted_columns(softsort):
         (["rank", "-o", "t.csv"], "x\n1\n", 1, "t.csv exists"),
         (["rank", "-o", "."], "x\n1\n", 1, "it is a folder"),
         (["rank", "-o", "no/x.csv"], "x\n1\n", 1, "there is no folder no"),
-        (["rank", "-o", "x.xlsx"], "x\n1\n", 2, "and Arrow are written"),
+        (["rank", "-o", "x.ods"], "x\n1\n", 2, "and Excel are written"),
         (["rank", "-o", "x.arrow.gz"], "x\n1\n", 2, "arrow is compressed inside"),
         (["rank", "-o", "/dev/full"], "x\n1\n", 1, "No space left on device"),
         (["rank", "--float-format", "q"], "x\n1\n", 2, "--float-format 'q'"),

@@ -66,6 +66,7 @@ def _reference(to: str, reading: Reading) -> np.ndarray:
         form=None,
         by=None,
         encoding=None,
+        sheet=None,
         weights=None,
     )
     data = column_data.read(Path(path), likewise)

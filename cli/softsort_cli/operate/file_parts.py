@@ -82,7 +82,7 @@ def with_outputs(
         if output.resolve() == part.path.resolve():
             raise UsageError(f"{output} is a part itself: name another --out-dir")
         results.append(replace(part, output=output))
-        target.check_float_format(results[-1].form(reading), writing)
+        target.check_form(results[-1].form(reading), writing)
     return results
 
 

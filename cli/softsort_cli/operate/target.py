@@ -30,15 +30,16 @@ def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats
     form = formats.form_out(writing.output, reading.form, came)
     if form.is_binary and files.is_terminal(writing.output):
         raise UsageError(
-            f"{form.kind} is not for a terminal: name a file, as in -o FILE.{form.name}"
-            ", pipe it on, or show text by --format csv"
+            f"{form.kind} is not for a terminal: name a file, as in "
+            f"-o FILE{form.suffixes[0]}, pipe it on, or show text by --format csv"
         )
-    check_float_format(form, writing)
+    check_form(form, writing)
     return form
 
 
-def check_float_format(form: formats.Form, writing: TableWriting) -> None:
-    """Refuse a --float-format that is wrong, or that the form has no use for."""
+def check_form(form: formats.Form, writing: TableWriting) -> None:
+    """Refuse a form that cannot be written, or a --float-format that is not for it."""
+    form.check_installed()
     numbers.check_format(writing.float_format)
     if form.is_binary and writing.float_format:
         raise UsageError(f"--float-format is for text, not for {form.kind}")

@@ -107,6 +107,15 @@ class Reading:
             "not tell.",
         ),
     ] = None
+    sheet: Annotated[
+        str | None,
+        option(
+            "--sheet",
+            metavar="NAME",
+            show_default="the first",
+            help="Which sheet of a file of Excel is read.",
+        ),
+    ] = None
     encoding: Annotated[
         str | None,
         option(

@@ -125,12 +125,12 @@ class Frames(Table):
                 f"{self.source}: a column cannot be written again: {wide}; cast it to "
                 "another type, or leave it out of the file"
             )
-        with _panics_told(f"{self.source}: a column cannot be written again"):
+        with panics_told(f"{self.source}: a column cannot be written again"):
             self.lazy().clear().collect().write_ipc(io.BytesIO())
 
 
 @contextmanager
-def _panics_told(failure: str) -> Iterator[None]:
+def panics_told(failure: str) -> Iterator[None]:
     """Make one line of what polars cannot do, which may end in a panic."""
     try:
         # A panic tells of itself on stderr as well.
@@ -148,7 +148,7 @@ def open_table(file: Input, form: Form, **_: object) -> Frames:
     import polars as pl
 
     table = Frames(file := source.unpacked(file), form, [])
-    with _panics_told(f"{file.source} is not a whole {form.kind} file"):
+    with panics_told(f"{file.source} is not a whole {form.kind} file"):
         names = table.lazy().collect_schema().names()
         table.lazy().select(pl.len()).collect()
     return Frames(file, form, names)
@@ -251,10 +251,10 @@ def check_types(source: str, types: Mapping[str, pl.DataType], form: Form) -> No
     import polars as pl
 
     for name, kind in types.items():
-        nested = kind.is_nested() or kind == pl.Duration
-        if (form.delimiter and nested) or _has_bytes(kind):
+        nested = kind.is_nested() or (kind == pl.Duration and not form.is_binary)
+        if (form.kind != "ndjson" and nested) or _has_bytes(kind):
             raise CommandError(
-                f"{source}, column {name!r}: {form.kind} text has no cells for "
+                f"{source}, column {name!r}: {form.kind} has no cells for "
                 f"{type_name(kind)}; write Parquet or Arrow, as in -o FILE.parquet, "
                 "or cast the column to text, or leave it out of the file"
             )

@@ -104,7 +104,13 @@ class Delimited(Table):
 
 
 def open_table(
-    file: Input, form: Form, *, headers: bool, comment: str | None, spare: float = 0
+    file: Input,
+    form: Form,
+    *,
+    headers: bool,
+    comment: str | None,
+    spare: float = 0,
+    **_: object,
 ) -> Delimited:
     """Find the columns of a delimited text.
 

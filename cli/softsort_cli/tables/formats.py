@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Form:
     delimiter: str = ""  # of delimited text
     is_binary: bool = False  # whether cells have types instead of texts
     packing: str = ""  # gz, zst or none
+    modules: tuple[str, ...] = ()  # of the extra of its name
 
     @property
     def name(self) -> str:
@@ -40,6 +42,15 @@ class Form:
     def kind(self) -> str:
         """What messages call it: all delimited texts are of one kind."""
         return "delimited" if self.delimiter else self.name
+
+    def check_installed(self) -> None:
+        """Refuse a format whose libraries are not there."""
+        missing = [name for name in self.modules if find_spec(name) is None]
+        if missing:
+            raise UsageError(
+                f"{self.title} needs {' and '.join(missing)}: "
+                f"pip install 'softsort-cli[{self.name}]'"
+            )
 
     def load(self) -> Any:
         """The file that reads and writes it, imported when it is needed."""
@@ -53,12 +64,19 @@ ALL = (
     Form("NDJSON", (".ndjson", ".jsonl"), "ndjson"),
     Form("Parquet", (".parquet",), "columnar", is_binary=True),
     Form("Arrow", (".arrow", ".feather"), "columnar", is_binary=True),
+    Form(
+        "Excel",
+        (".xlsx",),
+        "excel",
+        is_binary=True,
+        modules=("fastexcel", "xlsxwriter"),
+    ),
 )
 NAMED = {form.name: form for form in ALL}
 BY_SUFFIX = {suffix: form for form in ALL for suffix in form.suffixes}
 PACKED = " and ".join(f".{packing}" for packing in MAGIC.values()) + " of them"
 # What people have besides; taking it for CSV would only give a puzzling message.
-FOREIGN = {".json", ".xlsx", ".xls", ".ods", ".bz2", ".xz", ".zip"}
+FOREIGN = {".json", ".xls", ".ods", ".bz2", ".xz", ".zip"}
 
 
 def titles(joint: str) -> str:

@@ -26,6 +26,9 @@ def open_table(path: Path | None, reading: Reading, *, twice: bool = False) -> T
         ):
             if value:
                 raise UsageError(f"{option} is for delimited text, not for {form.kind}")
+    if reading.sheet is not None and form.kind != "excel":
+        raise UsageError(f"--sheet is for Excel, not for {form.kind}")
+    form.check_installed()
     _check_marks(form, reading)
     table = form.load().open_table(
         source.open_input(path, reading.encoding),
@@ -33,6 +36,7 @@ def open_table(path: Path | None, reading: Reading, *, twice: bool = False) -> T
         headers=not reading.no_headers,
         comment=reading.comment or None,
         spare=reading.allowed() if twice else 0,
+        sheet=reading.sheet,
     )
     return replace(table, decimal=reading.decimal)
 

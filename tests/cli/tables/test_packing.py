@@ -70,7 +70,7 @@ def test_typed_tables_that_somebody_packed(softsort, folder, kind, pack):
         assert (code, "is compressed inside: leave out .gz" in err) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["x.json.gz", "x.xlsx.zst", "x.json"])
+@pytest.mark.parametrize("name", ["x.json.gz", "x.xls.zst", "x.json"])
 def test_packed_or_not_a_foreign_table_is_refused(softsort, folder, name):
     (folder / name).write_bytes(gzip.compress(b'{"x": 1}'))
     assert "convert it" in softsort("rank", name)[2]
