@@ -57,6 +57,8 @@ def compare(
     from softsort_cli.images import comparison, window
 
     sides, softness = window.size_of(size), _numbers(epsilons)
+    if len(sides) > 2:
+        raise UsageError(f"--size {size!r}: one frame is taken; leave out the pages")
     panels = comparison.compare(image, sides, softness, spoiling, where, writing)
     typer.echo("picture,psnr,ssim")
     for panel in panels:

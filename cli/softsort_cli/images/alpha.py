@@ -6,9 +6,10 @@ Opacity stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from softsort_cli.errors import CommandError
 from softsort_cli.images.picture import Picture, to_unit
 
 if TYPE_CHECKING:
@@ -61,6 +62,29 @@ class FrameRows:
         multiplied = filtered[..., :-1] * values[..., -1:]
         values[..., :-1] = np.where(invisible, values[..., :-1], multiplied)
         return values
+
+
+class VolumeRows:
+    """The frames of a picture as one volume, to be filtered through them all."""
+
+    def __init__(self, frames: Sequence[FrameRows]) -> None:
+        first = frames[0]
+        self.frames, self.shape = frames, (len(frames), *first.shape)
+        self.dtype, self.source, self.alpha = first.dtype, first.source, first.alpha
+        self.held = first.held
+        if self.alpha or any(each.shape != first.shape for each in frames):
+            raise CommandError(
+                f"{self.source}: windows of several pages need pages of one size, "
+                "without opacity: give a --size of two sides"
+            )
+
+    def __getitem__(self, pages: slice) -> np.ndarray:
+        import numpy as np
+
+        return np.stack([each[:] for each in self.frames[pages]])
+
+    def known(self, pages: slice) -> None:
+        """All values are there."""
 
 
 def multiplied(values: np.ndarray) -> np.ndarray:

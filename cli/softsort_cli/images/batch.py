@@ -10,7 +10,8 @@ import typer
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.images.denoising import BITS, Filtering
+from softsort_cli.images.denoising import Filtering
+from softsort_cli.images.filters import BITS
 from softsort_cli.images.selection import Job, select
 from softsort_cli.images.tiff_bands import Band
 from softsort_cli.io import files

@@ -14,7 +14,7 @@ from softsort_cli import jax_setup
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import cost, exact, formats, image_file, levels, orientation
 from softsort_cli.images.alpha import FrameRows
-from softsort_cli.images.denoising import quantile_filter
+from softsort_cli.images.filters import quantile_filter
 from softsort_cli.images.noising import check_colours, spoilt
 from softsort_cli.images.picture import Picture, floats_of, to_pixels, to_unit
 from softsort_cli.io import files
@@ -43,7 +43,7 @@ class Panel:
 
 def compare(
     image: Path,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     epsilons: Sequence[float],
     noise: Noise,
     where: Device,
@@ -116,7 +116,7 @@ def _plain(picture: Picture) -> Picture:
 
 
 def _filters(
-    size: tuple[int, int], epsilons: Sequence[float], where: Device, bits: str
+    size: tuple[int, ...], epsilons: Sequence[float], where: Device, bits: str
 ) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     jax_setup.start(where, bits)
     settings = {"q": 0.5, "size": size, "border": "reflect"}

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from softsort_cli import console, jax_setup
+from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import (
     alpha,
     cost,
-    exact,
     image_file,
     keeping,
     nodata,
@@ -23,6 +22,11 @@ from softsort_cli.images import (
     tiff_bands,
     tiff_streaming,
     window,
+)
+from softsort_cli.images.filters import (
+    Rows,
+    quantile_filter,
+    strips_filter,
 )
 from softsort_cli.images.picture import (
     count_not_finite,
@@ -43,11 +47,9 @@ if TYPE_CHECKING:
 
 AUTO_SIZES = (3, 5, 7)
 LEAST = 700_000_000  # bytes
-BITS = "32"  # enough for pixels of 16 bits
 TRIED = 512  # rows, in the middle, that tell which epsilon is best
 
-Rows: TypeAlias = alpha.FrameRows | PageRows | tiff_bands.BandRows
-Size: TypeAlias = tuple[int, int]
+Size: TypeAlias = tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -81,9 +83,21 @@ class Filtering:
             keeping.check(shape, solver, self.quantile, self.iterations)
             if shape.size is None:
                 self.window = replace(self.window, size=keeping.SIZE)
+        if self._is_of_pages and (
+            self.missing.keeps or solver.epsilon == AUTO or self.method == "keep"
+        ):
+            raise UsageError(
+                "--size of three sides: leave out --nodata, --epsilon auto and "
+                "--method keep"
+            )
         # On a cluster an image may be done again, if a worker is lost.
         force = self.writing.force or solver.cluster is not None
         self.rewriting = replace(self.writing, force=force)
+
+    @property
+    def _is_of_pages(self) -> bool:
+        """Whether a window reaches through several pages or frames."""
+        return len(self.window.size) == 3
 
     def options(self) -> dict[str, Any]:
         """What results depend on besides the images."""
@@ -138,7 +152,7 @@ class Filtering:
         return replace(band, notes=tuple(notes))
 
     def _is_large(self, job: Job) -> bool:
-        if self.solver.hard or self.missing.keeps:
+        if self.solver.hard or self.missing.keeps or self._is_of_pages:
             return False
         return tiff_streaming.is_large(job, self.limit)
 
@@ -170,8 +184,11 @@ class Filtering:
             alpha.FrameRows(frame, picture, dtype, multiplies=multiplies, known=known)
             for frame in picture.frames
         ]
-        epsilon, size = self.choose_epsilon(rows[0])
-        frames = [self._frame(each, epsilon, size) for each in rows]
+        if self._is_of_pages:
+            frames = self._volume(rows)
+        else:
+            epsilon, size = self.choose_epsilon(rows[0])
+            frames = [self._frame(each, epsilon, size) for each in rows]
         picture = replace(picture, frames=frames, premultiplied=multiplies)
         image_file.write(picture, form, job.output, self.rewriting)
 
@@ -189,6 +206,21 @@ class Filtering:
                     stored = np.where(known, stored, rows.frame[place])
                 pixels[place] = stored
         return pixels
+
+    def _volume(self, frames: Sequence[alpha.FrameRows]) -> list[np.ndarray]:
+        """All frames, filtered through each other."""
+        rows = alpha.VolumeRows(frames)
+        if not self._fits(rows):
+            raise CommandError(
+                f"{rows.source}: windows of several pages take all of them at once: "
+                "give more --max-memory, or a --size of two sides"
+            )
+        epsilon, size = self.choose_epsilon(rows)
+        ((_, volume),) = self.filtered(rows, epsilon, size)
+        return [
+            to_pixels(each.stored(values, slice(None)), each.frame.dtype)
+            for each, values in zip(frames, volume, strict=True)
+        ]
 
     def choose_epsilon(self, rows: Rows) -> tuple[float, Size]:
         """The epsilon and the window for an image, of its own if they are auto."""
@@ -291,37 +323,8 @@ def _program(
     def soft(values: np.ndarray, epsilon: float) -> np.ndarray:
         return start(values, epsilon=epsilon, **settings)
 
-    return size_buckets.shared(soft, size, filtering.border)
-
-
-def quantile_filter(solver: Computing, bits: str = BITS) -> Callable[..., np.ndarray]:
-    """The filter of images in memory: the exact one for --hard, else the soft one."""
-    if solver.hard:
-        return exact.quantile_filter
-    jax_setup.start(solver, bits)
-    import numpy as np
-    import softsort_filters
-
-    def soft(image: np.ndarray, **settings: Any) -> np.ndarray:
-        options = solver.keywords() | settings
-        options["channel_axis"] = -1 if image.ndim == 3 else None
-        with precision.of(image.dtype):
-            return np.asarray(softsort_filters.soft_quantile_filter(image, **options))
-
-    return soft
-
-
-def strips_filter(solver: Computing) -> Callable[..., Strips]:
-    """The soft filter of images that are too large for memory, strip by strip."""
-    jax_setup.start(solver, BITS)
-    from softsort_filters import soft_quantile_strips
-
-    def strips(rows: Rows, **settings: Any) -> Strips:
-        settings |= {"squashing_fun": solver.squashing_fun}
-        start = partial(soft_quantile_strips, rows, **settings)
-        return precision.throughout(rows.dtype, start)
-
-    return strips
+    # Volumes are not padded to common sizes: pages would be added to few of them.
+    return soft if len(size) > 2 else size_buckets.shared(soft, size, filtering.border)
 
 
 def _check_auto(shape: Shape, solver: Computing) -> None:

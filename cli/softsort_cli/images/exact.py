@@ -16,7 +16,7 @@ def quantile_filter(
     image: np.ndarray,
     *,
     q: float,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     footprint: np.ndarray | None = None,
     border: str,
     alpha: bool = False,
@@ -34,7 +34,7 @@ def quantile_filter(
         settings = {"q": q, "size": size, "footprint": footprint, "border": border}
         return _of_known(image, where, alpha=alpha, **settings)
     used = np.ones(size, bool) if footprint is None else footprint
-    window = used.reshape(*used.shape, *(1 for _ in image.shape[2:]))
+    window = used.reshape(*used.shape, *(1 for _ in image.shape[used.ndim :]))
     settings: Any = {"footprint": window, "mode": border}
     colours = image[..., :-1] if alpha else image
     if q == 0.5:
@@ -97,7 +97,7 @@ def _weighted(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
     return np.take_along_axis(np.take_along_axis(values, order, 1), place, 1)[:, 0]
 
 
-def mean_filter(image: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
+def mean_filter(image: np.ndarray, *, size: tuple[int, ...]) -> np.ndarray:
     """The mean of the window around each pixel, channel by channel."""
     from scipy.ndimage import uniform_filter
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import UsageError
 from softsort_cli.images import precision
+from softsort_cli.images.filters import BITS, Rows
 from softsort_cli.options.images import AUTO, Shape
 from softsort_cli.options.softness import Computing
 
@@ -16,21 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 SIZE = 5, 5  # of the window, where none is asked for
-BITS = "32"
-
-
-class Rows(Protocol):
-    """The rows of an image, and which of their values there are."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    alpha: bool
-
-    def __getitem__(self, rows: slice) -> np.ndarray: ...
-
-    def known(self, rows: slice) -> np.ndarray | None:
-        """Which values there are; None if all."""
-        ...
 
 
 class Present:

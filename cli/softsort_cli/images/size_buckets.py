@@ -21,7 +21,7 @@ PAD_MODES: dict[str, Any] = {
 
 
 def shared(
-    function: Callable[..., np.ndarray], window: tuple[int, int], border: str
+    function: Callable[..., np.ndarray], window: tuple[int, ...], border: str
 ) -> Callable[..., np.ndarray]:
     """A function of a window around each pixel that is compiled for few shapes only.
 
@@ -44,7 +44,7 @@ def shared(
 
 
 def _padded(
-    image: np.ndarray, window: tuple[int, int], border: str
+    image: np.ndarray, window: tuple[int, ...], border: str
 ) -> tuple[np.ndarray, slice, slice]:
     """An image of a common size, and where in it the original is."""
     import numpy as np

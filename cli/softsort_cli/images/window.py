@@ -24,7 +24,7 @@ TEXT = (".txt", ".csv", ".tsv")
 class Window:
     """What the filter takes: its sides, and where given, which pixels and how much."""
 
-    size: tuple[int, int]  # rows, columns
+    size: tuple[int, ...]  # rows, columns; before them pages, of a volume
     footprint: np.ndarray | None = None
     weights: np.ndarray | None = None
 
@@ -46,25 +46,30 @@ def read(shape: Shape) -> Window:
     for name, table in (("--footprint", footprint), ("--weights", weights)):
         if table is not None and table.shape != size:
             raise UsageError(
-                f"{name} is a window of {table.shape[1]}x{table.shape[0]} pixels, not "
-                f"{size[1]}x{size[0]}: leave out --size, or make them the same"
+                f"{name} is a window of {_shown(table.shape)} pixels, not "
+                f"{_shown(size)}: leave out --size, or make them the same"
             )
     return Window(size, footprint, weights)
 
 
-def size_of(text: str) -> tuple[int, int]:
-    """Height and width of a window N or WxH."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text, re.ASCII)
-    if match is None or not all(int(side or 1) % 2 for side in match.groups()):
+def size_of(text: str) -> tuple[int, ...]:
+    """The sides of a window N, WxH or WxHxPAGES, the last first."""
+    match = re.fullmatch(r"\d+(x\d+){0,2}", text, re.ASCII)
+    sides = [int(side) for side in text.split("x")] if match else [0]
+    if not all(side % 2 for side in sides):
         raise UsageError(f"--size {text!r}: give odd numbers of pixels, as in 3 or 5x3")
-    size = int(match[2] or match[1]), int(match[1])
-    _check_sides(*size, f"--size {text!r}")
+    size = tuple(reversed(sides if len(sides) > 1 else 2 * sides))
+    _check_sides(*size, name=f"--size {text!r}")
     return size
 
 
-def _check_sides(rows: float, columns: float, name: str) -> None:
+def _shown(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, reversed(shape)))
+
+
+def _check_sides(*sides: float, name: str) -> None:
     """Refuse a window of more pixels than memory could hold, before it is made."""
-    if rows * columns > MOST:
+    if math.prod(sides) > MOST:
         raise UsageError(
             f"{name}: the window has more than {MOST:,} pixels: name a smaller one"
         )
@@ -76,21 +81,21 @@ def _footprint(text: str) -> np.ndarray:
     if not text.startswith("disk:"):
         return _table(Path(text), "--footprint") > 0
     radius = _positive(text, "disk:", "--footprint disk:2")
-    _check_sides(2 * radius, 2 * radius, f"--footprint {text!r}")
+    _check_sides(2 * radius, 2 * radius, name=f"--footprint {text!r}")
     reach = np.arange(-math.floor(radius), math.floor(radius) + 1)
     return reach[:, None] ** 2 + reach**2 <= radius**2
 
 
-def _weights(text: str, size: tuple[int, int] | None) -> np.ndarray:
+def _weights(text: str, size: tuple[int, ...] | None) -> np.ndarray:
     import numpy as np
 
     if not text.startswith("gaussian:"):
         return _table(Path(text), "--weights")
     sigma = _positive(text, "gaussian:", "--weights gaussian:1.0")
     if size is None:
-        _check_sides(4 * sigma, 4 * sigma, f"--weights {text!r}")
+        _check_sides(4 * sigma, 4 * sigma, name=f"--weights {text!r}")
     # Beyond two sigma there is a seventh of the weight, and most of the work.
-    sides = size or 2 * (2 * math.ceil(2 * sigma) + 1,)
+    sides = (size or 2 * (2 * math.ceil(2 * sigma) + 1,))[-2:]
     down, across = (np.arange(side) - side // 2 for side in sides)
     return np.exp(-(down[:, None] ** 2 + across**2) / (2 * sigma**2))
 
@@ -123,7 +128,7 @@ def _table(path: Path, name: str) -> np.ndarray:
                 f"{name} {path} is no table of numbers: {error}"
             ) from None
     if not all(side % 2 for side in table.shape):
-        shown = "x".join(map(str, table.shape[::-1]))
+        shown = _shown(table.shape)
         raise CommandError(f"{name} {path} has {shown} values: give odd sides")
     if not (np.isfinite(table).all() and table.min() >= 0 and table.max() > 0):
         raise CommandError(f"{name} {path} needs numbers from 0, and one above it")

@@ -83,10 +83,11 @@ class Shape:
         str | None,
         option(
             "--size",
-            metavar="N|WxH|auto",
+            metavar="N|WxH|WxHxPAGES|auto",
             show_default="3",
-            help="The sides of the window in pixels, odd: 3, or 5x3; with --epsilon "
-            "auto also auto, for 3, 5 or 7.",
+            help="The sides of the window in pixels, odd: 3, or 5x3; 3x3x3 reaches "
+            "through the pages of a volume; with --epsilon auto also auto, for 3, 5 "
+            "or 7.",
         ),
     ] = None
     footprint: Annotated[
