@@ -28,10 +28,10 @@ class Part:
         """Its name among the outputs."""
         return self.output.name
 
-    def form(self, reading: Reading) -> formats.Form:
-        """The form of the output."""
+    def forms(self, reading: Reading) -> tuple[formats.Form, formats.Form]:
+        """The forms of the input and the output."""
         came = formats.form_in(self.path, reading.form, reading.delimiter)
-        return formats.form_out(self.output, reading.form, came)
+        return came, formats.form_out(self.output, reading.form, came)
 
     def open(self, reading: Reading) -> opening.Table:
         """The part as a table, if it has not changed."""
@@ -82,7 +82,8 @@ def with_outputs(
         if output.resolve() == part.path.resolve():
             raise UsageError(f"{output} is a part itself: name another --out-dir")
         results.append(replace(part, output=output))
-        target.check_form(results[-1].form(reading), writing)
+        came, form = results[-1].forms(reading)
+        target.check_form(came, form, reading, writing)
     return results
 
 

@@ -111,7 +111,7 @@ def _append(
             whole = _surveyed(engine, parts, work)
             data = whole.data
             names = target.result_names(data, suffix, writing)
-            columnar.tell_changes(data.table, parts[0].form(work.reading))
+            columnar.tell_changes(data.table, parts[0].forms(work.reading)[1])
             if writing.dry_run:
                 target.tell(data, names, writing)
                 return

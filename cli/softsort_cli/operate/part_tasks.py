@@ -98,7 +98,7 @@ class Work:
         data = self.chosen(part, wanted)
         solutions = streaming.decoded(texts)
         rows = streaming.evaluated(data, names, self.operator, solutions, before)
-        form = part.form(self.reading)
+        _, form = part.forms(self.reading)
         # Whether it may be replaced was asked at the start: a task can run twice.
         writing = replace(writing, output=part.output, force=True)
         write.write_appended(data.table, rows, form, writing)

@@ -127,7 +127,4 @@ def key_columns(data: Chosen, counts: Any) -> dict[str, Any]:
 
     if data.groups is None:
         return {}
-    places = np.repeat(np.arange(data.groups.count), counts)
-    columns = data.groups.keys[places]
-    names = [data.table.names[column] for column in data.groups.columns]
-    return dict(zip(names, columns.get_columns(), strict=True))
+    return data.keys(np.repeat(np.arange(data.groups.count), counts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
@@ -33,12 +33,19 @@ def check(path: Path | None, reading: Reading, writing: TableWriting) -> formats
             f"{form.kind} is not for a terminal: name a file, as in "
             f"-o FILE{form.suffixes[0]}, pipe it on, or show text by --format csv"
         )
-    check_form(form, writing)
+    check_form(came, form, reading, writing)
     return form
 
 
-def check_form(form: formats.Form, writing: TableWriting) -> None:
-    """Refuse a form that cannot be written, or a --float-format that is not for it."""
+def check_form(
+    came: formats.Form, form: formats.Form, reading: Reading, writing: TableWriting
+) -> None:
+    """Refuse a form that cannot be written, or options that are not for it."""
+    if reading.infer and (came.is_binary or not form.is_binary):
+        raise UsageError(
+            f"--infer is for text that is written with types, not for {came.kind} as "
+            f"{form.kind}: name the output, as in -o FILE.parquet"
+        )
     form.check_installed()
     numbers.check_format(writing.float_format)
     if form.is_binary and writing.float_format:
@@ -100,7 +107,8 @@ def write_columns(
 ) -> None:
     """Write the table with whole columns of results, or these alone."""
     if writing.only:
-        rows = {**_keys(data), **columns}
+        keys = {} if data.groups is None else data.keys(data.groups.codes)
+        rows = {**keys, **columns}
         if (kept := data.kept()) is not None:
             places = kept.nonzero()[0]
             rows = {name: each[places] for name, each in rows.items()}
@@ -109,15 +117,6 @@ def write_columns(
         write.write_beside(data.table, columns, data.kept(), form, writing)
     else:
         write.write_appended(data.table, _rows(data, columns), form, writing)
-
-
-def _keys(data: Chosen) -> dict[str, Any]:
-    """The keys of each row as columns."""
-    if data.groups is None:
-        return {}
-    names = [data.table.names[column] for column in data.groups.columns]
-    keys = data.groups.keys[data.groups.codes]
-    return dict(zip(names, keys.get_columns(), strict=True))
 
 
 def _rows(data: Chosen, columns: Mapping[str, np.ndarray]) -> Iterator[write.Rows]:

@@ -176,6 +176,15 @@ class Reading:
             "is an error.",
         ),
     ] = None
+    infer: Annotated[
+        bool,
+        option(
+            "--infer",
+            help="Where text is written as Parquet, Arrow or Excel: its columns as "
+            "numbers, dates and the like, if all of their cells are; as text "
+            "otherwise, or with zeros before numbers.",
+        ),
+    ] = False
     on_invalid: Annotated[
         Literal["error", "null", "skip"],
         option(

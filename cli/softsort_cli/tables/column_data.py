@@ -11,7 +11,7 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch, source
 from softsort_cli.options.tables import Reading
-from softsort_cli.tables import candidates, numbers, opening, select, tally
+from softsort_cli.tables import candidates, infer, numbers, opening, select, tally
 from softsort_cli.tables.counted import Meaning, Numbers
 from softsort_cli.tables.group_keys import Groups, Keys
 from softsort_cli.tables.table import Part, Table
@@ -57,7 +57,22 @@ class Chosen:
     def cells(self, column: int, values: np.ndarray) -> np.ndarray | pl.Series:
         """Values of a column as its cells have them; numbers as they are."""
         time = self.meaning.times.get(column)
-        return values if time is None else time.cells(values)
+        if time is None:
+            return values
+        return (time.inferred() if self.table.infers else time).cells(values)
+
+    def keys(self, places: np.ndarray) -> dict[str, pl.Series]:
+        """The keys of the groups at these places, as columns."""
+        import polars as pl
+
+        assert self.groups is not None
+        keys, columns = self.groups.keys[places].get_columns(), {}
+        for column, cells in zip(self.groups.columns, keys, strict=True):
+            name = self.table.names[column]
+            is_text = self.table.infers and cells.dtype == pl.String
+            spelling = self.table.spelling
+            columns[name] = infer.inferred(cells, spelling) if is_text else cells
+        return columns
 
     def drawn(self, column: int, values: np.ndarray) -> np.ndarray:
         """Values of a column as they are drawn: moments, or numbers of seconds."""

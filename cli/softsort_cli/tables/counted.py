@@ -44,13 +44,10 @@ class Meaning:
     @classmethod
     def of(cls, table: Table, reading: Reading) -> Meaning:
         """That of a table which is read so, before any cell is looked at."""
-        spelling = numbers.Spelling.named(
-            reading.na_values, reading.decimal, reading.thousands
-        )
         if reading.weights is None:
-            return cls(spelling)
+            return cls(table.spelling)
         weights = select.choose_one(reading.weights, table.names, "--weights")
-        return cls(spelling, weights)
+        return cls(table.spelling, weights)
 
     def per_unit(self, column: int) -> int:
         """How many of a column's numbers are a unit: a second of times, or a day."""

@@ -80,6 +80,11 @@ def split(text: bytes) -> pl.DataFrame:
     )
 
 
+def are_strings(values: pl.Series) -> pl.Series:
+    """Which values are strings."""
+    return values.str.strip_chars(BLANKS).str.starts_with('"')
+
+
 def texts(values: pl.Series, decimal: str = ".") -> pl.Series:
     """What values say: the content of strings, nothing for null, others as written.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, ClassVar
 
@@ -74,7 +75,8 @@ class Block:
         if not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
         if self.decimal != ".":
-            return self._members(columns, self.decimal)
+            say = partial(json_members.texts, decimal=self.decimal)
+            return self._members(columns, say)
         names = [self.names[column] for column in columns]
         schema, text = dict.fromkeys(names, pl.String), self.text()
         try:
@@ -96,10 +98,16 @@ class Block:
 
         The last of several members of one name counts, as in most readers of JSON.
         """
-        return self._members(columns, ".")
+        return self._members(columns, json_members.texts)
 
-    def _members(self, columns: Sequence[int], decimal: str) -> list[pl.Series]:
-        """Values as they are written, numbers with this mark of fractions."""
+    def strings(self, columns: Sequence[int]) -> list[pl.Series]:
+        """Which values are strings."""
+        return self._members(columns, json_members.are_strings)
+
+    def _members(
+        self, columns: Sequence[int], say: Callable[[pl.Series], pl.Series]
+    ) -> list[pl.Series]:
+        """What is said of the values of chosen members, null where there is none."""
         import numpy as np
         import polars as pl
 
@@ -116,7 +124,7 @@ class Block:
         for name in names:
             which = np.full(self.height, -1)
             places = np.sort(np.concatenate([*mine[name], which[:0]]))
-            values = json_members.texts(members["value"].gather(places), decimal)
+            values = say(members["value"].gather(places))
             which[rows[places]] = np.arange(len(places))
             absent = pl.Series(which < 0)
             cells.append(values.gather(pl.Series(which).set(absent, None)))
@@ -166,7 +174,9 @@ class Ndjson(Table):
             rows = [
                 place for place, line in enumerate(lines) if line.strip(b"\r " + BOM)
             ]
-            block = Block(self.source, self.names, lines, rows, before, self.decimal)
+            block = Block(
+                self.source, self.names, lines, rows, before, self.spelling.decimal
+            )
             yield block
             before += data.count(b"\n")
         if block is None:

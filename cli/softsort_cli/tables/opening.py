@@ -9,6 +9,7 @@ from softsort_cli.errors import UsageError
 from softsort_cli.io import source
 from softsort_cli.options.tables import Reading
 from softsort_cli.tables import formats
+from softsort_cli.tables.numbers import Spelling
 from softsort_cli.tables.table import Table
 
 
@@ -38,7 +39,9 @@ def open_table(path: Path | None, reading: Reading, *, twice: bool = False) -> T
         spare=reading.allowed() if twice else 0,
         sheet=reading.sheet,
     )
-    return replace(table, decimal=reading.decimal)
+    marks = reading.decimal, reading.thousands
+    spelling = Spelling.named(reading.na_values, *marks)
+    return replace(table, spelling=spelling, infers=reading.infer)
 
 
 def _check_marks(form: formats.Form, reading: Reading) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from softsort_cli.io.source import Input
 from softsort_cli.tables.formats import Form
+from softsort_cli.tables.numbers import PLAIN, Spelling
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,7 +46,8 @@ class Table:
     form: Form
     names: list[str]
     headers: bool = True  # whether it has a line that names its columns, or needs none
-    decimal: str = "."  # the mark of fractions in its texts
+    spelling: Spelling = PLAIN  # of numbers in its texts
+    infers: bool = False  # whether texts are written as the types that they have
 
     can_replace: ClassVar[bool] = True  # a column by results of its name
 

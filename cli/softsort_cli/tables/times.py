@@ -114,6 +114,11 @@ class Time:
         """One whose results have the finest place that was seen."""
         return replace(self, step=step or 1)
 
+    def inferred(self) -> Time:
+        """One of typed cells, where texts are written as such."""
+        zone = "UTC" if self.mark and self.zone else self.zone
+        return replace(self, mark="", zone=zone)
+
     @property
     def per_unit(self) -> int:
         """How many ticks there are in what people count by: a day, or a second."""
@@ -139,9 +144,7 @@ class Time:
             values, rounded = self._since(ticks)
             return Numbers(values, cells.null_count(), np.zeros(0, int), rounded)
         texts = bare(cells.cast(pl.String).fill_null("").alias("text"))
-        fields = texts.str.extract_groups(
-            PATTERNS["time" if self.name == "time" else "timestamp"]
-        ).struct.unnest()
+        fields = self._fields(texts)
         ticks = fields.select(self._ticks()).to_series()
         values, rounded = self._since(ticks)
         none = ticks.is_null()
@@ -152,6 +155,14 @@ class Time:
         step, most = self._step(fields, digits)
         rounded |= digits > most
         return Numbers(values, int(absent.sum()), invalid, rounded, step)
+
+    def ticks(self, texts: pl.Series) -> pl.Series:
+        """Ticks of texts since 1970, or midnight; null where they are no times."""
+        return self._fields(texts).select(self._ticks()).to_series()
+
+    def _fields(self, texts: pl.Series) -> pl.DataFrame:
+        pattern = PATTERNS["time" if self.name == "time" else "timestamp"]
+        return texts.str.extract_groups(pattern).struct.unnest()
 
     def _step(self, fields: pl.DataFrame, digits: int) -> tuple[int, int]:
         """The ticks of the finest place there is, and how many digits ticks have."""

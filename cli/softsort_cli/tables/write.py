@@ -10,7 +10,7 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import compression, files, prefetch
 from softsort_cli.options.tables import Appending, TableWriting
-from softsort_cli.tables import columnar, numbers
+from softsort_cli.tables import columnar, infer, numbers
 from softsort_cli.tables.column_data import Kept
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Part, Table
@@ -85,7 +85,10 @@ def write_appended(
         columnar.check_types(table.source, table.types(), form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            frames = (frame for frame, _ in _frames(table, rows, only=only))
+            types = infer.types_of(table) if table.infers and not only else None
+            frames = (
+                frame for frame, _ in _frames(table, rows, types=types, only=only)
+            )
             form.load().write(columnar.lazy_of(frames), form, stream, table)
         else:
             came, spec = table.form, writing.float_format
@@ -93,7 +96,7 @@ def write_appended(
             if as_it_came and not only:
                 texts = _appended(table, rows, form, spec)
             else:
-                decimal = table.decimal if form.delimiter else "."
+                decimal = table.spelling.decimal if form.delimiter else "."
                 frames = _frames(table, rows, spec, decimal, only=only)
                 texts = _converted(table, frames, form)
             _pack(texts, table, form, stream)
@@ -117,7 +120,7 @@ def _appended(
 ) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
     append, delimiter = form.load().append, form.delimiter or None
-    decimal = table.decimal if delimiter else "."
+    decimal = table.spelling.decimal if delimiter else "."
 
     def text(row: Rows) -> bytes:
         part, results, kept = row
@@ -144,6 +147,7 @@ def _frames(
     spec: str | None = None,
     decimal: str = ".",
     *,
+    types: infer.Types | None = None,
     only: bool,
 ) -> Iterator[Frame]:
     """The parts as frames, whose texts stay texts, and which columns `spec` made.
@@ -161,6 +165,7 @@ def _frames(
     for part, results, kept in rows:
         has_remarks |= not only and table.has_remarks(part)
         columns = {} if only else table.columns(part)
+        columns = infer.typed(columns, types or {}, table.spelling)
         for name, values in results.items():
             columns[name] = numbers.as_cells(values, spec, decimal=decimal)
         frame = pl.DataFrame(
@@ -197,7 +202,10 @@ def write_table(
     """Write a table of results alone: numbers, and series of what else they are of."""
     import polars as pl
 
-    spec, decimal = writing.float_format, table.decimal if form.delimiter else "."
+    spec, decimal = (
+        writing.float_format,
+        table.spelling.decimal if form.delimiter else ".",
+    )
     cells = {
         name: numbers.as_cells(each, spec, decimal=decimal)
         for name, each in columns.items()

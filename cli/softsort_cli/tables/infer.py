@@ -1,0 +1,113 @@
+"""Types of columns of texts, where nothing of what a text says is lost by them.
+
+An integer with zeros before it, or of more digits than 64 bits hold, stays a text, and
+so does a column in which one cell is not of the type of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from softsort_cli.io import prefetch
+from softsort_cli.tables import ndjson
+from softsort_cli.tables.numbers import Spelling, says_nothing
+from softsort_cli.tables.table import Part, Table
+from softsort_cli.tables.times import Time
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# What all cells of each column may be.
+Types: TypeAlias = "Mapping[str, Sequence[str]]"
+
+WHOLE = r"-?(?:0|[1-9]\d*)"
+PATTERNS = {
+    "integer": rf"^{WHOLE}$",
+    "number": rf"^(?:-?(?:0|[1-9]\d*)?\.\d+|{WHOLE}\.?)(?:[eE][+-]?\d+)?$",
+    "boolean": r"^(?:[Tt]rue|TRUE|[Ff]alse|FALSE)$",
+}
+TIMES = {
+    "date": Time("date", "d", mark="."),
+    "timestamp": Time("timestamp", "us", mark="."),
+    "instant": Time("timestamp", "us", mark=".", zone="Z"),
+    "time": Time("time", "ns", mark="."),
+}
+# From the narrowest to the widest; a text may be anything.
+ALL = [*PATTERNS, *TIMES]
+
+
+def types_of(table: Table) -> Types:
+    """What the cells of each column may be, by a pass over the table."""
+
+    def of_part(part: Part) -> Types:
+        every = range(len(table.names))
+        columns = zip(table.names, part.texts(every), strict=True)
+        types = {name: _may_be(cells, table.spelling) for name, cells in columns}
+        if isinstance(part, ndjson.Block):
+            for name, strings in zip(table.names, part.strings(every), strict=True):
+                if strings.any():
+                    types[name] = [kind for kind in types[name] if kind in TIMES]
+        return types
+
+    together: dict[str, Sequence[str]] = {}
+    for some in prefetch.each(of_part, table.parts()):
+        for name, kinds in some.items():
+            known = together.get(name, ALL)
+            together[name] = [kind for kind in known if kind in kinds]
+    return together
+
+
+def typed(
+    columns: Mapping[str, pl.Series], types: Types, spelling: Spelling
+) -> dict[str, pl.Series]:
+    """Columns of texts as the narrowest types that all of their cells may have."""
+    return {
+        name: _cast(cells, types[name][0], spelling)
+        if types.get(name) and types[name] != ALL
+        else cells
+        for name, cells in columns.items()
+    }
+
+
+def inferred(cells: pl.Series, spelling: Spelling) -> pl.Series:
+    """A whole column of texts as the narrowest type that its cells have."""
+    types = {cells.name: _may_be(cells, spelling)}
+    return typed({cells.name: cells}, types, spelling)[cells.name]
+
+
+def _may_be(cells: pl.Series, spelling: Spelling) -> list[str]:
+    """What all of the cells may be: anything if none says something."""
+    some = cells.drop_nulls().unique()
+    some = some.filter(~says_nothing(some, spelling))
+    kinds = []
+    for kind in ALL:
+        if kind in TIMES:
+            fits = not some.str.contains(r"[.,]\d{7}").any()
+        else:
+            fits = spelling.plain(some).str.contains(PATTERNS[kind]).all()
+        if fits and kind == "number":
+            whole = spelling.plain(some)
+            whole = whole.filter(whole.str.contains(PATTERNS["integer"]))
+            fits = (whole.str.strip_chars("-").str.len_chars() <= 15).all()
+        if fits and not _cast(some, kind, spelling).is_null().any():
+            kinds.append(kind)
+    return kinds
+
+
+def _cast(cells: pl.Series, kind: str, spelling: Spelling) -> pl.Series:
+    """Texts as cells of a type; null where they say nothing."""
+    import polars as pl
+
+    if kind in TIMES:
+        time = TIMES[kind]
+        ticks = time.ticks(cells).cast(pl.Int32 if time.unit == "d" else pl.Int64)
+        types = {"date": pl.Date(), "time": pl.Time(), "timestamp": pl.Datetime("us")}
+        types["instant"] = pl.Datetime("us", "UTC")
+        return ticks.cast(types[kind]).alias(cells.name)
+    if kind == "boolean":
+        there = cells.set(says_nothing(cells, spelling), None)
+        return there.str.to_lowercase() == "true"
+    to = pl.Int64 if kind == "integer" else pl.Float64
+    numbers = spelling.plain(cells).cast(to, strict=False)
+    return numbers if kind == "integer" else numbers.fill_nan(None)
