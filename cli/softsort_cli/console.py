@@ -21,6 +21,7 @@ def tell_who_waits(message: str) -> None:
         _print(f"softsort: {message}")
 
 
+_has_bar = False
 _collecting = threading.local()  # the notes of a thread, if it keeps them
 
 
@@ -87,12 +88,14 @@ def _print(line: str) -> None:
 def progress(
     label: str, total: int, delay: float = 1.0
 ) -> Iterator[Callable[..., None]]:
-    """Yield a function that counts one step; a bar appears if the work takes long.
+    """Yield a function that counts one step, or so many; a bar tells of long work.
 
-    The function takes the label from now on, if it changes.
+    There is one bar at a time: within other work, nothing is told, nor of no steps. The
+    function takes the label from now on, if it changes.
     """
-    if quiet or not sys.stderr.isatty():
-        yield lambda *_: None
+    global _has_bar
+    if quiet or not total or _has_bar or not sys.stderr.isatty():
+        yield lambda *_, **__: None
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -101,11 +104,17 @@ def progress(
     task = bar.add_task(label, total=total)
     timer = threading.Timer(delay, bar.start)
     timer.daemon = True
+    _has_bar = True
+
+    def step(now: str | None = None, *, count: int = 1) -> None:
+        bar.update(task, advance=count, description=now)
+
     # A bar hides the cursor.
     with interrupts.cleanup(bar.stop):
         try:
             timer.start()
-            yield lambda now=None: bar.update(task, advance=1, description=now)
+            yield step
         finally:
+            _has_bar = False
             timer.cancel()
             timer.join()

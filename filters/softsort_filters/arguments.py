@@ -186,13 +186,11 @@ def as_number(value: Number, name: str, dtype: DTypeLike) -> Array:
     return _as_scalar(value, name, dtype, fits, f"one number that {dtype} can hold")
 
 
-def as_count(iterations: Any) -> int:
-    """Return how often to filter."""
-    if not isinstance(iterations, int | np.integer) or iterations < 1:
-        raise SoftSortError(
-            f"iterations is {iterations!r}: give a positive integer, such as 1"
-        )
-    return int(iterations)
+def as_count(count: Any, name: str = "iterations") -> int:
+    """Return a positive integer, by default how often to filter."""
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise SoftSortError(f"{name} is {count!r}: give a positive integer, such as 1")
+    return int(count)
 
 
 def _as_scalar(

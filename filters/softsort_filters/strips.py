@@ -45,6 +45,7 @@ def soft_quantile_strips(
     cval: Number = 0.0,
     alpha: bool = False,
     memory: int = 2**30,
+    most_rows: int | None = None,
 ) -> Iterator[tuple[slice, Float[np.ndarray, "rows w *c"]]]:
     """Filter an image strip by strip: bit by bit what `soft_quantile_filter` gives.
 
@@ -64,6 +65,7 @@ def soft_quantile_strips(
         cval: as there.
         alpha: as there.
         memory: bytes to stay within.
+        most_rows: so many rows of results a strip, or as many as that allows.
 
     Returns:
         The strips from top to bottom: which rows, and their values.
@@ -104,7 +106,7 @@ def soft_quantile_strips(
             )
         )
 
-    return in_strips((image, where), halo, apply, border, memory)
+    return in_strips((image, where), halo, apply, border, memory, most_rows)
 
 
 def in_strips(
@@ -113,6 +115,7 @@ def in_strips(
     apply: Callable[..., np.ndarray],
     border: str,
     memory: int,
+    most_rows: int | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Apply a filter to strips of an image, and of what is known of it, in bounds.
 
@@ -126,7 +129,9 @@ def in_strips(
             "channels), none of them 0"
         )
     height, rows = shape[0], _strip_height(shape, halo, memory)
-    if rows >= height:
+    if most_rows is not None:
+        rows = min(rows, as_count(most_rows, "most_rows"))
+    if rows + 2 * halo > height:
         both = (each if each is None else np.asarray(each[:]) for each in images)
         return iter([(slice(0, height), apply(*both))])
     return _strips(images, rows, halo, apply, wraps=border == "wrap")

@@ -12,11 +12,11 @@ VALUES_A_SECOND = 10**8  # of windows, by a processor or two
 TOLD, MOST = 60, 3600  # seconds
 
 
-def check(source: str, shape: Sequence[int], window: int, times: int = 1) -> None:
-    """Tell that filtering takes minutes, and refuse it if it takes hours."""
+def check(source: str, shape: Sequence[int], window: int, times: int = 1) -> float:
+    """About how many seconds filtering takes; minutes are told, hours refused."""
     seconds = math.prod(shape) * window * times / VALUES_A_SECOND
     if seconds <= TOLD:
-        return
+        return seconds
     unit, length = ("hours", 3600) if seconds > MOST else ("minutes", 60)
     takes = f"{window:,} values around each of {math.prod(shape):,} take some "
     takes += f"{math.ceil(seconds / length):,} {unit}"
@@ -25,3 +25,4 @@ def check(source: str, shape: Sequence[int], window: int, times: int = 1) -> Non
             f"{source}: {takes}; choose a smaller window, or scale the image down"
         )
     console.note(f"note: {source}: {takes}")
+    return seconds

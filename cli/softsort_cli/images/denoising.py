@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 AUTO_SIZES = (3, 5, 7)
 LEAST = 700_000_000  # bytes
+STEP = 5  # seconds, about, after which some rows should be done
 TRIED = 512  # rows, in the middle, that tell which epsilon is best
 
 Size: TypeAlias = tuple[int, ...]
@@ -266,11 +267,13 @@ class Filtering:
         engine.check_wanted()
         used = self.window.footprint
         values = math.prod(size) if used is None else int(used.sum())
-        cost.check(rows.source, rows.shape, values, self.iterations)
+        seconds = cost.check(rows.source, rows.shape, values, self.iterations)
+        is_short = self.solver.hard or self._is_of_pages or seconds <= STEP
+        is_whole = is_short and self._fits(rows)
         if self.method == "keep":
             settings = {"size": size, "epsilon": epsilon, "border": self.border}
             strips = keeping.strips(self.solver, rows, self._free(rows), settings)
-        elif self._fits(rows) and (where := rows.known(slice(None))) is not None:
+        elif is_whole and (where := rows.known(slice(None))) is not None:
             settings = self.settings(size, rows.alpha)
             if not self.solver.hard:
                 settings["epsilon"] = epsilon
@@ -278,7 +281,7 @@ class Filtering:
             for _ in range(self.iterations):
                 values = quantile_filter(self.solver)(values, where=where, **settings)
             strips = [(slice(0, rows.shape[0]), values)]
-        elif self._fits(rows):
+        elif is_whole:
             values = rows[:]
             for _ in range(self.iterations):
                 values = _program(self, size, rows.alpha)(values, epsilon)
@@ -286,13 +289,22 @@ class Filtering:
         else:
             settings = self.settings(size, rows.alpha) | {"epsilon": epsilon}
             settings |= {"iterations": self.iterations, "memory": self._free(rows)}
+            if not is_short:
+                # Strips share rows with others: a fourth more, at most, of the work.
+                shared = 4 * size[0] * self.iterations
+                most = math.ceil(rows.shape[0] * STEP / seconds)
+                settings["most_rows"] = max(most, shared)
             if rows.known(slice(0, 1)) is not None:
                 settings["where"] = KnownRows(rows)
             strips = strips_filter(self.solver)(rows, **settings)
-        for place, values in strips:
-            _check_converged(values, epsilon, rows, place)
-            yield place, values
-            engine.check_wanted()
+        # What is done soon is not watched.
+        total = rows.shape[0] if seconds > STEP else 0
+        with console.progress(rows.source, total) as step:
+            for place, values in strips:
+                _check_converged(values, epsilon, rows, place)
+                yield place, values
+                step(count=place.stop - place.start)
+                engine.check_wanted()
 
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""

@@ -1,5 +1,6 @@
 """Pixels without data, and what filters take."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.cbook
@@ -8,7 +9,8 @@ import PIL.Image
 import pytest
 import tifffile
 from scipy.ndimage import generic_filter, median_filter
-from softsort_cli.images import size_buckets
+from softsort_cli import console
+from softsort_cli.images import cost, denoising, size_buckets
 
 RANDOM = np.random.default_rng(0)
 VALUES = RANDOM.permutation(12 * 16).reshape(12, 16)
@@ -106,3 +108,23 @@ def test_colours_of_a_gif_are_near_to_those_of_the_picture(on_images, side):
         for name in ("b.gif", "b.png")
     )
     assert 10 * np.log10(255**2 / np.mean((written - exact) ** 2)) >= 40
+
+
+def test_long_work_is_told_strip_by_strip(on_images, monkeypatch):
+    """A photograph is filtered in some strips, which show how far the work is."""
+    pixels = np.random.default_rng(1).integers(0, 256, (120, 40), np.uint8)
+    PIL.Image.fromarray(pixels).save("a.png")
+    command = "denoise", "a.png", "--size", "3", "-o"
+    assert on_images(*command, "whole.png") == (0, "", "")
+    steps = []
+
+    @contextmanager
+    def progress(_label, total):
+        yield lambda count: steps.append((count, total))
+
+    monkeypatch.setattr(console, "progress", progress)
+    monkeypatch.setattr(denoising, "STEP", 120 * 40 * 9 / cost.VALUES_A_SECOND / 4)
+    assert on_images(*command, "strips.png") == (0, "", "")
+    assert steps == 4 * [(30, 120)]
+    with PIL.Image.open("whole.png") as whole, PIL.Image.open("strips.png") as strips:
+        assert whole.tobytes() == strips.tobytes()
