@@ -5,8 +5,10 @@ Single pictures are written without Pillow, several times faster.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from softsort_cli.errors import CommandError
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 LONGEST = 10**6  # pixels of a side, to libpng
-START = 33  # bytes of the signature and the header
+SIGNATURE, START = 8, 33  # bytes of it, and with the header
+DELAY = slice(28, 32)  # where a frame says for how long it is shown
+HUNDREDTHS = 100  # of seconds, if it says no other share
 DEPTH = 24  # where the header says how many bits a channel has
 END = b"\0\0\0\0IEND\xaeB`\x82"
 # These describe the picture, whatever its pixels; others describe how it is stored.
@@ -34,7 +38,7 @@ def read(data: bytes, source: str) -> Picture:
         if data[DEPTH] == 16:
             pixels = image.width * image.height * count
             declared_size.check_claim(source, pixels, len(data))
-            picture = _read_16(data, source, count)
+            picture = _read_16(data, source, image)
         else:
             picture = pillow.picture(image, data, source, "PNG", count)
         encoding = {"default_image": image.default_image}
@@ -42,21 +46,34 @@ def read(data: bytes, source: str) -> Picture:
     return replace(picture, metadata=metadata, own=_own(data), encoding=encoding)
 
 
-def _read_16(data: bytes, source: str, count: int) -> Picture:
+def _read_16(data: bytes, source: str, image: Any) -> Picture:
     """Read a file of 16 bits a channel; transparency becomes a channel."""
     import imagecodecs
 
-    if count > 1:
+    timing = {}
+    if image.n_frames == 1:
+        frames = [imagecodecs.png_decode(data)]
+    elif image.default_image:
         raise CommandError(
-            f"{source} is animated with 16 bits a channel: only 8 are handled; "
-            "take the frames apart first"
+            f"{source} is animated with 16 bits a channel, and its first picture is "
+            "not shown, which is handled with 8 alone; take the frames apart first"
         )
-    frame = imagecodecs.png_decode(data)
-    alpha = frame.ndim == 3 and frame.shape[2] in (2, 4)
+    else:
+        frames = list(imagecodecs.apng_decode(data))
+        timing = {"duration": _durations(data), "loop": image.info.get("loop", 0)}
+    alpha = frames[0].ndim == 3 and frames[0].shape[2] in (2, 4)
     # Pillow loads what comes behind the pixels only with them.
     described = data[:START] + describing_chunks(data) + END
     with pillow.opened(described, "PNG") as image:
-        return Picture(source, "PNG", [frame], alpha, metadata=pillow.metadata(image))
+        told = pillow.metadata(image) | timing
+    return Picture(source, "PNG", frames, alpha, metadata=told)
+
+
+def _durations(data: bytes) -> list[float]:
+    """How many milliseconds each frame is shown."""
+    shares = [chunk[DELAY] for kind, chunk in _chunks(data) if kind == b"fcTL"]
+    pairs = [(int.from_bytes(each[:2]), int.from_bytes(each[2:])) for each in shares]
+    return [1000 * some / (parts or HUNDREDTHS) for some, parts in pairs]
 
 
 def describing_chunks(data: bytes) -> bytes:
@@ -77,7 +94,7 @@ def _own(data: bytes) -> list[str]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 8
+    place = SIGNATURE
     while place + 12 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4])
         yield data[place + 4 : place + 8], data[place:end]
@@ -90,6 +107,8 @@ def encode(picture: Picture) -> bytes:
     fits = first.dtype == "uint8" and max(first.shape) <= LONGEST
     if not rest and (fits or first.dtype == "uint16"):
         data = _encoded(first)
+    elif first.dtype == "uint16":
+        data = _animated_16(picture)
     else:
         timing = pillow.timing(picture)
         if rest and picture.encoding.get("default_image"):  # which is not shown
@@ -119,6 +138,28 @@ def _encoded(pixels: np.ndarray) -> bytes:
         filter=kinds.FILTER.PAETH,
     )
     return bytes(coded)
+
+
+def _animated_16(picture: Picture) -> bytes:
+    """A file of frames of 16 bits a channel, which Pillow does not write."""
+    import imagecodecs
+    import numpy as np
+
+    data = imagecodecs.apng_encode(np.stack(picture.frames), level=ANIMATION_LEVEL)
+    durations, parts = iter(picture.metadata["duration"]), [data[:SIGNATURE]]
+    for kind, chunk in _chunks(bytes(data)):
+        body = chunk[8:-4]
+        if kind == b"acTL":
+            body = body[:4] + picture.metadata["loop"].to_bytes(4)
+        elif kind == b"fcTL":
+            share = Fraction(next(durations) / 1000).limit_denominator(2**16 - 1)
+            if share.numerator >= 2**16:  # a minute: whole seconds, up to 18 hours
+                share = Fraction(min(round(share), 2**16 - 1))
+            delay = share.numerator.to_bytes(2) + share.denominator.to_bytes(2)
+            body = body[:20] + delay + body[24:]
+        check = zlib.crc32(kind + body).to_bytes(4)
+        parts.append(chunk[:8] + body + check)
+    return b"".join(parts)
 
 
 def _chunks_of(metadata: dict[str, Any]) -> bytes:

@@ -251,6 +251,27 @@ def test_frames_of_apng(on_images, default_image):
     assert vips("b.png").shape == (30, 20, 4)
 
 
+def test_frames_of_apng_of_16_bits(on_images):
+    frames = RANDOM.integers(0, 2**16, (3, 30, 20), np.uint16)
+    told = {"duration": [50, 80.5, 120_000], "loop": 2}
+    Path("a.png").write_bytes(
+        png.encode(picture.Picture("a", "PNG", list(frames), metadata=told))
+    )
+    assert on_images(*SAME, "a.png", "-o", "b.png") == (0, "", "")
+    with PIL.Image.open("b.png") as image:
+        assert (image.n_frames, image.info["loop"]) == (3, 2)
+        for number, duration in enumerate(told["duration"]):
+            image.seek(number)
+            np.testing.assert_array_equal(np.asarray(image), frames[number])
+            assert image.info["duration"] == pytest.approx(duration)
+    images = [PIL.Image.fromarray(frame) for frame in frames]
+    settings = {"save_all": True, "append_images": images[1:], "default_image": True}
+    images[0].save("a.png", **settings)
+    code, _, err = on_images(*SAME, "a.png", "-o", "c.png")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "its first picture is not shown" in err
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_frames_of_webp(on_images, channels):
     frames = [pixels(30, 20, channels) for _ in range(3)]
