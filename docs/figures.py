@@ -25,7 +25,7 @@ MADE = {"digits.png": "digits/metrics.png"}
 
 def draw(page: Path) -> None:
     """Run the commands of a page, and keep the pictures that it shows."""
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", page.read_text())
+    pictures: list[str] = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", page.read_text())
     if not pictures:
         return
     with tempfile.TemporaryDirectory() as folder:
