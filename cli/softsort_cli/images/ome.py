@@ -9,9 +9,8 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images.tiff_tags import Tag, Tags
+from softsort_cli.images.tiff_tags import DESCRIPTION, Tag, Tags
 
-DESCRIPTION = 270  # a tag of TIFF
 NAMES = re.compile(rb"""(\b(?:FileName|MetadataFile)\s*=\s*)("[^"]*"|'[^']*')""")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import tiff_checks, tiff_pixels, tiff_tags
 from softsort_cli.images.picture import Picture
@@ -132,13 +133,41 @@ def encode(picture: Picture) -> bytes:
     layouts = encoding.get("pages") or [_default_layout(picture)] * len(frames)
     bigtiff = encoding.get("bigtiff", False)
     tags = tags + [tiff_tags.Tags()] * (len(frames) - len(tags))
-    buffer = BytesIO()
-    with tifffile.TiffWriter(buffer, bigtiff=bigtiff, byteorder=byteorder) as file:
-        for frame, stored, told in zip(frames, layouts, tags, strict=True):
-            pixels = tiff_pixels.stored(frame, stored)
-            file.write(pixels, **stored, **beside(told))
-    data = buffer.getvalue()
+
+    def written(tags: Sequence[tiff_tags.Tags]) -> bytes:
+        buffer = BytesIO()
+        with tifffile.TiffWriter(buffer, bigtiff=bigtiff, byteorder=byteorder) as file:
+            for frame, stored, told in zip(frames, layouts, tags, strict=True):
+                pixels = tiff_pixels.stored(frame, stored)
+                file.write(pixels, **stored, **beside(told))
+        return buffer.getvalue()
+
+    data = written(tags)
+    if _is_taken_for_one_block(data):
+        console.note(
+            f"note: {picture.source}: its description, the shape of all pages, is left "
+            "out: readers would look for so small pages in the wrong places"
+        )
+        data = written([tiff_tags.without_shape(each) for each in tags])
     return tiff_tags.with_exif(data, metadata["exif"]) if "exif" in metadata else data
+
+
+def _is_taken_for_one_block(data: bytes) -> bool:
+    """Whether tifffile would read pages as if one followed the other without a gap.
+
+    By their description, the shape of all, and if they are so small that what is
+    between them is larger.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        return file.is_shaped and any(
+            series.dataoffset is not None
+            and page.dataoffsets[0] != series.dataoffset + number * page.nbytes
+            for series in file.series
+            for number, page in enumerate(series.pages)
+            if page
+        )
 
 
 def _default_layout(picture: Picture) -> dict[str, Any]:

@@ -19,6 +19,7 @@ ByteOrder: TypeAlias = Literal["<", ">"]
 # Code, type, count, value, and whether it is for the first page only.
 Tag: TypeAlias = tuple[int, int, int, Any, bool]
 
+DESCRIPTION = 270
 SUB_IFDS, EXIF, GPS, INTEROP = 330, 34665, 34853, 40965
 # tifffile writes no pointers to EXIF, but these tags, which nobody uses, instead.
 STAND_INS = {EXIF: EXIF - 1, GPS: GPS + 1}
@@ -74,6 +75,17 @@ def of(page: Any) -> Tags:
     if not all(len(pair) == 2 for pair in resolution) or unit not in UNITS:
         raise ValueError("its resolution is no ratio, or of no known unit")
     return Tags(others, resolution, unit)
+
+
+def without_shape(tags: Tags) -> Tags:
+    """Tags of a page but for the shape of all pages, as tifffile describes it."""
+    return tags._replace(
+        others=[
+            tag
+            for tag in tags.others
+            if not (tag[0] == DESCRIPTION and tag[3].startswith(b'{"shape"'))
+        ]
+    )
 
 
 def check_shared(data: bytes | mmap.mmap) -> None:

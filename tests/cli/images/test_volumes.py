@@ -45,3 +45,16 @@ def test_windows_of_pages_are_plain_ones(on_images, options):
     code, _, err = on_images("denoise", "a.tif", "--size", "3x3x3", *options)
     assert code == 2
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 7), (3, 6, 7, 3), (2, 3, 6, 7)])
+def test_small_pages_are_where_readers_look_for_them(on_images, shape):
+    """Some take pages for one block if their description says the shape of all."""
+    array = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    kind = "rgb" if shape[-1] == 3 else "minisblack"
+    tifffile.imwrite("a.tif", array, photometric=kind)
+    code, _, err = on_images("denoise", "--hard", "--size", "1", "a.tif", "-o", "b.tif")
+    assert code == 0
+    assert "a.tif: its description, the shape of all pages, is left out" in err
+    pages = array.reshape(-1, *shape[-3 if kind == "rgb" else -2 :])
+    np.testing.assert_array_equal(tifffile.imread("b.tif"), pages)
