@@ -96,8 +96,10 @@ def five() -> Iterator[str]:
     yield "| --- | --- | --- |"
     for name, (ranks, softness) in all_libraries().items():
         of = evaluated(ranks, softness)
-        cells = (", ".join(f"{each:.2f}" for each in of(FIVE * k)) for k in (1, 1000))
-        yield f"| {name} | {' | '.join(cells)} |"
+        one, other = (
+            ", ".join(f"{each:.2f}" for each in of(FIVE * k)) for k in (1, 1000)
+        )
+        yield f"| {name} | {one} | {'the same' if one == other else other} |"
 
 
 def times() -> Iterator[str]:
