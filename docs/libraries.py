@@ -113,11 +113,11 @@ def times() -> Iterator[str]:
             x = np.random.default_rng(0).normal(size=n).astype(np.float32)
             is_square = n > 10_000 and not name.startswith(("softsort", "torch"))
             if is_square or spent > 0.5:
-                cells.append("-")  # a matrix of n x n numbers, or a minute
+                cells.append("-")  # for most a matrix of n x n numbers
                 continue
             try:
                 spent = seconds(stepping(ranks, softness, x))
-            except RuntimeError:  # of ott-jax, whose linear solver has not converged
+            except RuntimeError:  # a linear solver has returned what is not finite
                 cells.append("error")
                 continue
             cells.append(f"{1000 * spent:,.1f} ms" if spent < 1 else f"{spent:.1f} s")
