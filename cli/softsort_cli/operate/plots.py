@@ -167,13 +167,13 @@ def _plain(name: str) -> str:
 def over_epsilon(
     plot: Path,
     epsilons: Sequence[float],
-    columns: Mapping[str, Sequence[np.ndarray]],
+    columns: Sequence[tuple[str, np.ndarray, np.ndarray]],
     *,
     force: bool,
 ) -> None:
     """Draw sorted values and ranks over epsilon: a line for each."""
     figure, axes = _figure(len(columns), 2)
-    for row, (name, pair) in zip(axes, columns.items(), strict=True):
+    for row, (name, *pair) in zip(axes, columns, strict=True):
         shown = _plain(name)
         for axis, lines, label in zip(
             row, pair, (f"{shown}, sorted", f"rank of {shown}"), strict=True

@@ -56,14 +56,21 @@ def sweep(
         return
     columns = _at_levels(data, levels, solver)
     if plot is not None:
-        lines = {name: pair for name, (_, *pair) in columns.items()}
+        lines = [
+            (
+                data.table.names[column],
+                data.drawn(column, ordered.ravel()).reshape(ordered.shape),
+                ranks,
+            )
+            for column, (_, ordered, ranks) in columns.items()
+        ]
         plots.over_epsilon(plot, levels, lines, force=writing.force)
     write.write_table(data.table, _table(data, columns, levels), form, writing)
 
 
 def _at_levels(
     data: column_data.Chosen, levels: Sequence[float], solver: Solver
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """For each column its values, and sorted values and ranks, a row an epsilon."""
     import numpy as np
 
@@ -88,13 +95,13 @@ def _at_levels(
                 pairs.append(pair)
                 step()
             ordered, ranks = np.stack(pairs, axis=1)
-            columns[name] = values, ordered, ranks
+            columns[column] = values, ordered, ranks
     return columns
 
 
 def _table(
     data: column_data.Chosen,
-    columns: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    columns: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]],
     levels: Sequence[float],
 ) -> dict[str, Any]:
     """Results as arrays, and as series the labels, which --float-format is not for."""
@@ -102,9 +109,9 @@ def _table(
     import polars as pl
 
     frames = []
-    for name, (values, ordered, ranks) in columns.items():
+    for column, (values, ordered, ranks) in columns.items():
         content = (
-            [name] * ordered.size,
+            [data.table.names[column]] * ordered.size,
             np.repeat(levels, len(values)),
             np.tile(np.arange(len(values)), len(levels)),
             ordered.ravel(),

@@ -63,6 +63,11 @@ class Delimited(Table):
         if self.held is not None:
             self.held.extend(read)
 
+    def ending(self) -> str:
+        """What ends its first line."""
+        first = next(replace(self, held=None).parts())
+        return "\r\n" if first.stops[0] < first.ends[0] else "\n"
+
     def has_remarks(self, part: Part) -> bool:
         """Whether a part has comments."""
         return isinstance(part, Block) and part.has_comments
@@ -240,12 +245,22 @@ def _write(
 
 
 def text_of(
-    frame: pl.DataFrame, form: Form, formatted: Container[str] = (), *, headers: bool
+    frame: pl.DataFrame,
+    form: Form,
+    formatted: Container[str] = (),
+    *,
+    headers: bool,
+    ending: str,
 ) -> bytes:
     """The rows of a frame, quoted as polars does it."""
     del formatted  # texts, whatever made them
     made = BytesIO()
-    frame.write_csv(made, separator=form.delimiter, include_header=headers)
+    frame.write_csv(
+        made,
+        separator=form.delimiter,
+        include_header=headers,
+        line_terminator=ending,
+    )
     return made.getvalue()
 
 
@@ -255,14 +270,10 @@ def results_of(
     form: Form,
     formatted: Container[str] = (),
 ) -> bytes:
-    """A table of results, whose lines end as those of the table they are of."""
+    """A table of results."""
     import polars as pl
 
     del formatted
-    ending = "\n"
-    if isinstance(table, Delimited):
-        first = next(table.parts())
-        ending = "\r\n" if first.stops[0] < first.ends[0] else "\n"
     quoted = [
         pl.Series([quote(text or "", form.delimiter) for text in each], dtype=pl.String)
         if each.dtype == pl.String
@@ -270,7 +281,7 @@ def results_of(
         for each in columns.values()
     ]
     names = list(columns) if table.headers else []
-    return table_of(names, quoted, form.delimiter, ending)
+    return table_of(names, quoted, form.delimiter, table.ending())
 
 
 def table_of(

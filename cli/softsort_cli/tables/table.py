@@ -64,6 +64,10 @@ class Table:
         """The types of the columns, where cells have types."""
         return {}
 
+    def ending(self) -> str:
+        """What ends lines of delimited text that is made of it."""
+        return "\n"
+
     def has_remarks(self, part: Part) -> bool:
         """Whether a part has lines that are no rows but say something."""
         del part

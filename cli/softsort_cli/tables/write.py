@@ -135,9 +135,11 @@ def _appended(
 
 def _converted(table: Table, frames: Iterable[Frame], form: Form) -> Iterator[bytes]:
     """What the rows say, in another format."""
-    headers = table.headers
+    headers, ending = table.headers, table.ending()
     for frame, formatted in frames:
-        yield form.load().text_of(frame, form, formatted, headers=headers)
+        yield form.load().text_of(
+            frame, form, formatted, headers=headers, ending=ending
+        )
         headers = False
 
 

@@ -33,6 +33,9 @@ TABLES = {
     "same.csv": "x,w,g,y\n7,1,a,1\n7,2,b,1\n7,1,b,1\n",
     "t.tsv": NUMBERS.replace(",", "\t"),
     "column.csv": "x\n1\n3\n2\n",
+    "german.csv": "x;w;g;y\n1.234,5;1;a;2024-01-31\n-0,25;2;b;\n1000;1;a;0001-01-01\n",
+    "times.csv": "x,w,g,y\n2024-01-31,1,a,2024-01-31T00:00:00Z\n,2,b,\n"
+    "2023-12-31,1,a,2024-01-31T00:00:00.5Z\n",
     "lines.ndjson": '{"x": 1.10, "w": 2, "g": "a"}\n{"x": 3, "w": 1, "y": null}\n'
     '{"w": 1, "x": 2, "g": 1}\n',
 }
@@ -57,6 +60,13 @@ OPTIONS = [
     ["--no-headers"],
     ["--dry-run"],
     ["-e", "0.1"],
+    ["-d", ";"],
+    ["--decimal", ","],
+    ["-d", ";", "--decimal", ",", "--thousands", "."],
+    ["--thousands", ","],
+    ["--infer"],
+    ["-c", "x,y"],
+    ["--blur", "2"],
     ["--squash", "none"],
 ]
 OF_COMMANDS = {
@@ -98,12 +108,11 @@ def drawn(seed: int) -> tuple[str, list[str]]:
     return table, [command, table, *NEEDED.get(command, []), *words, *hard]
 
 
-def rows_of(out: bytes, table: str, *, headers: bool) -> pl.DataFrame:
+def rows_of(out: bytes, table: str, *, headers: bool, separator: str) -> pl.DataFrame:
     if table.endswith("ndjson"):
         return pl.read_ndjson(io.BytesIO(out))
     if table.endswith("parquet"):
         return pl.read_parquet(io.BytesIO(out))
-    separator = "\t" if table.endswith("tsv") else ","
     settings = {"separator": separator, "infer_schema": False}
     frame = pl.read_csv(io.BytesIO(out), has_header=False, **settings)
     return frame[1:] if headers else frame
@@ -111,7 +120,10 @@ def rows_of(out: bytes, table: str, *, headers: bool) -> pl.DataFrame:
 
 def assert_whole(table: str, arguments: list[str], before: bytes, out: bytes) -> None:
     headers = "--no-headers" not in arguments
-    rows, came = (rows_of(each, table, headers=headers) for each in (out, before))
+    separator = "\t" if table.endswith("tsv") else ","
+    separator = ";" if "-d" in arguments else separator
+    how = {"headers": headers, "separator": separator}
+    rows, came = (rows_of(each, table, **how) for each in (out, before))
     command = arguments[0]
     is_own = command in OWN or "--targets" in arguments
     is_own |= command == "topk" and "--mask" not in arguments

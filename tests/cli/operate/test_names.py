@@ -93,3 +93,16 @@ def test_results_alone_in_any_format_and_way(softsort, folder, monkeypatch, kind
     assert code == 0
     parts = [read(folder / "o" / f"{name}.{kind}") for name in "ab"]
     assert_frame_equal(pl.concat(parts), whole, abs_tol=1e-9)
+
+
+def test_lines_end_as_they_came(softsort, folder):
+    (folder / "t.csv").write_bytes(b"k,x\r\na,2\r\nb,1\r\n")
+    arguments = ["rank", "t.csv", "--only", "-e", "1e-6", "--float-format", ".0f"]
+    for more in (["--hard"], ["--max-memory", "1"], ["--out-dir", "o"]):
+        code, out, _ = softsort(*arguments, *more)
+        out = (folder / "o" / "t.csv").read_bytes() if "--out-dir" in more else out
+        assert (code, out) == (0, b"x_rank\r\n1\r\n0\r\n")
+    code, *_ = softsort("rank", "t.csv", "--hard", "-o", "t.tsv")
+    assert (
+        folder / "t.tsv"
+    ).read_bytes() == b"k\tx\tx_rank\r\na\t2\t1.0\r\nb\t1\t0.0\r\n"

@@ -230,6 +230,19 @@ def test_texts_of_parquet_and_pictures(softsort, folder):
     assert (code, out) == (0, b"x_sorted\n3.0\n1.0\n\n")
 
 
+def test_sweep_of_times_and_of_columns_of_one_name(softsort, folder):
+    table = b"t,t\n2024-01-02,5\n2024-01-01,7\n"
+    arguments = ["sweep", "--epsilons", "1e-6:1e-6:1", "--plot", "p.png", "--force"]
+    code, out, _ = softsort(*arguments, "-c", "1", stdin=table)
+    cells = [line.split(",")[3:5] for line in out.decode().split("\n")[1:-1]]
+    assert (code, cells) == (
+        0,
+        [["2024-01-01", "2024-01-02"], ["2024-01-02", "2024-01-01"]],
+    )
+    code, out, _ = softsort(*arguments, stdin=b"x,x\n1,4\n2,3\n")
+    assert (code, out.count(b"\nx,")) == (0, 4)
+
+
 def test_more_than_64_bits_of_nanoseconds():
     cells = pl.Series(["2024-01-01 00:00:00.123456789", "1700-01-01", "9999-12-31"])
     time = Time.of(cells, PLAIN)
