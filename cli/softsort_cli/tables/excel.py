@@ -63,13 +63,12 @@ def open_table(
 ) -> Sheet:
     """Read a sheet: the first, if none is named."""
     import fastexcel
-    import polars as pl
 
     # It warns of columns without values.
     logging.getLogger("fastexcel").addHandler(logging.NullHandler())
-    data = file.stream().read()
     with columnar.panics_told(f"{file.source} is not a whole .xlsx file"):
-        names = fastexcel.read_excel(data).sheet_names
+        book = fastexcel.read_excel(file.stream().read())
+    names = book.sheet_names
     if sheet is not None and sheet not in names:
         near = difflib.get_close_matches(sheet, names, n=1) or names[:8]
         raise UsageError(
@@ -83,28 +82,28 @@ def open_table(
         )
     name = names[0] if sheet is None else sheet
     with columnar.panics_told(f"{file.source}: sheet {name!r} is no table"):
-        frame = pl.read_excel(
-            io.BytesIO(data),
-            sheet_name=name,
-            infer_schema_length=None,
-            drop_empty_rows=False,
-            raise_if_empty=False,
-        )
+        # All rows tell what a column holds.
+        frame = book.load_sheet(name, schema_sample_rows=None).to_polars()
     if not frame.width:
         raise CommandError(f"{file.source}: sheet {name!r} is empty: expected a table")
-    frame = frame.with_columns(
-        each.dt.time() for each in frame.get_columns() if _are_clocks(each)
-    )
+    frame = frame.with_columns(map(_narrowed, frame.get_columns()))
     return Sheet(file, form, frame.columns, sheet=name, frame=frame)
 
 
-def _are_clocks(cells: pl.Series) -> bool:
-    """Whether cells are times of the day before the first."""
+def _narrowed(cells: pl.Series) -> pl.Series:
+    """Integers, dates and times of the day as such: sheets have none of these."""
     import polars as pl
 
-    days = cells.drop_nulls()
-    is_moment = isinstance(days.dtype, pl.Datetime) and len(days) > 0
-    return is_moment and (days.dt.date() == CLOCKS).all()
+    there = cells.drop_nulls()
+    if cells.dtype == pl.Float64:
+        are_whole = (there.abs() <= DIGITS) & (there % 1 == 0)
+        return cells.cast(pl.Int64) if len(there) and are_whole.all() else cells
+    if isinstance(cells.dtype, pl.Datetime):
+        if len(there) and (there.dt.date() == CLOCKS).all():
+            return cells.dt.time()
+        are_days = len(there) and (there.dt.truncate("1d") == there).all()
+        return cells.cast(pl.Date) if are_days else cells
+    return cells
 
 
 def write(

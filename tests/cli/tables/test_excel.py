@@ -103,6 +103,9 @@ def test_what_a_sheet_cannot_hold(softsort, folder):
     )
     sheet = read(folder / "t.xlsx")
     assert sheet["old"].to_list() == ["1066-10-14"]
+    book(folder / "large.xlsx", {"s": [["x"], [1e300], [2e300]]})
+    code, out, _ = softsort("rank", "large.xlsx", "--hard", "--format", "csv")
+    assert (code, out) == (0, b"x,x_rank\n1e+300,0.0\n2e+300,1.0\n")
     assert sheet["long"].to_list() == frame["long"].to_list()
     for cells, message in (
         (pl.Series(["a" * 40_000]), "at most 32,767 characters"),
