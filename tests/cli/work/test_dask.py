@@ -196,10 +196,10 @@ class Deadly(WorkerPlugin):
 
         write = results._appended
 
-        def deadly(rows, form, spec):
+        def deadly(table, rows, form, spec):
             first, *others = rows
             name = Path(first[0].source).name
-            for text in write([first, *others], form, spec):
+            for text in write(table, [first, *others], form, spec):
                 yield text[: len(text) // 2]
                 flag = self.folder / f"killed-{name}"
                 if name in self.parts and not flag.exists():
