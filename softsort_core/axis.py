@@ -34,16 +34,18 @@ def over_slices(
     axes: tuple[int, ...],
     *,
     entries: int,
+    own: Any = None,
 ) -> Any:
-    """Apply `operator(weights, *slices)` to the slices of some arrays along some axes.
+    """Apply `operator(own, weights, *slices)` to slices of arrays along some axes.
 
     Args:
-        operator: maps n weights, which sum to 1, or None, and a slice of n values from
-            each array to k results.
+        operator: maps what a slice has of its own, n weights, which sum to 1, or None,
+            and a slice of n values from each array to k results.
         arrays: of one shape, whatever it is.
         weights: None for uniform ones, else of shape (n,) or that of the arrays.
         axes: the axes whose values form one slice together, in ascending order.
         entries: size of the plan that an operator makes of a slice; 0 if it makes none.
+        own: a tree of arrays, whose first axis is that of the slices.
 
     Returns:
         The results of each slice, in the order of `as_slices`; of vectors those of
@@ -51,21 +53,18 @@ def over_slices(
     """
     inputs = arrays[0]
     n = math.prod(inputs.shape[i] for i in axes)
-    if weights is not None and weights.shape not in ((n,), inputs.shape):
-        raise SoftSortError(
-            f"input_weights has shape {weights.shape}: give one weight for each of the "
-            f"{n} values of a slice, or the shape of the inputs, {inputs.shape}"
-        )
+    check_weights(weights, inputs.shape, n)
     if inputs.ndim == 1:
         weights = None if weights is None else weights.astype(inputs.dtype)
-        return _on_slice(operator, [weights, *arrays])
+        own = jax.tree.map(lambda array: array[0], own)
+        return _on_slice(operator, [own, weights, *arrays])
     slices = [as_slices(array, axes) for array in arrays]
     shape = slices[0].shape
-    slices = [weight_slices(weights, inputs, axes), *slices]
+    slices = [own, weight_slices(weights, inputs, axes), *slices]
     if shape[0] == 0:
         one = jax.eval_shape(
             functools.partial(_on_slice, operator),
-            jax.tree.map(lambda s: jax.ShapeDtypeStruct((n,), s.dtype), slices),
+            jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), slices),
         )
         return jax.tree.map(lambda s: jnp.zeros((0, *s.shape), s.dtype), one)
     if shape[0] == 1:
@@ -101,6 +100,15 @@ def on_rows(function: Callable[[Any], Any], rows: Any, *, entries: int) -> Any:
     return jax.tree.map(lambda s: s.reshape(-1, *s.shape[2:])[:count], results)
 
 
+def check_weights(weights: Array | None, shape: tuple[int, ...], n: int) -> None:
+    """Refuse weights that are neither of values of this shape nor of n of a slice."""
+    if weights is not None and weights.shape not in ((n,), shape):
+        raise SoftSortError(
+            f"input_weights has shape {weights.shape}: give one weight for each of the "
+            f"{n} values of a slice, or the shape of the inputs, {shape}"
+        )
+
+
 def weight_slices(
     weights: Array | None, inputs: Array, axes: tuple[int, ...]
 ) -> Array | None:
@@ -116,8 +124,10 @@ def weight_slices(
 
 
 def _on_slice(operator: Callable[..., Any], one: Sequence[Any]) -> Any:
-    weights, *slices = one
-    return operator(*(one if weights is None else _weighted(weights, *slices)))
+    own, weights, *slices = one
+    if weights is not None:
+        weights, *slices = _weighted(weights, *slices)
+    return operator(own, weights, *slices)
 
 
 @jax.jit

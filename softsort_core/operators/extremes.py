@@ -13,6 +13,14 @@ from softsort_core.axis import normalised_axes, slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
+from softsort_core.operators.masks import (
+    Count,
+    PerSlice,
+    as_mask,
+    count_used,
+    per_slice,
+    targets_of_each,
+)
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -21,7 +29,7 @@ from softsort_core.operators.over_plans import (
     over_plans,
 )
 from softsort_core.operators.read_slices import Read
-from softsort_core.operators.sort import read_sorted, sort_targets
+from softsort_core.operators.sort import largest_targets, read_sorted
 from softsort_core.plans.choose import AnyPlan
 
 
@@ -34,6 +42,8 @@ def max(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Return the soft maximum: a convex combination of the largest values.
 
@@ -47,6 +57,8 @@ def max(
         squashing_fun: see `sort`.
         input_weights: see `sort`; the maximum is of a mass of 1 / n of the whole.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands for slices without any.
 
     Returns:
         The shape of `inputs` without the axes, as `jax.numpy.max` has it. NaN for a
@@ -60,7 +72,7 @@ def max(
         >>> print(soft.max([1.0, 5.0, 4.0, 8.0, 12.0], epsilon=0.1).round(3))
         11.514
     """
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
     return _reduced("max", read_sorted, inputs, axis, keepdims, softness)
 
 
@@ -73,6 +85,8 @@ def min(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Return the soft minimum: a convex combination of the smallest values.
 
@@ -84,7 +98,7 @@ def min(
         >>> print(soft.min([1.0, 5.0, 4.0, 8.0, 12.0], epsilon=0.1).round(3))
         1.619
     """
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
     return _reduced("min", read_sorted, inputs, axis, keepdims, softness)
 
 
@@ -97,6 +111,8 @@ def median(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Return the soft median: a convex combination of the values in the middle.
 
@@ -109,7 +125,7 @@ def median(
         >>> print(soft.median([1.0, 5.0, 4.0, 8.0, 12.0]).round(3))
         4.996
     """
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
     return _reduced("median", read_sorted, inputs, axis, keepdims, softness)
 
 
@@ -122,6 +138,8 @@ def argmax(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Return the soft place of the maximum: the mean of the places of largest values.
 
@@ -135,7 +153,7 @@ def argmax(
         >>> print(soft.argmax([1.0, 5.0, 4.0, 8.0, 12.0], epsilon=0.1).round(3))
         3.875
     """
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
     return _reduced("max", read_places, inputs, axis, keepdims, softness)
 
 
@@ -148,6 +166,8 @@ def argmin(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Return the soft place of the minimum: the mean of the places of smallest values.
 
@@ -159,7 +179,7 @@ def argmin(
         >>> print(soft.argmin([1.0, 5.0, 4.0, 8.0, 12.0], epsilon=0.1).round(3))
         0.337
     """
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
     return _reduced("min", read_places, inputs, axis, keepdims, softness)
 
 
@@ -172,6 +192,8 @@ def top_k(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Return the k largest values softly, from the largest on, and their soft places.
 
@@ -186,6 +208,8 @@ def top_k(
         squashing_fun: see `sort`.
         input_weights: see `sort`; each of them is of a mass of 1 / n of the whole.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands for slices without any.
 
     Returns:
         The values, as `sort` returns them with `topk`, and the mean index of what each
@@ -201,21 +225,19 @@ def top_k(
         ([11.004, 7.764], [3.736, 2.69])
     """
     x, axes = along(inputs, axis)
-    n = slice_size(x, axes)
-    k = as_count(k, "k", 1, n)
+    k = as_count(k, "k", 1, slice_size(x, axes))
+    count = count_used(x, axes, where)
     both = over_plans(
-        Reading(_read_values_and_places),
+        Reading(_read_values_and_places, of_one=True),
         x,
         axes,
-        sort_targets(n, k, None),
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        largest_targets(count, k),
+        Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill),
+        _argument(count),
         same_shape=False,
         levels_dtype=jnp.float32,
     )
-    first = axes[0]
-    # The first target, the last now, is of the others.
-    both = jax.lax.slice_in_dim(jnp.flip(both, first), 0, k, axis=first)
-    values, places = (jnp.take(both, i, first + 1) for i in (0, 1))
+    values, places = (jnp.take(both, i, axes[0] + 1) for i in (0, 1))
     return values.astype(as_floating(x, "inputs")[1]), places
 
 
@@ -228,6 +250,8 @@ def argsort(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Return the soft places of the sorted values: the mean of the places near each.
 
@@ -243,6 +267,8 @@ def argsort(
         squashing_fun: see `sort`.
         input_weights: see `sort`.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands for slices without any.
 
     Returns:
         Places in the shape of `inputs`, in single precision for values of half. A slice
@@ -258,16 +284,23 @@ def argsort(
     """
     x, axes = along(inputs, axis)
     if axis is None:
+        mask = as_mask(where, x.shape)
+        where = None if mask is None else mask.reshape(-1)
         x, axes = x.reshape(-1), (0,)
-    places = over_plans(
-        Reading(read_places),
+    count = count_used(x, axes, where)
+    return over_plans(
+        Reading(_read_turned if descending else read_places, of_one=True),
         x,
         axes,
-        sort_targets(slice_size(x, axes), -1, None),
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        targets_of_each(count, slice_size(x, axes)),
+        Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill),
+        *([_argument(count)] if descending else []),
         levels_dtype=jnp.float32,
     )
-    return jnp.flip(places, axes) if descending else places
+
+
+def _argument(count: Count) -> Any:
+    return np.array(count) if isinstance(count, int) else PerSlice(count)
 
 
 def along(
@@ -295,7 +328,7 @@ def _reduced(
     n = slice_size(x, axes)
     if n == 0:
         raise SoftSortError(f"{name} of no values: inputs is empty along its axis")
-    targets, at = _targets(name, n)
+    targets, at = _targets(name, count_used(x, axes, softness.where))
     is_place = read is read_places
     results = over_plans(
         Reading(read),
@@ -310,15 +343,19 @@ def _reduced(
     return jnp.expand_dims(result, axes) if keepdims and np.ndim(inputs) else result
 
 
-def _targets(name: str, n: int) -> tuple[Targets, int]:
+def _targets(name: str, count: Count) -> tuple[Targets, int]:
     """Return the weights of targets, and which of them is read."""
-    if name == "max":
-        return np.array([n - 1, 1]) / n, 1
-    if name == "min":
-        return np.array([1, n - 1]) / n, 0
-    # That of `quantile`, but for no more than the value in the middle.
-    share = 0.02 if n < 50 else 1 / n
-    return np.array([0.5 - share / 2, share, 0.5 - share / 2]), 1
+
+    def weights(xp: Any, n: Any) -> Any:
+        if name == "median":
+            # That of `quantile`, but for no more than the value in the middle.
+            share = xp.where(n < 50, 0.02, 1 / n)
+            rest = 0.5 - share / 2
+            return xp.concatenate([rest, share, rest], -1)
+        ends = [n - 1, xp.ones_like(n)] if name == "max" else [xp.ones_like(n), n - 1]
+        return xp.concatenate(ends, -1) / n
+
+    return per_slice(count, weights), 0 if name == "min" else 1
 
 
 def read_places(plan: AnyPlan, values: Array) -> Read:
@@ -326,7 +363,22 @@ def read_places(plan: AnyPlan, values: Array) -> Read:
     return plan.given_target(jnp.arange(values.shape[0], dtype=values.dtype))
 
 
-def _read_values_and_places(plan: AnyPlan, values: Array) -> Read:
+def _read_turned(plan: AnyPlan, values: Array, count: Array) -> Read:
+    """Read places from the last target of so many on."""
+    places, certain = read_places(plan, values)
+    return _turned(places, count), certain
+
+
+def _read_values_and_places(plan: AnyPlan, values: Array, count: Array) -> Read:
+    """Read from the last target on; the first is that of the rest."""
     places = jnp.arange(values.shape[0], dtype=values.dtype)
     means, certain = plan.given_target(jnp.stack([values, places], axis=1))
-    return means.at[:, 0].set(increasing(means[:, 0])), certain
+    means = means[1:]
+    means = means.at[:, 0].set(increasing(means[:, 0]))
+    return _turned(means, jnp.minimum(count, means.shape[0])), certain
+
+
+def _turned(results: Array, count: Array) -> Array:
+    """Return so many results from the last on, before the others."""
+    m = results.shape[0]
+    return results[(count - 1 - jnp.arange(m)) % m]

@@ -22,10 +22,23 @@ from softsort_core.arguments import (
     is_concrete,
     is_staging,
 )
-from softsort_core.axis import in_place, normalised_axes, over_slices, slice_size
+from softsort_core.axis import (
+    check_weights,
+    in_place,
+    normalised_axes,
+    over_slices,
+    slice_size,
+)
 from softsort_core.defaults import LIMIT, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.exact import hard_if_certain
+from softsort_core.operators.masks import (
+    EvenPerSlice,
+    PerSlice,
+    as_mask,
+    filled,
+    masked,
+)
 from softsort_core.operators.read_slices import (
     Problem,
     Read,
@@ -33,6 +46,7 @@ from softsort_core.operators.read_slices import (
     read_limit,
     read_slices,
     read_with,
+    target_count,
 )
 from softsort_core.padding import MOST_PADDED, rounded_up, with_last, with_zeros
 from softsort_core.plans.certificate import marked
@@ -48,7 +62,9 @@ from softsort_core.plans.choose import (
 
 Squashing: TypeAlias = Callable[[Array], Array] | None
 # How many equal targets there are, or their weights, or their positions and weights.
-Targets: TypeAlias = int | Array | np.ndarray | tuple[Array, Array]
+Targets: TypeAlias = (
+    int | Array | np.ndarray | tuple[Any, Any] | EvenPerSlice | PerSlice
+)
 
 
 class Softness(NamedTuple):
@@ -58,6 +74,8 @@ class Softness(NamedTuple):
     squashing_fun: Squashing = None
     input_weights: Values | None = None
     tolerance: Any = TOLERANCE
+    where: Any = None
+    fill: Any = np.nan
 
 
 class Reading(NamedTuple):
@@ -67,13 +85,20 @@ class Reading(NamedTuple):
         read: maps a plan, the values and what else `over_plans` is given to results
             and whether they are certain.
         for_each: whether there is a result for each value.
+        of_one: else, whether each result stands for a value: there are as many.
         limit: what results tend to as epsilon -> 0, onto as many equal targets as there
             are values; None if there may be other targets.
     """
 
     read: Callable[..., Read]
     for_each: bool = False
+    of_one: bool = False
     limit: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """What there is a result for: values, or each as many."""
+        return self.for_each, self.of_one
 
 
 def over_plans(
@@ -82,73 +107,130 @@ def over_plans(
     axis: int | Sequence[int],
     targets: Targets,
     softness: Softness,
-    *arguments: Array | np.ndarray,
+    *arguments: Any,
     same_shape: bool = True,
     levels_dtype: Any = None,
 ) -> Array:
     """Call `reading.read(plan, values, *arguments)` for each slice and its plan.
 
     See `over_slices` for the shape of the result. Its dtype is that of the inputs,
-    unless these have half precision and results are levels that have not.
+    unless these have half precision and results are levels that have not. Arguments
+    that are `PerSlice` come first.
     """
     x, dtype = as_floating(inputs, "inputs")
     if levels_dtype is not None and jnp.promote_types(dtype, levels_dtype) != dtype:
         dtype = x.dtype
     a = as_weights(softness.input_weights, "input_weights")
     axes = normalised_axes(axis, x.ndim)
+    n = slice_size(x, axes)
+    mask = as_mask(softness.where, x.shape)
+    if n > 0 and mask is not None:
+        check_weights(a, x.shape, n)
+        x, a = masked(x, a, mask, axes)
     # The caller's function is called here, not compiled, for it may be new every time.
     squashed = _squashed_by(softness.squashing_fun, x, a, axes)
-    if slice_size(x, axes) == 0:
+    if n == 0:
         return x.astype(dtype)
-    slices = Slices(x, a, squashed)
+    own, common, arguments = _parted(targets, arguments, x, axes)
+    slices = Slices(x, a, squashed, own)
     if softness.epsilon is LIMIT:
-        results = marked(*read_limit(reading.read, slices, targets, arguments, axes))
-        results = in_place(results, x.shape, axes, same_shape=same_shape)
-        return _where_numbers(reading, a, x, results).astype(dtype)
+        number, points = _number_of(common)
+        results = marked(
+            *read_limit(reading.read, slices, points, number, arguments, axes)
+        )
+    else:
+        results = _read(reading, slices, softness, common, arguments, axes)
+    if mask is not None:
+        size = n if same_shape else None
+        results = filled(results, mask, softness.fill, axes, size, *reading.kind)
+    elif isinstance(results, np.ndarray):
+        if a is not None and reading.for_each:
+            results = np.where(np.isfinite(np.asarray(x)), results, np.nan)
+        return beside(x, results.astype(dtype))
+    results = in_place(results, x.shape, axes, same_shape=same_shape)
+    if a is not None and mask is None and reading.for_each:
+        # They take no part for they have no weight, and are no numbers.
+        results = jnp.where(jnp.isfinite(x), results, jnp.nan)
+    return results.astype(dtype)
+
+
+def _parted(
+    targets: Targets, arguments: tuple[Any, ...], x: Array, axes: tuple[int, ...]
+) -> tuple[tuple[Any, tuple[Array, ...]], Any, tuple[Any, ...]]:
+    """Return what slices have of their own, and targets and arguments of all.
+
+    Slices that have even targets of their own have those of all at most.
+    """
+    others = x.ndim - len(axes)
+
+    def of_slices(array: Any) -> Array:
+        return jnp.reshape(array, (-1, *array.shape[others:]))
+
+    own_targets, common_targets = None, targets
+    if isinstance(targets, EvenPerSlice):
+        own_targets, common_targets = of_slices(targets.number), targets.most
+    elif isinstance(targets, PerSlice):
+        own_targets = jax.tree.map(
+            lambda each: of_slices(_converted(each, x.dtype)), targets.each
+        )
+        common_targets = None
+    own, common = [], []
+    for each in arguments:
+        is_own = isinstance(each, PerSlice)
+        (own if is_own else common).append(of_slices(each.each) if is_own else each)
+    return (own_targets, tuple(own)), common_targets, tuple(common)
+
+
+def _number_of(targets: Any) -> tuple[int | None, Any]:
+    """Return the number of equal targets, or what they are else."""
+    return (targets, None) if isinstance(targets, int) else (None, targets)
+
+
+def _read(
+    reading: Reading,
+    slices: Slices,
+    softness: Softness,
+    targets: Any,
+    arguments: tuple[Any, ...],
+    axes: tuple[int, ...],
+) -> Array | np.ndarray:
+    """Return what is read of the plans of slices, in the order of `as_slices`.
+
+    Arrays of NumPy's are made into others without anything that would be compiled.
+    """
+    x, a, *_ = slices
     epsilon, tolerance = as_epsilon(softness.epsilon), as_tolerance(softness.tolerance)
-    number = targets if isinstance(targets, int) else None
-    points = None if number is not None else targets
+    number, points = _number_of(targets)
     points, scale = jax.tree.map(
         lambda each: _converted(each, x.dtype), (points, epsilon)
     )
     problem = Problem(points, scale, tolerance, arguments)
-    n, m = slice_size(x, axes), number or jax.tree.leaves(targets)[0].size
-    limit = reading.limit if number is not None else None
+    n, m = slice_size(x, axes), target_count(slices, points, number)
+    is_same = number is not None and slices.own[0] is None
+    limit = reading.limit if is_same else None
     resolutions = resolutions_of_slices(
         x.size // n, n, m, epsilon, x.dtype, number is not None, limit is not None
     )
+    if not is_same and number is not None:
+        # The others have nodes that depend on the number of targets.
+        resolutions = resolutions[-1:]
     if not is_concrete((slices, problem)) or is_staging():
-        results = _read_traced(reading, slices, problem, number, resolutions[-1], axes)
-    else:
-        if limit is not None and m == n > 1 and epsilon < LEAST_EPSILON:
-            results = _at_limit(limit, slices, axes, float(epsilon), float(tolerance))
-            if results is not None:
-                return results.astype(dtype)
-        check_reach(n, m, float(epsilon))
-        # Results at values do not grow with the number of even targets.
-        most = n if reading.for_each and number is not None else max(n, m)
-        is_short = x.ndim == 1 and most <= MOST_PADDED and len(x.devices()) == 1
-        if is_short and (a is None or a.shape == x.shape):
-            size = n if same_shape else number
-            results = _read_padded(reading, slices, problem, number, resolutions)[:size]
-            if a is not None and reading.for_each:
-                results = np.where(np.isfinite(np.asarray(x)), results, np.nan)
-            return beside(x, results.astype(dtype))
-        problem = jax.device_put(problem)
-        results = _marked(
-            *read_slices(reading.read, slices, problem, number, resolutions, axes)
-        )
-    results = in_place(results, x.shape, axes, same_shape=same_shape)
-    return _where_numbers(reading, a, x, results).astype(dtype)
-
-
-def _where_numbers(
-    reading: Reading, a: Array | None, x: Array, results: Array
-) -> Array:
-    """Return NaN for values that take no part for they have no weight and are NaN."""
-    if a is None or not reading.for_each:
-        return results
-    return jnp.where(jnp.isfinite(x), results, jnp.nan)
+        return _read_traced(reading, slices, problem, number, resolutions[-1], axes)
+    if limit is not None and m == n > 1 and epsilon < LEAST_EPSILON:
+        results = _at_limit(limit, slices, axes, float(epsilon), float(tolerance))
+        if results is not None:
+            return results
+    check_reach(n, m, float(epsilon))
+    # Results at values do not grow with the number of even targets.
+    most = n if reading.for_each and number is not None else max(n, m)
+    is_short = x.ndim == 1 and most <= MOST_PADDED and len(x.devices()) == 1
+    if is_short and (a is None or a.shape == x.shape):
+        size = n if reading.for_each else number
+        return _read_padded(reading, slices, problem, number, resolutions)[:size]
+    problem = jax.device_put(problem)
+    return _marked(
+        *read_slices(reading.read, slices, problem, number, resolutions, axes)
+    )
 
 
 def _read_traced(
@@ -177,7 +259,7 @@ def _at_limit(
 
     So small an epsilon is costly, if it can be solved for at all.
     """
-    x, a, squashed = slices
+    x, a, squashed, _ = slices
     axis, *others = axes
     if a is not None or others:
         return None
@@ -196,13 +278,14 @@ def _read_padded(
     It shares what is compiled with these, so that nothing is made by JAX that would be
     compiled for each length. Results at equal targets are padded as well.
     """
-    x, a, squashed = slices
+    x, a, squashed, own = slices
     size = rounded_up(x.size)
     weights = np.ones(x.shape) if a is None else np.asarray(a)
     slices = Slices(
         with_last(np.asarray(x), size),
         with_zeros(weights.astype(x.dtype), size),
         None if squashed is None else with_last(np.asarray(squashed), size),
+        own,
     )
     places = None if number is None else rounded_up(number)
     if number is not None and resolutions[0] is None:
@@ -237,7 +320,8 @@ def _squashed_by(
     if squashing_fun is None:
         return None
 
-    def squashed(_, values):
+    def squashed(own, weights, values):
+        del own, weights
         result = squashing_fun(values)
         if result.shape != values.shape:
             raise SoftSortError(

@@ -13,6 +13,7 @@ from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group, number_of
+from softsort_core.operators.masks import Count, PerSlice, count_used
 from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort import read_sorted
@@ -33,6 +34,8 @@ def quantile(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Compute soft quantiles: convex combinations of the values near each level.
 
@@ -53,6 +56,8 @@ def quantile(
         squashing_fun: see `sort`.
         input_weights: see `sort`.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands for slices without any.
 
     Returns:
         The shape of `inputs` with size k on `axis` (1 for a scalar `q`), in the order
@@ -68,29 +73,30 @@ def quantile(
         >>> soft.quantile([1.0, 5.0, 4.0, 8.0, 12.0], q=0.5).tolist()
         [4.996]
     """
-    n = slice_size(inputs, axis)
-    if n == 0:
+    if slice_size(inputs, axis) == 0:
         raise SoftSortError("quantile of no values: inputs is empty along its axis")
     # Equal levels share one target.
-    levels, share = as_levels(q), _level_share(weight, n)
+    levels, share = as_levels(q), _level_share(weight, count_used(inputs, axis, where))
     if is_concrete(levels):
         distinct, places = np.unique(levels, return_inverse=True)
-        targets = _quantile_weights(distinct, share)
+        targets = _of_shares(share, lambda w: _quantile_weights(distinct, w))
     else:
         # Their number is not known: what fills them up has no weight.
         k = levels.size
         distinct, places, counts = jnp.unique(
             levels, return_inverse=True, return_counts=True, size=k, fill_value=1.0
         )
-        count = jnp.sum(counts > 0)
-        y = jnp.minimum(jnp.arange(2 * k + 1) / (2 * count), 1.0)
-        targets = y, _quantile_weights(distinct, share, count)
+        number = jnp.sum(counts > 0)
+        y = jnp.minimum(jnp.arange(2 * k + 1) / (2 * number), 1.0)
+        targets = _of_shares(
+            share, lambda w: (y, _quantile_weights(distinct, w, number))
+        )
     return over_plans(
         Reading(_read_quantiles),
         inputs,
         axis,
         targets,
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill),
         places,
         same_shape=False,
     )
@@ -107,10 +113,21 @@ def _at_levels(values: Array, places: Array) -> Array:
     return values[1::2][places]
 
 
-def _level_share(weight: float | Array | None, n: int) -> float | Array:
+def _of_shares(share: Any, targets: Callable[[Any], Any]) -> Any:
+    """Return the targets of levels of a share, or of that of each slice."""
+    if not isinstance(share, PerSlice):
+        return targets(share)
+    each = jnp.ravel(share.each)
+    rows = jax.vmap(targets)(each)
+    return PerSlice(jax.tree.map(lambda row: row.reshape(*share.each.shape, -1), rows))
+
+
+def _level_share(weight: float | Array | None, count: Count) -> Any:
     """Return the largest weight of the target that stands for a level."""
+    if weight is None and isinstance(count, int):
+        return min(0.02, 1.5 / max(count, 1))
     if weight is None:
-        return min(0.02, 1.5 / n)
+        return PerSlice(jnp.minimum(0.02, 1.5 / jnp.maximum(count, 1)))
     if np.shape(weight) != () or (is_concrete(weight) and not weight >= 0):
         raise SoftSortError(
             f"weight is {weight!r}: give one number that is not negative, such as 0.02"

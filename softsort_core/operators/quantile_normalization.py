@@ -45,6 +45,8 @@ def quantile_normalization(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Give the values the distribution of `targets`, keeping their order.
 
@@ -61,6 +63,8 @@ def quantile_normalization(
         squashing_fun: see `sort`.
         input_weights: see `ranks`.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands at values that take no part.
 
     Returns:
         Normalised values in the shape of `inputs`, and in their dtype; of inputs of
@@ -93,7 +97,7 @@ def quantile_normalization(
         inputs,
         axis,
         b,
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill),
         ladder,
         levels_dtype=levels_dtype,
     )

@@ -44,6 +44,8 @@ def quantize(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Quantize softly: draw the values to `num_levels` levels of equal mass.
 
@@ -58,6 +60,8 @@ def quantize(
         squashing_fun: see `sort`.
         input_weights: see `ranks`.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands at values that take no part.
 
     Returns:
         Quantized values in the shape of `inputs`. A slice that contains NaN or
@@ -83,7 +87,7 @@ def quantize(
         inputs,
         axis,
         equal_targets(levels, epsilon),
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill),
     )
 
 

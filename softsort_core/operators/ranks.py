@@ -14,7 +14,14 @@ from softsort_core.defaults import TOLERANCE
 from softsort_core.operators.exact import hard_ranks
 from softsort_core.operators.forms import Forms, Group, descending, number_of
 from softsort_core.operators.groups import over_groups
-from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
+from softsort_core.operators.masks import PerSlice, count_used, targets_of_each
+from softsort_core.operators.over_plans import (
+    Reading,
+    Softness,
+    Squashing,
+    Targets,
+    over_plans,
+)
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
 from softsort_core.plans.monotone import MonotonePlan
@@ -33,6 +40,8 @@ def ranks(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Rank softly: the ascending rank of each value, a real number in [0, n - 1].
 
@@ -53,6 +62,8 @@ def ranks(
         input_weights: see `sort`. A value of weight 0 is ranked among the others
             without influencing them; one that is NaN or infinite has the rank NaN.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands at values that take no part.
 
     Returns:
         Ranks in the shape of `inputs`, and in single precision for values of half: this
@@ -67,30 +78,31 @@ def ranks(
         >>> soft.ranks([1.0, 5.0, 4.0, 8.0, 12.0]).tolist()
         [0.016, 1.841, 1.15, 3.0, 3.994]
     """
-    n = slice_size(inputs, axis)
-    if target_weights is None:
-        targets = max(n, 1) if num_targets is None else num_targets
-        targets = as_count(targets, "num_targets", 1)
-    else:
+    count = count_used(inputs, axis, where)
+    targets: Targets = targets_of_each(count, slice_size(inputs, axis))
+    if target_weights is not None:
         targets = as_distribution(target_weights, "target_weights")
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
-    return _ranks_to(n - 1.0, inputs, axis, targets, softness)
+    elif num_targets is not None:
+        targets = as_count(num_targets, "num_targets", 1)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
+    return _ranks_to(count - 1.0, inputs, axis, targets, softness)
 
 
 def _ranks_to(
-    highest: float,
+    highest: Any,
     inputs: Values,
     axis: int | Sequence[int],
-    targets: int | Array,
+    targets: Targets,
     softness: Softness,
 ) -> Array:
+    is_same = isinstance(highest, float)
     return over_plans(
         Reading(_read_ranks, for_each=True, limit=hard_ranks),
         inputs,
         axis,
         targets,
         softness,
-        np.array(highest),
+        np.array(highest) if is_same else PerSlice(highest),
         levels_dtype=jnp.float32,
     )
 

@@ -40,18 +40,22 @@ class Slices(NamedTuple):
         values: the inputs.
         weights: theirs, not normalised; None for equal ones.
         squashed: the values as the caller squashes them; None for the default.
+        own: what differs from slice to slice: targets, see `Problem`, if these do, and
+            arguments. The first axis of all arrays of it is that of the slices.
     """
 
     values: Any
     weights: Any
     squashed: Any
+    own: Any = (None, ())
 
 
 class Problem(NamedTuple):
     """What is the same for all slices.
 
     Attributes:
-        targets: their weights, or their positions and weights; None if they are equal.
+        targets: their weights, or their positions and weights, or how many equal ones
+            there are; None if that is the same for all, or slices have their own.
         epsilon: regularisation.
         tolerance: largest error that is certain enough.
         arguments: what is read of a plan depends on.
@@ -77,7 +81,7 @@ def read_slices(
     What is read in one call may be in arrays of NumPy's. What need not be traced, for
     what was before is certain, need not be compiled.
     """
-    x, a, _ = slices
+    x, a, *_ = slices
     first, *others = resolutions
     # What is to be compiled for one vector by nodes is mostly the same for other
     # operators, and other lengths if they are large: each step of it is on its own.
@@ -103,9 +107,9 @@ def read_slices(
             are_slices = array.ndim == x.ndim
             return as_slices(array, axes)[missing] if are_slices else array
 
-        mended = read_plans(
-            read, jax.tree.map(rows, slices), problem, number, resolution, (1,)
-        )
+        own = jax.tree.map(lambda array, missing=missing: array[missing], slices.own)
+        some = jax.tree.map(rows, slices._replace(own=()))._replace(own=own)
+        mended = read_plans(read, some, problem, number, resolution, (1,))
         results = jax.tree.map(
             lambda all_, few, missing=missing: all_.at[missing].set(few),
             results,
@@ -138,29 +142,28 @@ def _read_with(
         read: see `Reading`.
         slices: arrays of these.
         problem: what is the same for all.
-        number: that of targets, if they are equal.
+        number: that of targets, if they are equal; or no slice has more.
         resolution: see `plan_of`.
         axes: those along which slices are.
         places: see `plan_of`.
     """
     n = slice_size(slices.values, axes)
-    targets: Any = problem.targets if number is None else number
 
-    def operator(weights, values, squashed=None):
+    def operator(own, weights, values, squashed=None):
         plan = plan_of(
             values,
             weights,
             squashed,
-            targets,
+            _targets(own, problem.targets, number),
             problem.epsilon,
             problem.tolerance,
             resolution,
-            places,
+            places or number,
         )
-        results, certain = read(plan, values, *problem.arguments)
+        results, certain = read(plan, values, *own[1], *problem.arguments)
         return results, certain[None]
 
-    rows, columns = n, number or jax.tree.leaves(targets)[0].size
+    rows, columns = n, target_count(slices, problem.targets, number)
     if resolution is not None:
         columns = columns if number is None else resolution.nodes
         rows = max(n if n <= MANY else 0, resolution.nodes)
@@ -178,7 +181,22 @@ def _read_with(
         slices.weights,
         axes,
         entries=max(n, rows * columns),
+        own=slices.own,
     )
+
+
+def _targets(own: Any, targets: Any, number: int | None) -> Any:
+    """Return the targets of a slice, as `plan_of` takes them."""
+    targets = targets if own[0] is None else own[0]
+    return number if targets is None else targets
+
+
+def target_count(slices: Slices, targets: Any, number: int | None) -> int:
+    """Return how many targets a slice has, at most."""
+    if number is not None:
+        return number
+    own = slices.own[0]
+    return jax.tree.leaves(targets if own is None else own)[0].shape[-1]
 
 
 read_with = jax.jit(
@@ -187,7 +205,7 @@ read_with = jax.jit(
 
 
 @functools.partial(jax.jit, static_argnames=("read", "number", "axes"))
-def _read_limit(
+def read_limit(
     read: Callable[..., Read],
     slices: Slices,
     targets: Any,
@@ -195,25 +213,15 @@ def _read_limit(
     arguments: tuple[Any, ...],
     axes: tuple[int, ...],
 ) -> Read:
-    def operator(weights, values, squashed=None):
+    """Read the plan that plans tend to as epsilon -> 0; see `read_slices`."""
+
+    def operator(own, weights, values, squashed=None):
         keys = values if squashed is None else squashed
-        plan = monotone_plan(keys, weights, targets if number is None else number)
-        results, certain = read(plan, values, *arguments)
+        each = _targets(own, targets, number)
+        plan = monotone_plan(keys, weights, each, number)
+        results, certain = read(plan, values, *own[1], *arguments)
         return results, certain[None]
 
     arrays = [each for each in (slices.values, slices.squashed) if each is not None]
-    n = slice_size(slices.values, axes)
-    return over_slices(operator, arrays, slices.weights, axes, entries=n)
-
-
-def read_limit(
-    read: Callable[..., Read],
-    slices: Slices,
-    targets: Any,
-    arguments: tuple[Any, ...],
-    axes: tuple[int, ...],
-) -> Read:
-    """Read the plan that plans tend to as epsilon -> 0; see `read_slices`."""
-    number = targets if isinstance(targets, int) else None
-    points = None if number is not None else targets
-    return _read_limit(read, slices, points, number, arguments, axes)
+    n, own = slice_size(slices.values, axes), slices.own
+    return over_slices(operator, arrays, slices.weights, axes, entries=n, own=own)

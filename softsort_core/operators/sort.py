@@ -14,7 +14,14 @@ from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
 from softsort_core.operators.forms import Forms, Group, counted, descending
 from softsort_core.operators.groups import over_groups
-from softsort_core.operators.over_plans import Reading, Softness, Squashing, over_plans
+from softsort_core.operators.masks import Count, count_used, per_slice, targets_of_each
+from softsort_core.operators.over_plans import (
+    Reading,
+    Softness,
+    Squashing,
+    Targets,
+    over_plans,
+)
 from softsort_core.operators.quantile_normalization import means_at_targets
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
@@ -35,6 +42,8 @@ def sort(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Sort softly: increasing convex combinations of the values along an axis.
 
@@ -62,6 +71,11 @@ def sort(
             is, NaN and infinity included.
         tolerance: largest error of a result by fewer nodes, relative to the range of
             what results can be, as estimated.
+        where: booleans that can be broadcast to `inputs`, true for values that take
+            part. Results are those without the others, and have no gradient there;
+            k and n count those that do.
+        fill: what stands where there is no result: behind the results of a slice of
+            fewer values, and everywhere in one without any.
 
     Returns:
         The shape of `inputs` with size n, `topk` or `num_targets` on `axis`, in their
@@ -85,34 +99,49 @@ def sort(
             f"num_targets is {num_targets}, but inputs is empty along its axis"
         )
     topk = as_count(topk, "topk", -1)
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
+    count = count_used(inputs, axis, where)
     if 0 < topk < n:
-        return sort_largest(inputs, axis, topk, n, softness)
+        return sort_largest(inputs, axis, topk, count, softness)
+    targets: Targets = targets_of_each(count, n)
+    if num_targets is not None:
+        targets = as_count(num_targets, "num_targets", 1)
     return over_plans(
-        Reading(read_sorted, limit=np.sort),
+        Reading(read_sorted, of_one=num_targets is None, limit=np.sort),
         inputs,
         axis,
-        sort_targets(n, topk, num_targets),
+        targets,
         softness,
         same_shape=num_targets in (None, n),
     )
 
 
 def sort_largest(
-    inputs: Values, axis: int | Sequence[int], k: int, n: int, softness: Softness
+    inputs: Values, axis: int | Sequence[int], k: int, count: Count, softness: Softness
 ) -> Array:
-    """Return the k largest of what stands for n values, k < n."""
-    targets = sort_targets(n, k, None)
+    """Return the k largest of what stands for so many values."""
     return over_plans(
-        Reading(_read_topk), inputs, axis, targets, softness, same_shape=False
+        Reading(_read_topk, of_one=True),
+        inputs,
+        axis,
+        largest_targets(count, k),
+        softness,
+        same_shape=False,
     )
 
 
-def sort_targets(n: int, topk: int, num_targets: int | None) -> int | np.ndarray:
-    """Return how many targets, or for top-k weights of the rest and k of 1 / n."""
-    if 0 < topk < n:
-        return np.concatenate([[n - topk], np.ones(topk)]) / n
-    return as_count(max(n, 1) if num_targets is None else num_targets, "num_targets", 1)
+def largest_targets(count: Count, k: int) -> Targets:
+    """Return the rest, and k targets of one value each, as many as there are."""
+
+    def targets(xp: Any, count: Any) -> tuple[Any, Any]:
+        places = np.arange(k + 1)
+        all_ = xp.minimum(xp.maximum(places - 1, 0) / xp.maximum(count - 1, 1), 1.0)
+        y = xp.where(count > k, places / k, all_)
+        of_one = (places > 0) & (places <= count)
+        b = xp.where(places > 0, of_one, xp.maximum(count - k, 0)) / count
+        return y, b
+
+    return per_slice(count, targets)
 
 
 def read_sorted(plan: AnyPlan | DirectPlan, values: Array) -> Read:
@@ -122,8 +151,8 @@ def read_sorted(plan: AnyPlan | DirectPlan, values: Array) -> Read:
 
 
 def _read_topk(plan: AnyPlan, values: Array) -> Read:
-    means, certain = read_sorted(plan, values)
-    return means[1:], certain
+    means, certain = plan.given_target(values)
+    return increasing(means[1:]), certain
 
 
 def group_sort(

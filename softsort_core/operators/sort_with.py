@@ -13,6 +13,7 @@ from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group
+from softsort_core.operators.masks import count_used, targets_of_each
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -21,7 +22,7 @@ from softsort_core.operators.over_plans import (
     over_plans,
 )
 from softsort_core.operators.read_slices import Read
-from softsort_core.operators.sort import sort_targets, sorted_group
+from softsort_core.operators.sort import largest_targets, sorted_group
 from softsort_core.plans.choose import AnyPlan
 from softsort_core.solver_options import explains_solver_options
 
@@ -37,6 +38,8 @@ def sort_with(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Sort vectors softly by a criterion: convex combinations, by rising criterion.
 
@@ -52,6 +55,8 @@ def sort_with(
         squashing_fun: maps the criterion to about [0, 1]; see `sort`.
         input_weights: non-negative weights of the vectors, shape (n,).
         tolerance: see `sort`.
+        where: booleans, shape (n,) or (n, 1), true for vectors that take part.
+        fill: see `sort`.
 
     Returns:
         The shape of `inputs`, with size n or `topk` on `axis`. NaN or infinity in the
@@ -77,15 +82,17 @@ def sort_with(
     if n == 0:
         return vectors.astype(dtype)
     topk = as_count(topk, "topk", -1)
+    mask = None if where is None else jnp.reshape(jnp.asarray(where), n)
+    count, are_all = count_used(keys.reshape(n), 0, mask), not 0 < topk < n
     composites = over_plans(
-        Reading(read_vectors),
+        Reading(read_vectors if are_all else read_largest, of_one=True),
         keys.reshape(n),
         0,
-        sort_targets(n, topk, None),
-        Softness(epsilon, squashing_fun, input_weights, tolerance),
+        targets_of_each(count, n) if are_all else largest_targets(count, topk),
+        Softness(epsilon, squashing_fun, input_weights, tolerance, mask, fill),
         jnp.moveaxis(vectors, axis, 0),
-        same_shape=False,
-    )[-topk if 0 < topk < n else 0 :]
+        same_shape=are_all,
+    )
     return jnp.moveaxis(composites, 0, axis).astype(dtype)
 
 
@@ -99,6 +106,12 @@ def read_vectors(plan: AnyPlan, keys: Array, vectors: Array) -> Read:
         else:
             vectors = jnp.pad(vectors, padding)
     return plan.given_target(vectors.astype(keys.dtype))
+
+
+def read_largest(plan: AnyPlan, keys: Array, vectors: Array) -> Read:
+    """Read the mean of vectors at all targets but the first, that of the rest."""
+    means, certain = read_vectors(plan, keys, vectors)
+    return means[1:], certain
 
 
 def forms() -> Forms:

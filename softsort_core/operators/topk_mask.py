@@ -4,28 +4,16 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import (
-    Values,
-    as_count,
-    as_floating,
-    as_weights,
-    is_concrete,
-)
-from softsort_core.axis import (
-    as_slices,
-    in_place,
-    normalised_axes,
-    slice_size,
-    weight_slices,
-)
+from softsort_core.arguments import Values, as_count, is_concrete
+from softsort_core.axis import normalised_axes, slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group, number_of
+from softsort_core.operators.masks import PerSlice, count_used
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -49,6 +37,8 @@ def topk_mask(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
+    fill: float = np.nan,
 ) -> Float[Array, "..."]:
     """Select softly: how far each value belongs to the k largest, in [0, 1].
 
@@ -59,11 +49,14 @@ def topk_mask(
         inputs: real numbers of any shape.
         axis: the axis to select along; several axes are taken together as one.
         k: how many values to select, in [0, n], such as 0.1 n; or one number for each
-            slice, in the shape of `inputs` without the axes.
+            slice, in the shape of `inputs` without the axes. All, if there are fewer
+            by `where`.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `ranks`; then the selected weight is k / n of the whole.
         tolerance: see `sort`.
+        where: see `sort`.
+        fill: what stands at values that take no part.
 
     Returns:
         The mask in the shape of `inputs`. A slice that contains NaN or infinity, or
@@ -78,12 +71,26 @@ def topk_mask(
         >>> soft.topk_mask([1.0, 5.0, 4.0, 8.0, 12.0], k=2, epsilon=0.1).tolist()
         [0.001, 0.108, 0.032, 0.861, 0.997]
     """
-    n = slice_size(inputs, axis)
-    shares = _as_numbers(k, n) / max(n, 1)
-    softness = Softness(epsilon, squashing_fun, input_weights, tolerance)
-    if shares.ndim:
-        return _each_its_share(inputs, axis, shares, softness)
-    return _of_share(inputs, axis, shares, softness)
+    softness = Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill)
+    return _of_shares(inputs, axis, _shares(inputs, axis, k, where), softness)
+
+
+def _shares(inputs: Values, axis: int | Sequence[int], k: Values, where: Any) -> Any:
+    """Return which share of the values of all slices, or of each, is selected."""
+    numbers = _as_numbers(k, slice_size(inputs, axis))
+    count = count_used(inputs, axis, where)
+    axes = normalised_axes(axis, np.ndim(inputs))
+    others = tuple(size for i, size in enumerate(np.shape(inputs)) if i not in axes)
+    if numbers.shape not in ((), others):
+        raise SoftSortError(
+            f"k has shape {numbers.shape}: give one number, or one for each slice, in "
+            f"the shape {others}"
+        )
+    if where is not None:
+        numbers = jnp.minimum(numbers, count)
+    if isinstance(count, int) and numbers.ndim == 0:
+        return numbers / max(count, 1)
+    return PerSlice(jnp.broadcast_to(numbers / jnp.maximum(count, 1), others))
 
 
 def _as_numbers(k: Any, n: int) -> Array | np.ndarray:
@@ -97,44 +104,24 @@ def _as_numbers(k: Any, n: int) -> Array | np.ndarray:
     return numbers
 
 
-def _of_share(
-    inputs: Values, axis: int | Sequence[int], share: Any, softness: Softness
+def _of_shares(
+    inputs: Values, axis: int | Sequence[int], shares: Any, softness: Softness
 ) -> Array:
-    """Return the mask of the largest values, that are this share of all."""
-    stack = np.stack if is_concrete(share) else jnp.stack
+    """Return the mask of the largest values, that are these shares of all."""
+
+    def weights(share: Any) -> Any:
+        stack = np.stack if is_concrete(share) else jnp.stack
+        return stack([1 - share, share], -1)
+
+    is_own = isinstance(shares, PerSlice)
     return over_plans(
         Reading(read_levels, for_each=True),
         inputs,
         axis,
-        stack([1 - share, share]),
+        PerSlice(weights(shares.each)) if is_own else weights(shares),
         softness,
         np.array([0.0, 1.0]),
     )
-
-
-def _each_its_share(
-    inputs: Values, axis: int | Sequence[int], shares: Any, softness: Softness
-) -> Array:
-    """Return the mask of each slice, by its share."""
-    x, dtype = as_floating(inputs, "inputs")
-    axes = normalised_axes(axis, x.ndim)
-    others = tuple(size for i, size in enumerate(x.shape) if i not in axes)
-    if shares.shape != others:
-        raise SoftSortError(
-            f"k has shape {shares.shape}: give one number, or one for each slice, in "
-            f"the shape {others}"
-        )
-    weights = as_weights(softness.input_weights, "input_weights")
-    rows = as_slices(x, axes)
-    if weights is not None:
-        weights = weight_slices(weights, x, axes)
-
-    def of_row(row: Array, share: Array, weights: Array | None = None) -> Array:
-        return _of_share(row, 0, share, softness._replace(input_weights=weights))
-
-    each = [] if weights is None else [weights]
-    masks = jax.vmap(of_row)(rows, jnp.ravel(jnp.asarray(shares, x.dtype)), *each)
-    return in_place(masks, x.shape, axes, same_shape=True).astype(dtype)
 
 
 def solve_topk_mask(
@@ -163,7 +150,7 @@ def forms(k: int) -> Forms:
     def alone(values: Values, counts: Values | None = None, **softness: Any) -> Array:
         number = number_of(values, counts)
         weighted = Softness(**softness, input_weights=counts)
-        return _of_share(values, -1, min(k, number) / number, weighted)
+        return _of_shares(values, -1, min(k, number) / number, weighted)
 
     def group(group: Group) -> Array:
         most = jnp.minimum(k, group.number)

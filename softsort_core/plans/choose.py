@@ -132,7 +132,7 @@ def plan_of(
     values: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
     squashed: Float[Array, " n"] | None,
-    targets: int | Float[Array, " m"] | tuple[Float[Array, " m"], Float[Array, " m"]],
+    targets: Any,
     epsilon: Float[Array, ""],
     tolerance: Any,
     resolution: AnyResolution,
@@ -144,8 +144,8 @@ def plan_of(
         values: the inputs.
         weights: they sum to 1; None for equal ones.
         squashed: the values in about [0, 1]; None for the default squashing.
-        targets: the number of equal ones, or their weights, or where in [0, 1] they
-            are and their weights; else they are evenly spaced.
+        targets: the number of equal ones, which may be traced, or their weights, or
+            where in [0, 1] they are and their weights; else they are evenly spaced.
         epsilon: regularisation.
         tolerance: largest error that is returned, if fewer nodes stand for the points.
         resolution: how many do; None if all points are taken as they are.
@@ -162,6 +162,9 @@ def plan_of(
         return row_plan(*inputs, *nodes, y, epsilon, tolerance)
     if isinstance(targets, int):
         points = EvenTargets(targets)
+    elif np.ndim(targets) == 0:
+        # A single value has the same results at two targets as at one.
+        points = EvenTargets(jnp.maximum(targets, 2))
     else:
         y, b = points_of(targets, None, values.dtype)
         points = PointTargets(y, without_lightest(b))
@@ -190,8 +193,12 @@ def points_of(
     """Return the positions of targets and their weights; see `plan_of`."""
     if isinstance(targets, tuple):
         return targets
-    if not isinstance(targets, int):
+    if not isinstance(targets, int) and np.ndim(targets) > 0:
         return positions(targets.size).astype(dtype), targets
+    if not isinstance(targets, int):
+        indices = jnp.arange(places, dtype=dtype)
+        y = jnp.minimum(indices / jnp.maximum(targets - 1, 1), 1.0)
+        return y, (indices < targets) / jnp.asarray(targets, dtype)
     y = with_last(positions(targets), places or targets)
     b = with_zeros(np.full(targets, 1 / targets), places or targets)
     return y.astype(dtype), b.astype(dtype)

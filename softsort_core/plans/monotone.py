@@ -19,11 +19,13 @@ class MonotonePlan(NamedTuple):
         keys: what inputs are ordered by; ties share where they go.
         input_weights: up to a factor; likewise those of targets.
         target_weights: of each target.
+        number: of targets, if those beyond only pad them.
     """
 
     keys: Float[Array, " n"]
     input_weights: Float[Array, " n"]
     target_weights: Float[Array, " m"]
+    number: Any
 
     @property
     def targets(self) -> Float[Array, " m"]:
@@ -32,9 +34,12 @@ class MonotonePlan(NamedTuple):
 
     def ladder(self, highest: Array) -> Float[Array, " m"]:
         """Return even levels from 0 on, one per target; whole ones if m - 1 are."""
-        m = self.target_weights.size
-        places = jnp.arange(m, dtype=self.keys.dtype) if m > 1 else jnp.array([0.5])
-        return places * (highest / max(m - 1, 1)).astype(self.keys.dtype)
+        m, dtype = self.target_weights.size, self.keys.dtype
+        if m == 1:
+            return 0.5 * highest[None].astype(dtype)
+        last = jnp.asarray(self.number - 1, dtype)
+        places = jnp.minimum(jnp.arange(m, dtype=dtype), last)
+        return places * (highest / jnp.maximum(last, 1)).astype(dtype)
 
     def given_input(self, values: Array) -> tuple[Array, Array]:
         """Return the mean of `values`, one per target, at each input.
@@ -48,7 +53,7 @@ class MonotonePlan(NamedTuple):
             return at_sorted[jnp.argsort(order)]
 
         rounding = self._rounding()
-        results = in_double(means, *self, values)
+        results = in_double(means, *self[:3], values)
         return as_dtype(results, values.dtype), self._certain(values, None)
 
     def given_target(self, values: Array) -> tuple[Array, Array]:
@@ -67,7 +72,7 @@ class MonotonePlan(NamedTuple):
             return _means(ends, tied, edges[:-1], edges[1:])
 
         rounding = self._rounding()
-        results = in_double(means, *self, values)
+        results = in_double(means, *self[:3], values)
         results = as_dtype(results, values.dtype)
         return results, self._certain(values, self.input_weights)
 
@@ -84,12 +89,17 @@ def monotone_plan(
     keys: Float[Array, " n"],
     weights: Float[Array, " n"] | None,
     targets: Any,
+    places: int | None,
 ) -> MonotonePlan:
     """Return the plan between inputs and targets; see `plan_of` for these."""
     a = jnp.ones(keys.shape) if weights is None else weights
     b = targets[1] if isinstance(targets, tuple) else targets
-    b = jnp.ones(b) if isinstance(b, int) else b
-    return MonotonePlan(keys, *(jnp.asarray(each, keys.dtype) for each in (a, b)))
+    number: Any = jnp.size(b)
+    if jnp.ndim(b) == 0:
+        # So many equal ones.
+        number, b = b, (jnp.arange(places or b) < b)
+    a, b = (jnp.asarray(each, keys.dtype) for each in (a, b))
+    return MonotonePlan(keys, a, b, number)
 
 
 def _ordered(keys: Array, a: Array) -> tuple[Array, Array, Array, Array]:

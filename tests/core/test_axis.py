@@ -76,7 +76,7 @@ def test_a_batch_larger_than_memory_in_flight_is_a_loop(monkeypatch):
     monkeypatch.setattr("softsort_core.axis._ENTRIES_AT_ONCE", 3 * 4 * 4)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(10, 4)), jnp.float32)
 
-    def sort(_, values):
+    def sort(own, weights, values):
         return jnp.sort(values)
 
     def sorted_rows(x):
