@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from softsort_core.arguments import (
     Values,
@@ -19,6 +19,13 @@ from softsort_core.arguments import (
 )
 from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
+from softsort_core.operators.masks import (
+    EvenPerSlice,
+    PerSlice,
+    as_mask,
+    count_used,
+    turned,
+)
 from softsort_core.operators.over_plans import (
     Reading,
     Softness,
@@ -28,7 +35,7 @@ from softsort_core.operators.over_plans import (
 )
 from softsort_core.operators.read_slices import Read
 from softsort_core.operators.sort_with import read_vectors
-from softsort_core.plans.choose import AnyPlan
+from softsort_core.plans.choose import AnyPlan, points_of
 from softsort_core.plans.dense import Plan
 from softsort_core.plans.quadrature import MANY
 
@@ -50,10 +57,12 @@ class TransportPlan:
     Attributes:
         inputs: n values.
         shares: their weights, which sum to 1; None for equal ones.
+        where: which of them take part; None for all.
         epsilon: regularisation.
         tolerance: largest error of a product, relative to the range of what is
             multiplied.
-        num_targets: m.
+        num_targets: m; None for as many as inputs that take part, before columns of
+            zeros.
         squashing_fun: see `softsort_core.sort`.
         normalised: what sums to 1.
         descending: whether the first target is that of the largest values.
@@ -62,9 +71,10 @@ class TransportPlan:
 
     inputs: Float[Array, " n"]
     shares: Float[Array, " n"] | None
+    where: Bool[Array, " n"] | None
     epsilon: Any
     tolerance: Any
-    num_targets: int = field(metadata=_STATIC)
+    num_targets: int | None = field(metadata=_STATIC)
     squashing_fun: Squashing = field(metadata=_STATIC)
     normalised: Normalised = field(metadata=_STATIC)
     descending: bool = field(metadata=_STATIC)
@@ -75,7 +85,8 @@ class TransportPlan:
     @property
     def shape(self) -> tuple[int, int]:
         """(n, m), or (m, n) if it is transposed."""
-        n, m = self.inputs.size, self.num_targets
+        n = self.inputs.size
+        m = n if self.num_targets is None else self.num_targets
         return (m, n) if self.is_transposed else (n, m)
 
     @property
@@ -112,50 +123,77 @@ class TransportPlan:
         Raises:
             SoftSortError: there are more.
         """
-        n, m = self.inputs.size, self.num_targets
+        n, m = self.shape[::-1] if self.is_transposed else self.shape
         if n > MANY or n * m > _LARGEST:
             raise SoftSortError(
                 f"the matrix would be of {n} x {m} entries, of up to {MANY} inputs "
                 f"and {_LARGEST} in all: multiply by the plan instead, with @"
             )
-        rows = self._read(_read_matrix, np.full(m, 1 / m))
-        rows = jnp.flip(rows, 1) if self.descending else rows
+        targets = PerSlice(points_of(self._count(), m, self.inputs.dtype))
+        rows = self._turned(
+            self._read(Reading(_read_matrix, for_each=True), targets).T
+        ).T
         if self.normalised != "rows":
             rows *= self._mass()[:, None]
         if self.normalised == "columns":
-            rows /= jnp.sum(rows, axis=0)
+            sums = jnp.sum(rows, axis=0)
+            rows /= jnp.where(sums > 0, sums, 1.0)
         return rows.T if self.is_transposed else rows
 
     def _at_inputs(self, columns: Array) -> Array:
-        m = self.num_targets
-        columns = jnp.flip(columns, 0) if self.descending else columns
-        means = self._read(_read_levels, equal_targets(m, self.epsilon), columns)
+        targets, columns = self._targets(), self._turned(columns)
+        if isinstance(targets, int):
+            targets = equal_targets(targets, self.epsilon)
+        means = self._read(Reading(_read_levels, for_each=True), targets, columns)
         if self.normalised == "rows":
             return means
-        mass = self._mass()[:, None]
-        return mass * means * (m if self.normalised == "columns" else 1)
+        factor = self._count() if self.normalised == "columns" else 1
+        return self._mass()[:, None] * means * factor
 
     def _at_targets(self, columns: Array) -> Array:
-        m = self.num_targets
         if self.normalised == "rows":
-            columns = columns / self._mass()[:, None]
-        means = self._read(read_vectors, m, columns, same_shape=False)
-        means = jnp.flip(means, 0) if self.descending else means
-        return means if self.normalised == "columns" else means / m
+            mass = self._mass()[:, None]
+            columns = columns / jnp.where(mass > 0, mass, 1.0)
+        reading = Reading(read_vectors, of_one=self.num_targets is None)
+        means = self._read(reading, self._targets(), columns)
+        means = self._turned(means)
+        return means if self.normalised == "columns" else means / self._count()
 
-    def _read(self, read: Any, targets: Any, *arguments: Array, **shape: bool) -> Array:
-        softness = Softness(
-            self.epsilon, self.squashing_fun, self.shares, self.tolerance
-        )
-        reading = Reading(read)
+    def _turned(self, columns: Array) -> Array:
+        return turned(columns, self._count()) if self.descending else columns
+
+    def _count(self) -> Array:
+        """Return the number of targets that have a mass."""
+        if self.num_targets is not None:
+            return jnp.asarray(self.num_targets)
+        used = count_used(self.inputs, 0, self.where)
+        return jnp.maximum(jnp.asarray(used), 1)
+
+    def _targets(self) -> int | EvenPerSlice:
+        n, m = self.inputs.size, self.num_targets
+        if self.where is None or m is not None:
+            return n if m is None else m
+        return EvenPerSlice(self._count(), n)
+
+    def _read(self, reading: Reading, targets: Any, *arguments: Array) -> Array:
+        epsilon, tolerance = self.epsilon, self.tolerance
+        squashed = self.squashing_fun, self.shares
+        softness = Softness(epsilon, *squashed, tolerance, self.where, fill=0.0)
+        has_all = reading.for_each or reading.of_one
         return over_plans(
-            reading, self.inputs, 0, targets, softness, *arguments, **shape
+            reading, self.inputs, 0, targets, softness, *arguments, same_shape=has_all
         )
 
     def _mass(self) -> Array:
+        """Return the share of each input, 0 for those that take no part."""
         n = self.inputs.size
-        even = jnp.full(n, 1 / n, self.inputs.dtype)
-        return even if self.shares is None else self.shares
+        shares = jnp.full(n, 1 / n, self.inputs.dtype)
+        shares = shares if self.shares is None else self.shares
+        if self.where is None:
+            return shares
+        shares = jnp.where(self.where, shares, 0.0)
+        total = jnp.sum(shares)
+        return shares / jnp.where(total > 0, total, 1.0)
 
 
 def transport_plan(
@@ -168,6 +206,7 @@ def transport_plan(
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
+    where: Values | None = None,
 ) -> TransportPlan:
     """Return the soft permutation that sorts some values, as an operator.
 
@@ -178,8 +217,9 @@ def transport_plan(
 
     Args:
         inputs: a vector of n real numbers; of rows, use `jax.vmap`.
-        num_targets: the number m of columns, each of an equal share of the mass; n by
-            default.
+        num_targets: the number m of columns, each of an equal share of the mass; by
+            default as many as inputs that take part, before columns of zeros if these
+            are fewer than n.
         normalised_by: whether `rows` or `columns` sum to 1, which is the same for as
             many targets as equal inputs; None for the masses, which sum to 1 in all.
         descending: whether the first column is that of the largest values.
@@ -187,6 +227,7 @@ def transport_plan(
         squashing_fun: see `sort`.
         input_weights: see `sort`. To normalise rows, none may be 0.
         tolerance: see `sort`; relative to the range of what is multiplied.
+        where: see `sort`. Rows of inputs that take no part are zeros.
 
     Returns:
         An operator of shape (n, m) with `@`, from both sides, `T`, `sum` and `matrix`.
@@ -212,7 +253,7 @@ def transport_plan(
             f"inputs has shape {x.shape}: give a vector of at least one value, and of "
             "rows call jax.vmap(transport_plan)"
         )
-    m = x.size if num_targets is None else as_count(num_targets, "num_targets", 1)
+    m = None if num_targets is None else as_count(num_targets, "num_targets", 1)
     if normalised_by not in ("rows", "columns", None):
         raise SoftSortError(
             f"normalised_by is {normalised_by!r}: give 'rows', 'columns' or None"
@@ -230,13 +271,16 @@ def transport_plan(
             "normalised_by='columns' or None"
         )
     shares = None if weights is None else normalised(weights).astype(x.dtype)
-    return TransportPlan(
-        x, shares, epsilon, tolerance, m, squashing_fun, normalised_by, descending
-    )
+    mask = as_mask(where, x.shape)
+    softness = epsilon, tolerance, m, squashing_fun
+    return TransportPlan(x, shares, mask, *softness, normalised_by, descending)
 
 
 def _read_levels(plan: AnyPlan, values: Array, columns: Array) -> Read:
     """Read the means of columns of levels, one per target, at each value."""
+    if isinstance(plan, Plan):
+        # Those that have a mass may be known to be few.
+        columns = columns[: plan.target_weights.size]
     means, certain = jax.lax.map(plan.given_input, columns.astype(values.dtype).T)
     return means.T, certain
 
@@ -245,4 +289,5 @@ def _read_matrix(plan: AnyPlan, values: Array) -> Read:
     """Read how much of each value goes to each target."""
     del values
     assert isinstance(plan, Plan)
-    return jnp.exp(plan.log_rows), jnp.isfinite(plan.failure)[None]
+    rows = jnp.where(plan.target_weights > 0, jnp.exp(plan.log_rows), 0.0)
+    return rows, jnp.isfinite(plan.failure)[None]

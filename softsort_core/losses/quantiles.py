@@ -1,6 +1,5 @@
 """Losses over soft quantiles, of errors and of predicted samples."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
@@ -54,19 +53,12 @@ def soft_least_quantile_loss(
     if shares is None:
         return jnp.mean(quantile(errors, q, epsilon=epsilon))
 
-    def of_row(row: Array, share: Array) -> Array:
-        # The mass of a level, by how many errors there are.
-        mass = jnp.minimum(0.02, 1.5 / jnp.sum(share != 0))
-        return quantile(row, q, weight=mass, epsilon=epsilon, input_weights=share)[0]
-
-    n = errors.shape[-1]
-    rows, row_shares = (
-        without_others(errors, shares).reshape(-1, n),
-        shares.reshape(-1, n),
+    counted = shares != 0
+    values = quantile(
+        errors, q, epsilon=epsilon, input_weights=weights, where=counted, fill=0.0
     )
-    counts = jnp.any(row_shares != 0, axis=-1)
-    values = jax.vmap(of_row)(rows, jnp.where(counts[:, None], row_shares, 1.0))
-    return average(values, counts.astype(values.dtype))
+    counts = jnp.any(counted, axis=-1)
+    return average(values[..., 0], counts.astype(values.dtype))
 
 
 def soft_pinball_loss(

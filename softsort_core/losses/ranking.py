@@ -1,13 +1,14 @@
 """Losses of an order: Spearman's correlation, NDCG and the likelihood of an order."""
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
 from softsort_core import SoftSortError, ranks
 from softsort_core.arguments import as_count, is_concrete
-from softsort_core.defaults import LIMIT, TOLERANCE
+from softsort_core.defaults import LIMIT
 from softsort_core.losses.samples import (
     Epsilon,
     Numbers,
@@ -15,6 +16,7 @@ from softsort_core.losses.samples import (
     shares_of,
     without_others,
 )
+from softsort_core.operators.masks import PerSlice, count_used, per_slice
 from softsort_core.operators.over_plans import Reading, Softness, over_plans
 from softsort_core.operators.read_slices import Read
 from softsort_core.plans.choose import AnyPlan
@@ -46,8 +48,7 @@ def soft_spearman_loss(
         weights: how much each value counts, in ranks as well; non-negative, equal by
             default.
         where: which values count; others may be anything. Rows with fewer than 2 of
-            them have a loss of 1, with none they are left out. Time grows with the
-            third power of n.
+            them have a loss of 1, with none they are left out.
 
     Returns:
         The mean over the batch.
@@ -66,8 +67,8 @@ def soft_spearman_loss(
     """
     _check_lists("predictions", predictions, "targets", targets, 2)
     shares = shares_of(targets.shape, weights, where)
-    x = _ranked(predictions, shares, where, epsilon)
-    y = _ranked(targets, shares, where, epsilon if soft_targets else LIMIT)
+    x = _ranked(predictions, weights, where, epsilon)
+    y = _ranked(targets, weights, where, epsilon if soft_targets else LIMIT)
     x, y = _direction(x, shares), _direction(y.astype(x.dtype), shares)
     return average(1 - jnp.sum(x * y, axis=-1), _any(shares))
 
@@ -95,7 +96,7 @@ def soft_ndcg_loss(
         epsilon: regularisation, as in `softsort_core.ranks`.
         weights: factors of the gains; non-negative, equal by default.
         where: which items there are; others may be anything. Lists without any are left
-            out. Time grows with the third power of n.
+            out.
 
     Returns:
         The mean over the lists. That of a list without gains is 0.
@@ -121,7 +122,7 @@ def soft_ndcg_loss(
         counted = True if where is None else np.asarray(where)
         if np.any((np.asarray(relevance) < 0) & counted):
             raise SoftSortError("relevance is negative somewhere: give gains from 0 on")
-    from_below = _ranked(scores, items, where, epsilon)
+    from_below = _ranked(scores, None, where, epsilon)
     gains = without_others(relevance, items).astype(from_below.dtype)
     gains = gains if shares is None else gains * shares
 
@@ -181,24 +182,22 @@ def soft_listwise_loss(
     if n > MANY:
         raise SoftSortError(f"lists have {n} items: give up to {MANY}")
     shares = shares_of(scores.shape, weights, where)
-    items = shares_of(scores.shape, None, where)
-    places = _ranked(targets, items, where, LIMIT)
+    places = _ranked(targets, None, where, LIMIT)
 
-    def of_row(row: Array, places: Array, items: Array | None = None) -> Array:
-        levels, factor = _levels(n, items)
-        softness = Softness(epsilon * factor, None, items, TOLERANCE)
-        reading = Reading(_read_likelihood, for_each=True)
-        return over_plans(reading, row, -1, levels, softness, places)
+    def levels(xp: Any, count: Any) -> tuple[Any, Any]:
+        indices = np.arange(n)
+        y = xp.minimum(indices / xp.maximum(count - 1, 1), 1.0)
+        return y, (indices < count) / count
 
-    rows = without_others(scores, items).reshape(-1, n)
-    row_places = places.reshape(-1, n)
-    if items is None:
-        likelihood = jax.vmap(of_row)(rows, row_places)
-    else:
-        counted = items.reshape(-1, n)
-        counted = jnp.where(jnp.any(counted != 0, -1, keepdims=True), counted, 1.0)
-        likelihood = jax.vmap(of_row)(rows, row_places, counted)
-    return average(-likelihood.reshape(scores.shape), shares)
+    likelihood = over_plans(
+        Reading(_read_likelihood, for_each=True),
+        scores,
+        -1,
+        per_slice(count_used(scores, -1, where), levels),
+        Softness(epsilon, where=where, fill=0.0),
+        PerSlice(places),
+    )
+    return average(-likelihood, shares)
 
 
 def _read_likelihood(plan: AnyPlan, values: Array, places: Array) -> Read:
@@ -223,39 +222,13 @@ def _check_lists(name: str, x: Numbers, other: str, y: Numbers, fewest: int) -> 
         )
 
 
-def _levels(n: int, shares: Array | None) -> tuple[Array, Array | float]:
-    """Return the weights of rank levels, and a factor of epsilon.
-
-    Of n levels there are as many as values that count. They are closer together than as
-    many alone would be, and in a cost of squares only the product of both sides, over
-    epsilon, matters.
-    """
-    if shares is None:
-        return jnp.full(n, 1 / n), 1.0
-    count = jnp.maximum(jnp.sum(shares != 0), 1)
-    levels = (jnp.arange(n) < count) / count
-    return levels.astype(shares.dtype), jnp.maximum(count - 1, 1) / max(n - 1, 1)
-
-
 def _ranked(
-    values: Numbers, shares: Array | None, where: Numbers | None, epsilon: Epsilon
+    values: Numbers, weights: Numbers | None, where: Numbers | None, epsilon: Epsilon
 ) -> Float[Array, "*batch n"]:
     """Return ranks among the values that count, and 0 for others."""
-    if where is None or shares is None:
-        return ranks(values, epsilon=epsilon, input_weights=shares)
-
-    def of_row(row: Array, share: Array) -> Array:
-        levels, factor = _levels(row.size, share)
-        scaled = epsilon if epsilon is LIMIT else epsilon * factor
-        return ranks(row, target_weights=levels, epsilon=scaled, input_weights=share)
-
-    n = values.shape[-1]
-    rows, row_shares = (
-        each.reshape(-1, n) for each in (without_others(values, shares), shares)
-    )
-    counts = jnp.any(row_shares != 0, axis=-1, keepdims=True)
-    results = jax.vmap(of_row)(rows, jnp.where(counts, row_shares, 1.0))
-    return without_others(results.reshape(values.shape), shares)
+    if where is not None:
+        where = shares_of(values.shape, weights, where) != 0
+    return ranks(values, epsilon=epsilon, input_weights=weights, where=where, fill=0.0)
 
 
 def _any(shares: Array | None) -> Array | None:

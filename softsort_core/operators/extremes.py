@@ -20,6 +20,7 @@ from softsort_core.operators.masks import (
     count_used,
     per_slice,
     targets_of_each,
+    turned,
 )
 from softsort_core.operators.over_plans import (
     Reading,
@@ -366,7 +367,7 @@ def read_places(plan: AnyPlan, values: Array) -> Read:
 def _read_turned(plan: AnyPlan, values: Array, count: Array) -> Read:
     """Read places from the last target of so many on."""
     places, certain = read_places(plan, values)
-    return _turned(places, count), certain
+    return turned(places, count), certain
 
 
 def _read_values_and_places(plan: AnyPlan, values: Array, count: Array) -> Read:
@@ -375,10 +376,4 @@ def _read_values_and_places(plan: AnyPlan, values: Array, count: Array) -> Read:
     means, certain = plan.given_target(jnp.stack([values, places], axis=1))
     means = means[1:]
     means = means.at[:, 0].set(increasing(means[:, 0]))
-    return _turned(means, jnp.minimum(count, means.shape[0])), certain
-
-
-def _turned(results: Array, count: Array) -> Array:
-    """Return so many results from the last on, before the others."""
-    m = results.shape[0]
-    return results[(count - 1 - jnp.arange(m)) % m]
+    return turned(means, jnp.minimum(count, means.shape[0])), certain

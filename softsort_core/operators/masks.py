@@ -87,7 +87,15 @@ def per_slice(count: Count, make: Callable[[Any, Any], Any]) -> Any:
 
 def targets_of_each(count: Count, n: int) -> int | EvenPerSlice:
     """Return as many equal targets as values that take part, of n."""
-    return max(count, 1) if isinstance(count, int) else EvenPerSlice(count, n)
+    if isinstance(count, int):
+        return max(count, 1)
+    return EvenPerSlice(jnp.maximum(count, 1), n)
+
+
+def turned(results: Array, count: Any) -> Array:
+    """Return so many results from the last of these on, before the others."""
+    m = results.shape[0]
+    return results[(count - 1 - jnp.arange(m)) % m]
 
 
 @functools.partial(jax.jit, static_argnames="axes")

@@ -145,13 +145,18 @@ def over_plans(
         results = filled(results, mask, softness.fill, axes, size, *reading.kind)
     elif isinstance(results, np.ndarray):
         if a is not None and reading.for_each:
-            results = np.where(np.isfinite(np.asarray(x)), results, np.nan)
+            results = _where_numbers(np, np.asarray(x), results)
         return beside(x, results.astype(dtype))
     results = in_place(results, x.shape, axes, same_shape=same_shape)
     if a is not None and mask is None and reading.for_each:
-        # They take no part for they have no weight, and are no numbers.
-        results = jnp.where(jnp.isfinite(x), results, jnp.nan)
+        results = _where_numbers(jnp, x, results)
     return results.astype(dtype)
+
+
+def _where_numbers(xp: Any, x: Any, results: Any) -> Any:
+    """Return NaN for values that take no part for they have no weight and are NaN."""
+    more = [1] * (results.ndim - x.ndim)
+    return xp.where(xp.isfinite(x).reshape(*x.shape, *more), results, xp.nan)
 
 
 def _parted(
@@ -163,7 +168,7 @@ def _parted(
     """
     others = x.ndim - len(axes)
 
-    def of_slices(array: Any) -> Array:
+    def of_slices(array: Any) -> Any:
         return jnp.reshape(array, (-1, *array.shape[others:]))
 
     own_targets, common_targets = None, targets

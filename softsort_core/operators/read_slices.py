@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
@@ -28,6 +29,8 @@ from softsort_core.plans.quadrature import MANY
 
 # Entries of a plan, or of the system that is solved for it.
 _LARGEST_PLAN = 2**28
+# So many even targets of a slice, of as many values, are taken as they are.
+_FEWEST = 8
 
 # Values, and whether they are certain.
 Read: TypeAlias = tuple[Array, Bool[Array, "..."]]
@@ -150,18 +153,28 @@ def _read_with(
     n = slice_size(slices.values, axes)
 
     def operator(own, weights, values, squashed=None):
-        plan = plan_of(
-            values,
-            weights,
-            squashed,
-            _targets(own, problem.targets, number),
-            problem.epsilon,
-            problem.tolerance,
-            resolution,
-            places or number,
+        def read_at(targets, resolution, places):
+            softness = problem.epsilon, problem.tolerance, resolution, places
+            plan = plan_of(values, weights, squashed, targets, *softness)
+            results, certain = read(plan, values, *own[1], *problem.arguments)
+            return results, certain[None]
+
+        count, targets = own[0], _targets(own, problem.targets, number)
+        if count is None or number is None or resolution is None:
+            return read_at(targets, resolution, places or number)
+        most = number
+
+        def of_few():
+            results, certain = read_at(count, None, _FEWEST)
+            # Those at targets are as many as there may be.
+            more = most - _FEWEST if len(results) == _FEWEST else 0
+            padding = (0, more), *[(0, 0)] * (results.ndim - 1)
+            return jnp.pad(results, padding), certain
+
+        # Nodes are for more targets than these.
+        return jax.lax.cond(
+            count <= _FEWEST, of_few, lambda: read_at(count, resolution, most)
         )
-        results, certain = read(plan, values, *own[1], *problem.arguments)
-        return results, certain[None]
 
     rows, columns = n, target_count(slices, problem.targets, number)
     if resolution is not None:

@@ -1,0 +1,140 @@
+"""Values that take no part are as if they were dropped."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import softsort_core as soft
+from softsort_core import SoftSortError
+
+RNG = np.random.default_rng(0)
+# So many values take part; what the others are does not matter.
+COUNTS = 6, 3, 4, 1, 0
+WHERE = np.stack([RNG.permutation(6) < count for count in COUNTS])
+NUMBERS = RNG.normal(size=WHERE.shape)
+X = np.where(WHERE, NUMBERS, np.resize([np.nan, np.inf, -7e300], WHERE.shape))
+FOR_EACH = {
+    "ranks": soft.ranks,
+    "topk_mask": lambda x, **s: soft.topk_mask(x, k=min(2, x.shape[-1]), **s),
+}
+OF_SLICES = {
+    "topk": functools.partial(soft.sort, topk=2),
+    "quantile": functools.partial(soft.quantile, q=[0.3, 0.7]),
+    "median": functools.partial(soft.median, axis=-1, keepdims=True),
+}
+PLACES = {
+    "argmin": functools.partial(soft.argmin, axis=-1, keepdims=True),
+    "downwards": functools.partial(soft.argsort, descending=True),
+    "indices": functools.partial(soft.top_k, k=2),
+}
+ALL = FOR_EACH | OF_SLICES | PLACES
+
+
+def without(name, row, mask):
+    """Return what the operator makes of what is left, where that is among all."""
+    operator = functools.partial(ALL[name], epsilon=0.1)
+    results = np.full(np.shape(operator(NUMBERS[0])), -5.0)
+    few = operator(row[mask]) if mask.any() else []
+    results[mask if name in FOR_EACH else slice(len(few))] = few
+    return results
+
+
+@pytest.mark.parametrize("name", FOR_EACH | OF_SLICES)
+def test_the_rest_is_dropped(x64, name):
+    """Rows together, with a mask each, compiled; and a vector by itself."""
+    settings = {"epsilon": 0.1, "fill": -5.0}
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def derived(x, where):
+        results = ALL[name](x, where=where, **settings)
+        return jnp.sum(jnp.cos(results)), results
+
+    (_, results), slopes = derived(X, WHERE)
+    expected = np.stack([without(name, *row) for row in zip(X, WHERE, strict=True)])
+    np.testing.assert_allclose(results, expected, rtol=1e-9, atol=1e-12)
+    assert (slopes[~WHERE] == 0).all()
+    assert np.isfinite(slopes).all()
+    alone = ALL[name](X[1], where=WHERE[1], **settings)
+    np.testing.assert_allclose(alone, expected[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_places_are_among_all(x64, name):
+    """They are what the limit is: of integers, by numpy."""
+    operator = soft.straight_through(ALL[name])
+    found = operator(X, where=WHERE, fill=-1.0)
+    found = found[1] if name == "indices" else found
+    ascending = np.argsort(np.where(WHERE, X, np.inf), axis=-1)
+    for row, order, count in zip(found, ascending, COUNTS, strict=True):
+        sign = 1 if name == "argmin" else -1
+        expected = np.append(order[:count][::sign], np.full(6 - count, -1))
+        np.testing.assert_array_equal(row, expected[: len(row)])
+
+
+def test_many_of_which_few_are_left(x64):
+    """By nodes, in rows of any number of values."""
+    n, counts = 200, (0, 1, 2, 5, 9, 60, 200)
+    where = np.stack([RNG.permutation(n) < count for count in counts])
+    x = RNG.normal(size=where.shape)
+
+    results = jax.jit(lambda x, where: soft.sort(x, where=where))(
+        np.where(where, x, np.nan), where
+    )
+    for row, values, count, kept in zip(results, x, counts, where, strict=True):
+        assert np.isnan(row[count:]).all()
+        if count:
+            few = soft.sort(values[kept])
+            np.testing.assert_allclose(row[:count], few, rtol=1e-9, atol=1e-9)
+
+
+def test_any_axes_and_what_is_broadcast(x64):
+    x, where = RNG.normal(size=(2, 3, 4)), np.array([[True], [False], [True]])
+    found = soft.ranks(x, (1, 2), where=where)
+    expected = soft.ranks(x[:, [0, 2]], (1, 2))
+    np.testing.assert_allclose(found[:, [0, 2]], expected, rtol=1e-9)
+    weights = np.arange(1.0, 5)
+    found = soft.median(x, 2, input_weights=weights, where=[True, True, False, True])
+    some = [0, 1, 3]
+    expected = soft.median(x[..., some], 2, input_weights=weights[some])
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    vectors = soft.sort_with(x[0].T, x[1, 0], where=x[1, 0] > 0, fill=0.0)
+    kept = soft.sort_with(x[0].T[x[1, 0] > 0], x[1, 0][x[1, 0] > 0])
+    np.testing.assert_allclose(vectors[: len(kept)], kept, rtol=1e-9)
+    assert (vectors[len(kept) :] == 0).all()
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_rows_and_columns_of_a_plan(x64, descending):
+    x, where = X[2], WHERE[2]
+    settings = {"epsilon": 0.1, "descending": descending}
+
+    @jax.jit
+    def read(x, where):
+        plan = soft.transport_plan(x, where=where, **settings)
+        levels = jnp.arange(6.0)
+        return plan.matrix(), plan @ levels, plan.T @ levels
+
+    matrix, at_inputs, at_targets = read(x, where)
+    few = soft.transport_plan(x[where], **settings).matrix()
+    np.testing.assert_allclose(matrix[where][:, :4], few, rtol=1e-9, atol=1e-12)
+    assert not matrix[~where].any()
+    assert not matrix[:, 4:].any()
+    np.testing.assert_allclose(at_inputs, matrix @ np.arange(6), rtol=1e-9)
+    np.testing.assert_allclose(at_targets, np.arange(6) @ matrix, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        (np.ones(6), "where has dtype float64: give booleans"),
+        (np.ones(5, bool), r"where has shape \(5,\): .* \(6,\)"),
+        (np.ones((2, 6), bool), r"where has shape \(2, 6\)"),
+    ],
+)
+def test_masks_that_are_none_are_refused(where, words):
+    with pytest.raises(SoftSortError, match=words):
+        soft.ranks(NUMBERS[0], where=where)
