@@ -26,6 +26,7 @@ from softsort_core.operators.quantile_normalization import (
 )
 from softsort_core.operators.quantize import quantize, solve_quantize
 from softsort_core.operators.ranks import group_ranks, ranks
+from softsort_core.operators.segments import segment_ranks
 from softsort_core.operators.sort import group_sort, solve_sort, solve_topk, sort
 from softsort_core.operators.sort_with import sort_with
 from softsort_core.operators.topk_mask import solve_topk_mask, topk_mask
@@ -76,6 +77,7 @@ __all__ = [
     "quantile_normalization",
     "quantize",
     "ranks",
+    "segment_ranks",
     "solve",
     "solve_quantile",
     "solve_quantile_normalization",

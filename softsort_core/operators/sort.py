@@ -135,10 +135,9 @@ def largest_targets(count: Count, k: int) -> Targets:
 
     def targets(xp: Any, count: Any) -> tuple[Any, Any]:
         places = np.arange(k + 1)
-        all_places = xp.minimum(
-            xp.maximum(places - 1, 0) / xp.maximum(count - 1, 1), 1.0
-        )
-        y = xp.where(count > k, places / k, all_places)
+        last = xp.maximum(count - 1, 1)
+        even = xp.minimum(xp.maximum(places - 1, 0) / last, 1.0)
+        y = xp.where(count > k, places / k, even)
         of_one = (places > 0) & (places <= count)
         b = xp.where(places > 0, of_one, xp.maximum(count - k, 0)) / count
         return y, b

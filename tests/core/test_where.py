@@ -138,3 +138,27 @@ def test_rows_and_columns_of_a_plan(x64, descending):
 def test_masks_that_are_none_are_refused(where, words):
     with pytest.raises(SoftSortError, match=words):
         soft.ranks(NUMBERS[0], where=where)
+
+
+def test_segments_are_ranked_by_themselves(x64):
+    """With gradients, compiled; NaN in no segment, and in one that is too large."""
+    ids = np.array([2, 0, 2, -1, 0, 2, 5, 0, 1, 3, 3, 3, 3])
+    x, weights = RNG.normal(size=ids.size), RNG.uniform(0.5, 1, ids.size)
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def derived(x, ids):
+        settings = {"epsilon": 0.1, "input_weights": weights}
+        found = soft.segment_ranks(x, ids, 4, most=3, **settings)
+        return jnp.sum(jnp.where(jnp.isnan(found), 0.0, found) ** 2), found
+
+    (_, found), slopes = derived(x, ids)
+    assert np.isnan(found[(ids < 0) | (ids > 2)]).all()
+    assert (slopes[(ids < 0) | (ids > 2)] == 0).all()
+    for i in (0, 1, 2):
+        at = np.flatnonzero(ids == i)
+        settings = {"epsilon": 0.1, "input_weights": weights[at]}
+        expected = soft.ranks(x[at], **settings)
+        np.testing.assert_allclose(found[at], expected, rtol=1e-9, atol=1e-12)
+    with pytest.raises(SoftSortError, match="segment_ids has dtype float64"):
+        soft.segment_ranks(x, ids * 1.0, 4)
