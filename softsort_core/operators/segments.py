@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count, as_floating, as_weights
@@ -57,11 +56,14 @@ def segment_ranks(
     x, dtype = as_floating(values, "values")
     ids = jnp.asarray(segment_ids)
     weights = as_weights(input_weights, "input_weights")
-    for name, each in (("segment_ids", ids), ("input_weights", weights)):
-        if x.ndim != 1 or (each is not None and each.shape != x.shape):
+    shapes = {"segment_ids": ids.shape}
+    if weights is not None:
+        shapes["input_weights"] = weights.shape
+    for name, shape in shapes.items():
+        if x.ndim != 1 or shape != x.shape:
             raise SoftSortError(
-                f"values has shape {x.shape} and {name} {np.shape(each)}: give vectors "
-                "of the same size"
+                f"values has shape {x.shape} and {name} {shape}: give vectors of the "
+                "same size"
             )
     if not jnp.issubdtype(ids.dtype, jnp.integer):
         raise SoftSortError(f"segment_ids has dtype {ids.dtype}: give integers")

@@ -82,7 +82,9 @@ def sort(
         dtype, or JAX's default float for integers. A slice that contains NaN or
         infinity, or whose solve did not converge or is not as certain as that, is all
         NaN, and so are its derivatives. A single value is returned as it is, an empty
-        axis as an empty axis.
+        axis as an empty axis. What is marked by infinity is to be left out, as
+        `where=jax.numpy.isfinite(x)` does: as a value it has no limit but that the
+        others, relative to their standard deviation, are all equal.
 
     Raises:
         SoftSortError: an argument out of its range, or masked arrays. Numbers that are
