@@ -203,6 +203,8 @@ def soft_listwise_loss(
 def _read_likelihood(plan: AnyPlan, values: Array, places: Array) -> Read:
     """Read log p of each value at its place, which may be between two."""
     assert isinstance(plan, Plan)
+    # Short lists may be padded; their places are of no account.
+    places = jnp.pad(places, (0, values.shape[0] - places.shape[0]))
     before = jnp.floor(places)
     share = (places - before).astype(values.dtype)
     before = before.astype(jnp.int32)[:, None]
