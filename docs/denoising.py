@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import skimage.data
-from scipy.ndimage import median_filter
+from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from sklearn.datasets import load_sample_image
-from softsort_filters import soft_median, soft_switching_median
+from softsort_filters import denoise, soft_median, soft_switching_median
 
 NAMES = ("camera", "coins", "moon", "astronaut", "text", "brick", "chelsea", "coffee")
 PICTURES = {name: getattr(skimage.data, name) for name in (*NAMES, "page")}
@@ -26,15 +27,25 @@ NOISES = {
     "random values 10 %": ("random values", 0.1),
     "random values 30 %": ("random values", 0.3),
 }
-SIDE = 384
+# The deviation of Gaussian noise, and the share of salt and pepper.
+MIXED = {
+    "none": (0.0, 0.0),
+    "Gaussian 0.05": (0.05, 0.0),
+    "Gaussian 0.1": (0.1, 0.0),
+    "Gaussian 0.05, salt and pepper 5 %": (0.05, 0.05),
+    "Gaussian 0.1, salt and pepper 5 %": (0.1, 0.05),
+    "salt and pepper 10 %": (0.0, 0.1),
+}
+WIDTHS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5)
+SIDE, SMALLER = 384, 256
 
 
-def picture(name: str) -> np.ndarray:
+def picture(name: str, side: int = SIDE) -> np.ndarray:
     """Return the middle of a picture in grey, from 0 to 1."""
     pixels = np.asarray(PICTURES[name](), np.float32) / 255
     grey = pixels if pixels.ndim == 2 else pixels[..., :3] @ [0.299, 0.587, 0.114]
-    starts = [max(side - SIDE, 0) // 2 for side in grey.shape]
-    rows, columns = (slice(start, start + SIDE) for start in starts)
+    starts = [max(length - side, 0) // 2 for length in grey.shape]
+    rows, columns = (slice(start, start + side) for start in starts)
     return grey[rows, columns].astype(np.float32)
 
 
@@ -86,6 +97,54 @@ def tables() -> Iterator[str]:
         yield f"| {noise} | {values} |"
 
 
+def mixed(clean: np.ndarray, deviation: float, share: float) -> np.ndarray:
+    """Add Gaussian noise, cut to [0, 1], and then salt and pepper."""
+    noise = deviation * np.random.default_rng(1).normal(size=clean.shape)
+    noisy = np.clip(clean + noise, 0, 1).astype(np.float32)
+    return spoilt(noisy, "salt and pepper", share)
+
+
+def mixed_scores(name: str) -> np.ndarray:
+    """Return what each method makes of each mixed noise: one row a noise.
+
+    The first after the noisy picture is the best of medians and means of 3 x 3 and
+    5 x 5 pixels and of Gaussian filters of some widths.
+    """
+    clean, rows = picture(name, SMALLER), []
+    for deviation, share in MIXED.values():
+        noisy = mixed(clean, deviation, share)
+        simple = [median_filter(noisy, size) for size in (3, 5)]
+        simple += [uniform_filter(noisy, size) for size in (3, 5)]
+        simple += [gaussian_filter(noisy, width) for width in WIDTHS]
+        variation = [denoise_tv_chambolle(noisy, weight) for weight in (0.05, 0.1, 0.2)]
+        known = max(deviation, 0.01)
+        means = denoise_nl_means(
+            noisy, patch_size=5, patch_distance=6, h=0.8 * known, sigma=known
+        )
+        filtered = soft_switching_median(noisy), denoise(noisy), means
+        scores = [psnr(each, clean) for each in filtered]
+        best = (max(psnr(x, clean) for x in each) for each in (simple, variation))
+        rows.append([psnr(noisy, clean), *best, scores[2], scores[0], scores[1]])
+    print(name, file=sys.stderr)
+    return np.array(rows)
+
+
+def mixed_tables() -> Iterator[str]:
+    """Yield the lines of the tables of mixed noise."""
+    every = np.stack([mixed_scores(name) for name in PICTURES])
+    methods = "best simple | total variation | non-local means | keep | auto"
+    yield f"| noise | noisy | {methods} |"
+    yield "| --- |" + " ---: |" * 6
+    for noise, row in zip(MIXED, every.mean(0), strict=True):
+        yield f"| {noise} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
+    yield ""
+    yield "| gain of auto | mean | " + " | ".join(PICTURES) + " |"
+    yield "| --- |" + " ---: |" * (1 + len(PICTURES))
+    for noise, row in zip(MIXED, (every[..., -1] - every[..., 1]).T, strict=True):
+        values = " | ".join(f"{value:.1f}" for value in (row.mean(), *row))
+        yield f"| {noise} | {values} |"
+
+
 if __name__ == "__main__":
-    for line in tables():
+    for line in [*tables(), "", *mixed_tables()]:
         print(line, flush=True)

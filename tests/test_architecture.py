@@ -40,13 +40,13 @@ ORDER = {
     "softsort_filters": [
         "arguments fused_math windows",
         "three_targets",
-        "small_windows impulse_model tiles",
+        "channels small_windows impulse_model tiles",
         "window_quantiles",
         "asking",
         "impulses median",
         "strips",
-        "switching",
-        "metrics noise tuning",
+        "alike switching",
+        "both_noises metrics noise tuning",
         "__init__",
     ],
     "softsort_cli": [

@@ -8,9 +8,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from softsort_core import SoftSortError
 from softsort_filters import tiles
-from softsort_filters.arguments import Image, as_image
+from softsort_filters.arguments import Image, Number, as_image
 from softsort_filters.asking import (
     Asked,
     ask,
@@ -19,25 +18,29 @@ from softsort_filters.asking import (
     nothing_known,
     reach,
 )
+from softsort_filters.channels import check_alpha, middle_of, split
 from softsort_filters.impulse_model import (
     NEAR,
     ImpulseNoise,
     Pixels,
     Softness,
     densities,
-    range_of,
 )
 from softsort_filters.windows import extend
 
 # Of the values, at either end, that may be beyond the range: a few wild pixels.
 _WILD = 1e-3
-MIDDLE = 512  # sides of what is enough to tell the noise
 _ROUNDS = 8
 # Gaps are filled by what is around, and pixels asked.
 _MARGINS = (reach(1), reach(1))
 
 
-def impulse_noise(image: Image, *, alpha: bool = False) -> ImpulseNoise:
+def impulse_noise(
+    image: Image,
+    *,
+    deviation: Number | Float[Array | np.ndarray, "*c"] = 0.0,
+    alpha: bool = False,
+) -> ImpulseNoise:
     """Estimate how many pixels of an image are noise, and of which kind.
 
     The shares are those that explain the pixels best, by the model that
@@ -47,6 +50,9 @@ def impulse_noise(image: Image, *, alpha: bool = False) -> ImpulseNoise:
 
     Args:
         image: see `soft_switching_median`.
+        deviation: of the noise that all pixels have besides, one for all channels or
+            one each: what it cuts off at the darkest and the brightest value does not
+            count.
         alpha: the last channel is opacity.
 
     Returns:
@@ -66,28 +72,21 @@ def impulse_noise(image: Image, *, alpha: bool = False) -> ImpulseNoise:
     """
     pixels, _ = as_image(image)
     check_alpha(pixels, alpha)
-    noise = estimated(pixels, alpha=alpha)
+    noise = estimated(pixels, deviation, alpha=alpha)
     shape = pixels.shape[2:] and (-1,)
     return ImpulseNoise(*(jnp.asarray(each).reshape(shape) for each in noise))
 
 
-def check_alpha(pixels: Array, alpha: bool) -> None:
-    """Refuse an image that has no channel beside that of opacity."""
-    if alpha and (pixels.ndim < 3 or pixels.shape[2] < 2):
-        raise SoftSortError(
-            f"alpha: image has shape {pixels.shape}: give channels, the last of opacity"
-        )
-
-
-def estimated(image: Float[Array, "h w *c"], *, alpha: bool) -> ImpulseNoise:
+def estimated(
+    image: Float[Array, "h w *c"], deviation: Any = 0.0, *, alpha: bool
+) -> ImpulseNoise:
     """The noise of each channel, by a program that is also that of the filter."""
-    starts = [max(side - MIDDLE, 0) // 2 for side in image.shape[:2]]
-    ends = [start + MIDDLE for start in starts]
-    middle = image[starts[0] : ends[0], starts[1] : ends[1]]
+    middle = middle_of(image)
     if isinstance(middle, Tracer) or isinstance(jnp.zeros(()), Tracer):
-        return _estimated_at_once(middle, alpha)
+        return _estimated_at_once(middle, deviation, alpha)
     x, counts = split(np.asarray(middle), alpha, np)
     noise = _before(x, counts, np)
+    near = _near_to_ends(noise, deviation, np)
     images = [tiles.extended(each, _MARGINS, "reflect", 1) for each in (x, counts)]
     parts = [
         (place, *each, jnp.asarray(_inside(place, each[0].shape)))
@@ -101,9 +100,8 @@ def estimated(image: Float[Array, "h w *c"], *, alpha: bool) -> ImpulseNoise:
         for asked, (place, x, counts, inside) in zip(known, parts, strict=True):
             of_channel = ImpulseNoise(*(each[place[2]] for each in noise))
             softness = _softness(x.dtype)
-            done.append(
-                pass_over(x, counts, inside, asked, of_channel, softness, passes)
-            )
+            model = of_channel, softness, near[place[2]]
+            done.append(pass_over(x, counts, inside, asked, model, passes))
         known = [asked for asked, *_ in done]
         for (_, _, of_tile), (place, *_) in zip(done, parts, strict=True):
             sums[..., place[2]] += np.asarray(of_tile)
@@ -120,9 +118,12 @@ def _inside(place: tiles.Place, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @jax.jit(static_argnames="alpha")
-def _estimated_at_once(image: Float[Array, "h w *c"], alpha: bool) -> ImpulseNoise:
+def _estimated_at_once(
+    image: Float[Array, "h w *c"], deviation: Any, alpha: bool
+) -> ImpulseNoise:
     x, counts = split(image, alpha, jnp)
     noise = _before(x, counts, jnp)
+    near = _near_to_ends(noise, deviation, jnp)
     one = jnp.ones((), x.dtype)
     sides = 2 * _MARGINS[0] + 1, 2 * _MARGINS[1] + 1, 1
     x, counts = (
@@ -134,7 +135,8 @@ def _estimated_at_once(image: Float[Array, "h w *c"], alpha: bool) -> ImpulseNoi
     def learn(number, state):
         asked, noise = state
         passes, softness = (number, number + 1), _softness(x.dtype)
-        asked, _, sums = _pass_over(x, counts, inside, asked, noise, softness, passes)
+        model = noise, softness, near
+        asked, _, sums = _pass_over(x, counts, inside, asked, model, passes)
         return asked, _learned(sums, noise, jnp)
 
     *_, noise = jax.lax.fori_loop(0, _ROUNDS, learn, (nothing_known(x), noise))
@@ -143,20 +145,6 @@ def _estimated_at_once(image: Float[Array, "h w *c"], alpha: bool) -> ImpulseNoi
 
 def _softness(dtype: Any) -> Softness:
     return Softness(*(jnp.asarray(each, dtype) for each in (1e-2, 1, 1)))
-
-
-def split(image: Any, alpha: bool, xp: Any) -> tuple[Any, Any]:
-    """Values, and how much they count: by opacity, and only where they are finite.
-
-    Both have channels, and are arrays of `xp`, NumPy or its like.
-    """
-    pixels = image.reshape(*image.shape[:2], -1)
-    weight = xp.ones_like(pixels)
-    if alpha:
-        pixels, opacity = pixels[..., :-1], pixels[..., -1:]
-        most = xp.max(opacity)
-        weight = xp.broadcast_to(opacity / xp.where(most > 0, most, 1), pixels.shape)
-    return pixels, xp.where(xp.isfinite(pixels), weight, 0)
 
 
 def _before(x: Any, counts: Any, xp: Any) -> ImpulseNoise:
@@ -172,13 +160,20 @@ def _before(x: Any, counts: Any, xp: Any) -> ImpulseNoise:
     return ImpulseNoise(low, high, 0.025 * one, 0.025 * one, 0.05 * one)
 
 
+def _near_to_ends(noise: ImpulseNoise, deviation: Any, xp: Any) -> Any:
+    """How near to the darkest and the brightest value these count as noise little."""
+    span = noise.high - noise.low
+    span = xp.where(span > 0, span, 1)
+    wide = 3 * xp.asarray(deviation, span.dtype)
+    return xp.maximum(10 * NEAR * span, wide)
+
+
 def _pass_over(
     x: Pixels,
     counts: Pixels,
     inside: Array,
     asked: Asked,
-    noise: ImpulseNoise,
-    softness: Softness,
+    model: tuple[ImpulseNoise, Softness, Any],
     passes: tuple[Any, Any],
 ) -> tuple[Asked, tuple[Pixels, Pixels], Float[Array, "2 3 c"]]:
     """Do passes over an image: what is known then, `mixed_and_sure`, and sums of parts.
@@ -187,16 +182,15 @@ def _pass_over(
     the noise, nobody can tell whether a pixel is: that would make noise of a night sky.
     So the darkest value counts where others are expected, and likewise the brightest.
     """
-    x = filled(x, counts)
+    (noise, softness, near), x = model, filled(x, counts)
     m, s, _ = asked = ask(x, counts, asked, noise, softness, passes)
     mixed = mixed_and_sure(x, counts, asked)
     kept, parts = densities(x, m, s, noise, softness)
     total = kept + sum(parts)
-    unit = 10 * NEAR * range_of(noise)
     counts = counts * inside
     weights = (
-        counts * (1 - jnp.exp(-jnp.maximum(m - noise.low, 0) / unit)),
-        counts * (1 - jnp.exp(-jnp.maximum(noise.high - m, 0) / unit)),
+        counts * (1 - jnp.exp(-jnp.maximum(m - noise.low, 0) / near)),
+        counts * (1 - jnp.exp(-jnp.maximum(noise.high - m, 0) / near)),
         counts,
     )
     sums = [

@@ -1,7 +1,6 @@
 """A median filter that leaves what is not noise as it is."""
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -29,16 +28,9 @@ from softsort_filters.asking import (
     reach,
     weighted_quantiles,
 )
+from softsort_filters.channels import check_alpha, restored, split
 from softsort_filters.impulse_model import ImpulseNoise, Softness
-from softsort_filters.impulses import (
-    MIDDLE,
-    check_alpha,
-    estimated,
-    impulse_noise,
-    pass_over,
-    split,
-)
-from softsort_filters.strips import Rows, in_strips
+from softsort_filters.impulses import estimated, pass_over
 from softsort_filters.three_targets import Scalar, Weights, target_weights
 from softsort_filters.windows import (
     Window,
@@ -52,9 +44,6 @@ from softsort_filters.windows import (
 # Pixels are asked again, by the large window, as far as they are less sure than this.
 _SURE, _UNSURE = 0.98, 0.9
 _AT_ONCE = 2**14  # pixels that are asked again by one program
-
-
-_Strips = Iterator[tuple[slice, Float[np.ndarray, "rows w *c"]]]
 
 
 class _Settings(NamedTuple):
@@ -155,56 +144,6 @@ def soft_switching_median(
     return jnp.asarray(run(*arrays, settings), dtype)
 
 
-def soft_switching_strips(
-    image: Rows,
-    size: int | tuple[int, int] = 5,
-    *,
-    iterations: int = 2,
-    border: str = "reflect",
-    alpha: bool = False,
-    memory: int = 2**30,
-    **settings: Any,
-) -> _Strips:
-    """Filter an image strip by strip: what `soft_switching_median` gives.
-
-    Args:
-        image: anything of shape (h, w) or (h, w, c) that gives rows for slices. Rows
-            near the borders of strips are asked for twice.
-        size: see `soft_switching_median`.
-        iterations: as there. Each makes the strips overlap further.
-        border: as there.
-        alpha: as there.
-        memory: bytes to stay within.
-        **settings: as there.
-
-    Returns:
-        The strips from top to bottom: which rows, and their values.
-
-    Raises:
-        SoftSortError: an argument out of its range, or a memory too small.
-
-    Examples:
-        >>> import numpy as np
-        >>> from softsort_filters import soft_switching_strips
-        >>> image = np.arange(2000.0).reshape(400, 5)
-        >>> for rows, values in soft_switching_strips(image, memory=2**26 + 80000):
-        ...     print(rows, values.shape)
-        slice(0, 200, None) (200, 5)
-        slice(200, 400, None) (200, 5)
-    """
-    height, _ = window_shape(size)
-    if settings.get("noise") is None and len(image.shape) in (2, 3):
-        first = max((image.shape[0] - MIDDLE) // 2, 0)
-        settings["noise"] = impulse_noise(image[first : first + MIDDLE], alpha=alpha)
-    settings |= {"iterations": iterations, "border": border, "alpha": alpha}
-
-    def apply(strip, _):
-        return np.asarray(soft_switching_median(strip, size, **settings))
-
-    halo = reach(as_count(iterations)) + height // 2
-    return in_strips((image, None), halo, apply, border, memory)
-
-
 def _by_tiles(
     image: Float[Array, "h w *c"],
     noise: ImpulseNoise,
@@ -226,8 +165,10 @@ def _by_tiles(
     def asked(x, counts, channel):
         of_channel = ImpulseNoise(*(each[channel : channel + 1] for each in noise))
         nothing, inside = nothing_known(x), jnp.zeros(x.shape, bool)
-        of_tile = x, counts, inside, nothing, of_channel, softness, (0, iterations)
-        (m, _, t), mixed, _ = pass_over(*of_tile)
+        model = of_channel, softness, jnp.ones(1, x.dtype)
+        (m, _, t), mixed, _ = pass_over(
+            x, counts, inside, nothing, model, (0, iterations)
+        )
         return [inner(each, of_passes) for each in (m, t, *mixed)]
 
     results = [np.empty_like(inner(images[0], of_passes)) for _ in range(4)]
@@ -239,7 +180,7 @@ def _by_tiles(
         place, again = _asked_again(around, t[..., channel], size, softness.epsilon)
         of_pixels = (each[..., channel][place] for each in (result, m, t))
         result[..., channel][place] = _told(*of_pixels, again=again, xp=np)
-    return _restored(result, counts, pixels, np, alpha)
+    return restored(result, counts, pixels, np, alpha)
 
 
 def _margins(settings: _Settings) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -333,14 +274,4 @@ def _at_once(
 
     again = map_windows(quantile, images, window)
     of_pixels = (inner(each, margins) for each in (mixed[0], asked.m, asked.t))
-    return _restored(_told(*of_pixels, again=again, xp=jnp), counts, image, jnp, alpha)
-
-
-def _restored(result: Any, counts: Any, image: Any, xp: Any, alpha: bool) -> Any:
-    """Results in the shape of the image, and where nothing counts what was there."""
-    pixels = image.reshape(*image.shape[:2], -1)
-    result = xp.where(counts > 0, result, pixels[..., :-1] if alpha else pixels)
-    result = xp.where(xp.isfinite(result), result, np.nan)
-    if alpha:
-        result = xp.concatenate([result, pixels[..., -1:]], axis=-1)
-    return result.reshape(image.shape)
+    return restored(_told(*of_pixels, again=again, xp=jnp), counts, image, jnp, alpha)

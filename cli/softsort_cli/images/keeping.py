@@ -56,8 +56,8 @@ def strips(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """An image of which only what is likely noise is changed, strip by strip."""
     jax_setup.start(solver, BITS)
-    from softsort_filters import soft_switching_strips
+    from softsort_filters import denoise_strips
 
     settings = settings | {"alpha": rows.alpha, "memory": memory}
-    start = partial(soft_switching_strips, Present(rows), **settings)
+    start = partial(denoise_strips, Present(rows), **settings)
     return precision.throughout(rows.dtype, start)

@@ -1,0 +1,147 @@
+"""Both kinds of noise taken out of an image, single pixels first."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from softsort_filters import alike
+from softsort_filters.arguments import Image, Number, as_count, as_image
+from softsort_filters.asking import reach
+from softsort_filters.channels import MIDDLE, middle_of
+from softsort_filters.impulse_model import ImpulseNoise
+from softsort_filters.impulses import impulse_noise
+from softsort_filters.strips import Rows, in_strips
+from softsort_filters.switching import soft_switching_median
+from softsort_filters.windows import window_shape
+
+Deviation = Number | Float[Array | np.ndarray, "*c"] | None
+
+
+def denoise(
+    image: Image,
+    size: int | tuple[int, int] = 5,
+    *,
+    deviation: Deviation = None,
+    border: str = "reflect",
+    alpha: bool = False,
+    **settings: Any,
+) -> Float[Array, "h w *c"]:
+    """Take out of an image what noise it has, of single pixels and of all.
+
+    It is `soft_switching_median`, and then `soft_nonlocal_mean` by the deviation that
+    the result of the former has.
+
+    Args:
+        image: see `soft_switching_median`.
+        size: as there.
+        deviation: see `soft_nonlocal_mean`; with 0 it is left out.
+        border: as there.
+        alpha: as there.
+        **settings: of `soft_switching_median`.
+
+    Returns:
+        As `soft_switching_median`.
+
+    Raises:
+        SoftSortError: an argument out of its range.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from softsort_filters import denoise, gaussian_noise, psnr, salt_and_pepper
+        >>> wave = 0.5 + 0.4 * jnp.sin(jnp.arange(64) / 9) * jnp.ones((64, 1))
+        >>> noisy = gaussian_noise(wave, 0.05, jax.random.key(0))
+        >>> noisy = salt_and_pepper(noisy, 0.1, jax.random.key(1))
+        >>> print(psnr(noisy, wave, 1) < 16, psnr(denoise(noisy), wave, 1) > 35)
+        True True
+    """
+    known: dict[str, Any] = settings | {"border": border, "alpha": alpha}
+    if deviation is None:
+        deviation, known["noise"] = _noise(image, size, known)
+    result = soft_switching_median(image, size, **known)
+    if isinstance(deviation, int | float) and deviation == 0:
+        return result
+    return alike.soft_nonlocal_mean(result, deviation, border=border, alpha=alpha)
+
+
+def _noise(
+    image: Image, size: int | tuple[int, int], settings: dict[str, Any]
+) -> tuple[Float[np.ndarray, "*c"], ImpulseNoise]:
+    """The deviation of noise in all pixels, and the noise of single ones."""
+    pixels, _ = as_image(image)
+    middle, alpha = middle_of(pixels), settings["alpha"]
+    noise = settings.get("noise") or impulse_noise(middle, alpha=alpha)
+    known: dict[str, Any] = settings | {"noise": noise}
+    first = soft_switching_median(middle, size, **known)
+    deviation = alike.gaussian_deviation(first, before=middle, alpha=alpha)
+    if settings.get("noise") is None and np.any(deviation > 0):
+        # What the former cuts off at black and white had been taken for the latter.
+        noise = impulse_noise(middle, deviation=deviation, alpha=alpha)
+    return deviation, noise
+
+
+def denoise_strips(
+    image: Rows,
+    size: int | tuple[int, int] = 5,
+    *,
+    deviation: Deviation = None,
+    iterations: int = 2,
+    border: str = "reflect",
+    alpha: bool = False,
+    memory: int = 2**30,
+    **settings: Any,
+) -> Iterator[tuple[slice, Float[np.ndarray, "rows w *c"]]]:
+    """Filter an image strip by strip: what `denoise` gives.
+
+    Noise is told by the middle of the image.
+
+    Args:
+        image: anything of shape (h, w) or (h, w, c) that gives rows for slices. Rows
+            near the borders of strips are asked for twice.
+        size: see `soft_switching_median`.
+        deviation: see `denoise`.
+        iterations: see `soft_switching_median`. Each makes the strips overlap further.
+        border: as there.
+        alpha: as there.
+        memory: bytes to stay within.
+        **settings: as there.
+
+    Returns:
+        The strips from top to bottom: which rows, and their values.
+
+    Raises:
+        SoftSortError: an argument out of its range, or a memory too small.
+
+    Examples:
+        >>> import numpy as np
+        >>> from softsort_filters import denoise_strips
+        >>> image, memory = np.arange(2000.0).reshape(400, 5), 2**26 + 80000
+        >>> for rows, values in denoise_strips(image, deviation=0, memory=memory):
+        ...     print(rows, values.shape)
+        slice(0, 200, None) (200, 5)
+        slice(200, 400, None) (200, 5)
+    """
+    height, _ = window_shape(size)
+    known: dict[str, Any] = settings | {
+        "iterations": iterations,
+        "border": border,
+        "alpha": alpha,
+    }
+    halo = reach(as_count(iterations)) + height // 2
+    if len(image.shape) in (2, 3) and 0 not in image.shape:
+        first = max((image.shape[0] - MIDDLE) // 2, 0)
+        middle = middle_of(np.asarray(image[first : first + MIDDLE]))
+        if deviation is None:
+            deviation, known["noise"] = _noise(middle, size, known)
+        elif known.get("noise") is None:
+            known["noise"] = impulse_noise(middle, alpha=alpha)
+    if np.any(deviation):
+        halo += alike.REACH
+    else:
+        deviation = 0
+
+    def apply(strip, _):
+        return np.asarray(denoise(strip, size, deviation=deviation, **known))
+
+    return in_strips((image, None), halo, apply, border, memory)
