@@ -1,7 +1,12 @@
 """Operators over image neighbourhoods, noise to try them on, and image metrics."""
 
 from softsort_filters.alike import gaussian_deviation, soft_nonlocal_mean
-from softsort_filters.both_noises import denoise, denoise_strips
+from softsort_filters.both_noises import (
+    Noise,
+    denoise,
+    denoise_strips,
+    estimate_noise,
+)
 from softsort_filters.impulse_model import ImpulseNoise
 from softsort_filters.impulses import impulse_noise
 from softsort_filters.median import soft_median, soft_quantile_filter
@@ -14,9 +19,11 @@ from softsort_filters.tuning import Choice, choose
 __all__ = [
     "Choice",
     "ImpulseNoise",
+    "Noise",
     "choose",
     "denoise",
     "denoise_strips",
+    "estimate_noise",
     "gaussian_deviation",
     "gaussian_noise",
     "impulse_noise",

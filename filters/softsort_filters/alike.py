@@ -21,7 +21,7 @@ from softsort_filters.windows import check_border, extend
 _PATCH, _SEARCH = 2, 7
 # In deviations of the noise: how far patches of the noisy image, and then those of the
 # first result, are apart that count half as much as equal ones, about.
-_NOISY, _SMOOTH = 0.8, 0.4
+_NOISY, _SMOOTH = 0.7, 0.4
 REACH = 2 * (_SEARCH + _PATCH)
 # The noise is told by the smoothest of blocks of so many pixels a side. White noise is
 # there at most this, in units of its deviation.
@@ -38,7 +38,7 @@ def soft_nonlocal_mean(
 ) -> Float[Array, "h w *c"]:
     """Replace every pixel by the mean of those around it whose neighbours are alike.
 
-    Among the 15 x 15 pixels around, each counts exp(-max(d - 2 v, 0) / (0.8^2 v)), d
+    Among the 15 x 15 pixels around, each counts exp(-max(d - 2 v, 0) / (0.7^2 v)), d
     being the mean squared difference of the 5 x 5 pixels around both, near ones more,
     and v the variance of the noise: the soft nearest patches (non-local means; Buades,
     Coll and Morel, 2005). The pixel itself counts as much as the best of others. Then
@@ -70,7 +70,7 @@ def soft_nonlocal_mean(
         >>> noisy = gaussian_noise(wave, 0.05, jax.random.key(0))
         >>> print(psnr(noisy, wave, 1.0).round())
         26.0
-        >>> print(psnr(soft_nonlocal_mean(noisy), wave, 1.0) > 36)
+        >>> print(psnr(soft_nonlocal_mean(noisy), wave, 1.0) > 34)
         True
     """
     pixels, dtype = as_image(image)
@@ -194,30 +194,27 @@ def _at_once(image: Any, deviation: Any, border: str, alpha: bool) -> Array:
 @jax.jit
 def _mean(x: Pixels, counts: Pixels, deviation: Float[Array, ""]) -> Pixels:
     """The mean of alike patches, right from `REACH` pixels within the border on."""
-    x, variance = filled(x, counts), deviation**2
-    variance = jnp.where(variance > 0, variance, 1)
+    x, unit = filled(x, counts), jnp.where(deviation > 0, deviation, 1)
 
     def again(number, pilot):
-        is_first = number == 0
-        least = jnp.where(is_first, 2 * variance, 0)
-        width = jnp.where(is_first, _NOISY, _SMOOTH) ** 2 * variance
-        return _mean_by(x, counts, pilot, least, width)
+        least = jnp.where(number == 0, 2.0, 0.0)
+        width = jnp.where(number == 0, _NOISY, _SMOOTH)
+        return _mean_by(x, counts, pilot, unit, (least, width))
 
-    result = jax.lax.fori_loop(0, 2, again, x)
+    result: Array = jax.lax.fori_loop(0, 2, again, x)
     return jnp.where(deviation > 0, result, x)
 
 
 def _mean_by(
-    x: Pixels, counts: Pixels, pilot: Pixels, least: Any, width: Any
+    x: Pixels, counts: Pixels, pilot: Pixels, unit: Array, weighing: tuple[Array, Array]
 ) -> Pixels:
     """The mean of pixels x by how much the patches around them of a pilot differ."""
-    around = _SEARCH + _PATCH
+    (least, width), around = weighing, _SEARCH + _PATCH
     margins = [(around, around), (around, around), (0, 0)]
     x_around, counts_around, pilot_around = (
         jnp.pad(each, margins, mode="edge") for each in (x, counts, pilot)
     )
-    height, width_of_x, _ = x.shape
-    patches = height + 2 * _PATCH, width_of_x + 2 * _PATCH, 1
+    patches = x.shape[0] + 2 * _PATCH, x.shape[1] + 2 * _PATCH, 1
     own = jax.lax.dynamic_slice(pilot_around, (_SEARCH, _SEARCH, 0), patches)
     places = range(-_SEARCH, _SEARCH + 1)
     offsets = jnp.asarray([(i, j) for i in places for j in places if (i, j) != (0, 0)])
@@ -227,13 +224,13 @@ def _mean_by(
         total, weight, most = sums
         i, j = offset + _SEARCH
         other = jax.lax.dynamic_slice(pilot_around, (i, j, 0), patches)
-        d = _patch_mean((other - own) ** 2)
+        d = _patch_mean(((other - own) / unit) ** 2)
         i, j = i + _PATCH, j + _PATCH
         value, count = (
             jax.lax.dynamic_slice(each, (i, j, 0), x.shape)
             for each in (x_around, counts_around)
         )
-        w = jnp.exp(-jnp.maximum(d - least, 0) / width) * count
+        w = jnp.exp(-jnp.maximum(d - least, 0) / width**2) * count
         return (total + w * value, weight + w, jnp.maximum(most, w)), None
 
     nothing = jnp.zeros_like(x)
@@ -242,7 +239,7 @@ def _mean_by(
     return (total + most * x) / (weight + most)
 
 
-def _patch_mean(values: Pixels) -> Any:
+def _patch_mean(values: Pixels) -> Pixels:
     """The mean of the patch around each pixel, which near ones count more for."""
     side = 2 * _PATCH + 1
     near = [math.exp(-(((i - _PATCH) / _PATCH * 1.5) ** 2) / 2) for i in range(side)]
@@ -250,4 +247,5 @@ def _patch_mean(values: Pixels) -> Any:
     rows = [near[i] * values[i : height - side + 1 + i] for i in range(side)]
     values = sum(rows[1:], rows[0])
     columns = [near[i] * values[:, i : width - side + 1 + i] for i in range(side)]
-    return sum(columns[1:], columns[0]) / sum(near) ** 2
+    total: Any = sum(columns[1:], columns[0])
+    return total / sum(near) ** 2

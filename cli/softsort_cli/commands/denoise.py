@@ -25,11 +25,12 @@ def denoise(
     ],
     *,
     method: Annotated[
-        Literal["median", "keep"],
+        Literal["median", "keep", "auto"],
         option(
             "--method",
             help="median: every pixel becomes that of its window; keep: only what is "
-            "likely noise changes, to the median of what around it is not.",
+            "likely noise changes, to the median of what around it is not; auto: so it "
+            "does, and noise that all pixels have is taken out by means of alike ones.",
         ),
     ] = "median",
     shape: Shape,
@@ -87,6 +88,7 @@ def denoise(
     Examples:
       softsort denoise photo.png --size 5 --epsilon 0.001
       softsort denoise noisy.png --method keep
+      softsort denoise photo.jpg --method auto
       softsort denoise scan.tif --footprint disk:2
       softsort denoise noisy.png --size auto --epsilon auto
       softsort denoise -r scans --out-dir clean --skip-existing

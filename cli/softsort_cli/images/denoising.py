@@ -80,16 +80,18 @@ class Filtering:
         if solver.hard and self.window.weights is not None:
             raise UsageError("--weights: the exact filter has none; leave out --hard")
         _check_auto(shape, solver)
-        if self.method == "keep":
-            keeping.check(shape, solver, self.quantile, self.iterations)
+        if self.method != "median":
+            if self.method == "auto" and self.border == "constant":
+                raise UsageError("--method auto: give a --border that is not constant")
+            of_median = self.quantile, self.iterations
+            keeping.check(self.method, shape, solver, *of_median)
             if shape.size is None:
                 self.window = replace(self.window, size=keeping.SIZE)
         if self._is_of_pages and (
-            self.missing.keeps or solver.epsilon == AUTO or self.method == "keep"
+            self.missing.keeps or solver.epsilon == AUTO or self.method != "median"
         ):
             raise UsageError(
-                "--size of three sides: leave out --nodata, --epsilon auto and "
-                "--method keep"
+                "--size of three sides: leave out --nodata, --epsilon auto and --method"
             )
         # On a cluster an image may be done again, if a worker is lost.
         force = self.writing.force or solver.cluster is not None
@@ -270,9 +272,11 @@ class Filtering:
         seconds = cost.check(rows.source, rows.shape, values, self.iterations)
         is_short = self.solver.hard or self._is_of_pages or seconds <= STEP
         is_whole = is_short and self._fits(rows)
-        if self.method == "keep":
+        if self.method != "median":
             settings = {"size": size, "epsilon": epsilon, "border": self.border}
-            strips = keeping.strips(self.solver, rows, self._free(rows), settings)
+            strips = keeping.strips(
+                self.method, self.solver, rows, self._free(rows), settings
+            )
         elif is_whole and (where := rows.known(slice(None))) is not None:
             settings = self.settings(size, rows.alpha)
             if not self.solver.hard:

@@ -1,4 +1,4 @@
-"""The filter that changes only what is likely noise."""
+"""The filters that tell the noise of an image, and take out what there is."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ class Present:
         return values if known is None else np.where(known, values, np.nan)
 
 
-def check(shape: Shape, solver: Computing, quantile: float, iterations: int) -> None:
-    """Refuse what this filter has not."""
+def check(
+    method: str, shape: Shape, solver: Computing, quantile: float, iterations: int
+) -> None:
+    """Refuse what these filters have not."""
     if (
         solver.hard
         or solver.squash != "sigmoid"
@@ -46,18 +48,24 @@ def check(shape: Shape, solver: Computing, quantile: float, iterations: int) -> 
         or iterations != 1
     ):
         raise UsageError(
-            "--method keep: leave out --hard, --squash, --quantile, --footprint, "
+            f"--method {method}: leave out --hard, --squash, --quantile, --footprint, "
             "--weights, --iterations, --cluster and auto, and give a --size above 1"
         )
 
 
 def strips(
-    solver: Computing, rows: Rows, memory: int, settings: dict[str, Any]
+    method: str, solver: Computing, rows: Rows, memory: int, settings: dict[str, Any]
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """An image of which only what is likely noise is changed, strip by strip."""
+    """An image with less noise, strip by strip.
+
+    By keep, only what is likely noise of single pixels changes; by auto, the noise that
+    all pixels have is also taken out, as far as there is some.
+    """
     jax_setup.start(solver, BITS)
     from softsort_filters import denoise_strips
 
     settings = settings | {"alpha": rows.alpha, "memory": memory}
+    if method == "keep":
+        settings["deviation"] = 0
     start = partial(denoise_strips, Present(rows), **settings)
     return precision.throughout(rows.dtype, start)

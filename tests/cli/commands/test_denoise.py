@@ -79,6 +79,21 @@ def test_keep_changes_only_what_is_likely_noise(on_images):
     code, _, err = on_images("denoise", "a.png", "--method", "keep", "--hard")
     assert code == 2
     assert "--method keep" in err
+    options = "--method", "auto", "--border", "constant"
+    code, _, err = on_images("denoise", "a.png", *options, "--force")
+    assert code == 2
+    assert "--border" in err
+
+
+def test_auto_takes_out_the_noise_of_all_pixels(on_images):
+    clean = np.full((40, 50, 3), 120.0)
+    clean[:, 25:] = 60, 90, 200
+    rng = np.random.default_rng(0)
+    noisy = clean + 10 * rng.normal(size=clean.shape)
+    noisy[rng.uniform(size=clean.shape) < 0.05] = 255
+    save("a.png", noisy.round().clip(0, 255).astype(np.uint8))
+    assert on_images("denoise", "a.png", "--method", "auto")[0] == 0
+    assert np.abs(load("a_soft.png") - clean).mean() < 3
 
 
 @pytest.mark.parametrize("border", size_buckets.PAD_MODES)
