@@ -122,7 +122,7 @@ def mixed_scores(name: str) -> np.ndarray:
             noisy, patch_size=5, patch_distance=6, h=0.8 * known, sigma=known
         )
         filtered = soft_switching_median(noisy), denoise(noisy), means
-        scores = [psnr(each, clean) for each in filtered]
+        scores = [psnr(np.asarray(each), clean) for each in filtered]
         best = (max(psnr(x, clean) for x in each) for each in (simple, variation))
         rows.append([psnr(noisy, clean), *best, scores[2], scores[0], scores[1]])
     print(name, file=sys.stderr)
