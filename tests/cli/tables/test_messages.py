@@ -33,7 +33,7 @@ pytest_plugins = ["tests.tabular"]
             "x\n1\n",
             2,
             "'--format': 'json' is not one of 'csv', 'tsv', 'psv', 'ndjson', "
-            "'parquet', 'arrow'; did you mean 'ndjson'?",
+            "'parquet', 'arrow', 'excel'; did you mean 'ndjson'?",
         ),
         ("rank --on-invalid skp", "x\n1\n", 2, "did you mean 'skip'?"),
         ("rank -c x", "x\n-\n", 1, "'-' is not a finite number; correct it, or see"),

@@ -88,10 +88,8 @@ def test_results_can_be_read_by_the_same_command(softsort, folder):
     assert (code, out) == (0, b"x_topk\r\n1.000.000,0\r\n")
     # A text of another kind, and one whose numbers are those of everybody.
     code, _, _ = softsort("rank", "t.csv", *MARKS, "-o", "t.tsv")
-    assert (code, (folder / "t.tsv").read_bytes()[:25]) == (
-        0,
-        b"k\tx\tx_rank\na\t1.234,50\t1,0",
-    )
+    lines = (folder / "t.tsv").read_bytes().split(b"\r\n")
+    assert (code, lines[:2]) == (0, [b"k\tx\tx_rank", b"a\t1.234,50\t1,0"])
     code, out, _ = softsort("rank", "t.csv", *MARKS, "-o", "t.ndjson")
     code, out, _ = softsort("sort", "t.ndjson", *MARKS[2:], "-c", "x,x_rank")
     rows = pl.read_ndjson(io.BytesIO(out))
