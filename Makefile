@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	@echo 'The last day, and the soft ranks of two prices among all days:'
 	@cut -d, -f1-3,12-13 demo/ranked.csv | sed -n '2p;$$p'
 	$(BIN)/softsort noise demo/grace_hopper.jpg --amount 0.1 --seed 0 -o demo/noisy.png --force
-	$(BIN)/softsort denoise demo/noisy.png -o demo/denoised.png --force
+	$(BIN)/softsort denoise demo/noisy.png --method keep -o demo/denoised.png --force
 	@echo 'Look at demo/noisy.png and demo/denoised.png; the ranks are in demo/ranked.csv.'
 
 test: $(VENV)/.installed
