@@ -17,8 +17,8 @@ from softsort_core.squash import among_used
 
 # Entries of plans solved at a time: a bound on the memory in flight.
 _ENTRIES_AT_ONCE = 2**24
-# Rows solved at a time by a CPU: plans of few values stay in its caches.
-_ROWS_AT_ONCE = 2**7
+# Entries that stay in the caches of a CPU, and how many rows it solves for at least.
+_ENTRIES_CACHED, _FEWEST_ROWS = 2**18, 2**7
 
 
 def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
@@ -85,7 +85,7 @@ def on_rows(function: Callable[[Any], Any], rows: Any, *, entries: int) -> Any:
     count = jax.tree.leaves(rows)[0].shape[0]
     batch = max(1, _ENTRIES_AT_ONCE // max(1, entries))
     if entries and jax.default_backend() == "cpu":
-        batch = min(batch, _ROWS_AT_ONCE)
+        batch = min(batch, max(_FEWEST_ROWS, _ENTRIES_CACHED // entries))
     parts = math.ceil(count / batch)
     if parts == 1:
         return jax.vmap(function)(rows)
