@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from softsort_filters import alike
@@ -111,7 +112,7 @@ def denoise(
         deviation, impulses = estimate_noise(image, alpha=alpha)
         known = {"noise": impulses} | known
     result = soft_switching_median(image, size, **known)
-    if isinstance(deviation, int | float) and deviation == 0:
+    if not isinstance(deviation, Tracer) and not np.any(deviation):
         return result
     return alike.soft_nonlocal_mean(result, deviation, border=border, alpha=alpha)
 
@@ -174,8 +175,6 @@ def denoise_strips(
             known["noise"] = impulse_noise(middle, alpha=alpha)
     if np.any(deviation):
         halo += alike.REACH
-    else:
-        deviation = 0
 
     def apply(strip, _):
         return np.asarray(denoise(strip, size, deviation=deviation, **known))

@@ -84,7 +84,7 @@ class Filtering:
             if self.method == "auto" and self.border == "constant":
                 raise UsageError("--method auto: give a --border that is not constant")
             of_median = self.quantile, self.iterations
-            keeping.check(self.method, shape, solver, *of_median)
+            keeping.check(self.method, self.window.size, shape, solver, *of_median)
             if shape.size is None:
                 self.window = replace(self.window, size=keeping.SIZE)
         if self._is_of_pages and (

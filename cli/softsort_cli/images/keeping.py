@@ -33,7 +33,12 @@ class Present:
 
 
 def check(
-    method: str, shape: Shape, solver: Computing, quantile: float, iterations: int
+    method: str,
+    size: tuple[int, ...],
+    shape: Shape,
+    solver: Computing,
+    quantile: float,
+    iterations: int,
 ) -> None:
     """Refuse what these filters have not."""
     if (
@@ -43,7 +48,7 @@ def check(
         or solver.cluster is not None
         or shape.footprint
         or shape.weights
-        or shape.size == "1"
+        or max(size) == 1
         or quantile != 0.5
         or iterations != 1
     ):

@@ -10,6 +10,7 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.tables import numbers
 from softsort_cli.tables.counted import Meaning
+from softsort_cli.tables.formats import delimiter_hint
 from softsort_cli.tables.table import Part, Table
 from softsort_cli.tables.tally import Tally
 from softsort_cli.tables.times import Time
@@ -113,8 +114,6 @@ def _no_numbers(table: Table) -> str:
     part = _first_part(table, [0])
     if part and len(table.names) == 1 and table.form.delimiter:
         text = table.names[0] + str(part.cells([0])[0].head(1).item())
-        for delimiter in ";\t|,":
-            if delimiter in text:
-                shown = "tab" if delimiter == "\t" else repr(delimiter)
-                return f"{message}: is it separated by {shown}? Try --delimiter {shown}"
+        if hint := delimiter_hint(text):
+            return f"{message}: {hint}"
     return message + "; choose one with -c, as of dates, or to see why"

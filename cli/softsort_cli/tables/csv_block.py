@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from softsort_cli.errors import CommandError
 from softsort_cli.tables.csv_quotes import BOM, Masked, places, unquote
+from softsort_cli.tables.formats import delimiter_hint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,8 +242,11 @@ class Block:
         than = "the header" if self.headers else "the first row"
         raise CommandError(
             f"{self.source}, line {self.line_number(row)}: {counts[row] + 1} "
-            f"instead of {len(self.names)} cells as in {than}; correct the line, "
-            "or --delimiter"
+            f"instead of {len(self.names)} cells as in {than}; "
+            + (
+                delimiter_hint(self.names[0] if len(self.names) == 1 else "")
+                or "correct the line, or --delimiter"
+            )
         )
 
     def texts(self, columns: Sequence[int]) -> list[pl.Series]:

@@ -103,6 +103,15 @@ def form_in(path: Path | None, name: str | None, delimiter: str | None) -> Form:
     return replace(form, delimiter=_character(delimiter))
 
 
+def delimiter_hint(text: str) -> str:
+    """What to try if this may be several cells and not one."""
+    for delimiter in ";\t|,":
+        if delimiter in text:
+            shown = "tab" if delimiter == "\t" else repr(delimiter)
+            return f"is it separated by {shown}? Try --delimiter {shown}"
+    return ""
+
+
 def check_kind(name: str | None, path: Path | None, output: Path | None) -> None:
     """Refuse a --format that no file is left for, as the names of both say another."""
     came, goes = _by_suffix(path), _by_suffix(output)

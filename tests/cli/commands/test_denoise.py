@@ -79,6 +79,8 @@ def test_keep_changes_only_what_is_likely_noise(on_images):
     code, _, err = on_images("denoise", "a.png", "--method", "keep", "--hard")
     assert code == 2
     assert "--method keep" in err
+    code, _, err = on_images("denoise", "a.png", "--method", "keep", "--size", "1x1")
+    assert (code, "give a --size above 1" in err) == (2, True)
     options = "--method", "auto", "--border", "constant"
     code, _, err = on_images("denoise", "a.png", *options, "--force")
     assert code == 2

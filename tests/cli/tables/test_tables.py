@@ -261,6 +261,7 @@ def test_names_and_cells_that_need_quotes_get_them():
         (b"a,b\r1,2\r3,4\r", "carriage returns alone do not end any"),
         (b"a,b\n1,2\n3\n", "line 3: 1 instead of 2 cells as in the header"),
         (b'a,b\n"1\n\n",2\n\n3,4,5\n', "line 6: 3 instead of 2 cells"),
+        (b"a;b\n1,5;2\n", "line 2: 2 instead of 1 .* by ';'\\? Try --delimiter ';'"),
         (b'a,b\n1,"2\n3,4\n', "line 2: a quoted cell is never closed"),
         (b"a\n\xff\n", "line 2: byte 0xff is not UTF-8"),
         ("a\n1\n".encode("utf-16"), "holds zero bytes"),
