@@ -173,8 +173,9 @@ class _Ties:
 
         order = np.argsort(inputs)
         ordered = inputs[order]
-        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        ends = np.r_[starts[1:], len(ordered)]
+        are_new = np.ones(len(ordered) + 1, bool)
+        np.not_equal(ordered[1:], ordered[:-1], out=are_new[1:-1])
+        starts, ends = (edges := np.flatnonzero(are_new))[:-1], edges[1:]
         if counts is None:
             return cls(order, ends - starts, len(ordered), starts, ends)
         edges = _edges(counts, order)

@@ -153,7 +153,7 @@ class Block:
     def with_text(self, text: bytes) -> Block:
         """A block with this as its masked text, whose lines end at the same places."""
         block = replace(self, masked=replace(self.masked, text=text))
-        vars(block).update(ends=self.ends)
+        vars(block).update(ends=self.ends, names=self.names)
         return block
 
     def line_number(self, row: int) -> int:
