@@ -85,10 +85,10 @@ class Forms:
         group: from a `Group` to results, of which those for padding are not used.
         fewest: values of a group, by their counts, that `group` can do with.
         has_all_targets: whether `group` needs a width of as many.
-        groups: from values of many groups, one after another, and their sizes to a
-            result for each value, NaN in groups that are left to `group` or `alone`;
-            takes epsilon and squashes by keyword. None if nothing is faster for many.
-            Each value counts once.
+        groups: from values of many groups, one after another, their sizes, and how
+            often each value counts or None, to a result for each value, NaN in groups
+            that are left to `group` or `alone`; takes epsilon and squashes by keyword.
+            None if nothing is faster for many.
         solve: from a `Summary` of all values to what is solved; takes epsilon by
             keyword. None if the operator needs all values together. The count of its
             statistics is that of the values by their counts.
@@ -166,6 +166,15 @@ def counted(operator: Callable[..., Array]) -> Callable[..., Array]:
 def number_of(values: Values, counts: Values | None) -> int:
     """Return how many values there are, a value that counts c times being c."""
     return np.shape(values)[0] if counts is None else max(1, round(np.sum(counts)))
+
+
+def group_numbers(sizes: np.ndarray, counts: Values | None) -> np.ndarray:
+    """Return how many values there are in each group."""
+    if counts is None:
+        return sizes
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    sums = np.bincount(groups, counts, len(sizes))
+    return np.maximum(1, np.rint(sums)).astype(np.int64)
 
 
 def forms(operator: str, **settings: Any) -> Forms:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from softsort_core.operators.group_blocks import (
     LEAST,
     MOST,
     Blocks,
-    blocks_of_sizes,
+    blocks_of_numbers,
     in_turn,
     narrow_blocks,
     narrowest_for,
@@ -40,83 +40,103 @@ from softsort_core.squash import squash
 Reading: TypeAlias = Callable[[Any, Array, Array, Array], Read]
 
 
+class Groups(NamedTuple):
+    """Groups of values, one after another.
+
+    Attributes:
+        values: those of all groups.
+        sizes: how many values each group has.
+        weights: how often each value counts; None for once.
+        numbers: how many even targets each group has.
+    """
+
+    values: Values
+    sizes: np.ndarray
+    weights: Values | None
+    numbers: np.ndarray
+
+
 def over_groups(
     read: Reading,
-    of_one: Callable[[np.ndarray], np.ndarray],
-    values: Values,
-    sizes: np.ndarray,
+    of_one: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    groups: Groups,
     epsilon: float,
     squashes: bool,
     tolerance: float,
 ) -> np.ndarray:
     """Return what is read of the plans of groups, and of values that are alone.
 
-    See `group_ranks`; `of_one` maps such values to their results.
+    See `group_ranks`; `of_one` maps such values, and how many targets they have, to
+    their results.
     """
-    x = np.asarray(as_floating(values, "values")[0])
+    x, weights = np.asarray(as_floating(groups.values, "values")[0]), groups.weights
+    a = np.ones_like(x) if weights is None else np.asarray(weights, x.dtype)
     epsilon, tolerance = as_epsilon(epsilon), as_tolerance(tolerance)
-    sizes = np.asarray(sizes, np.int64)  # what programs are made for
+    # What programs are made for.
+    sizes = np.asarray(groups.sizes, np.int64)
+    numbers = np.asarray(groups.numbers, np.int64)
     starts = np.cumsum(sizes) - sizes
     results = np.full(x.shape, np.nan, x.dtype)
-    single = starts[sizes == 1]
-    results[single] = np.where(np.isfinite(x[single]), of_one(x[single]), np.nan)
+    are_single = sizes == 1
+    single = starts[are_single]
+    alone = of_one(x[single], numbers[are_single])
+    results[single] = np.where(np.isfinite(x[single]), alone, np.nan)
     if epsilon < SMALL_EPSILON:
         return results
+    widths = np.maximum(sizes, numbers) * ((sizes > 1) & (numbers > 1))
     scale, most = np.asarray(epsilon, x.dtype), np.asarray(tolerance, x.dtype)
     # What is set for the thread that asks does not hold for others.
     device = jnp.zeros(()).device
 
     def solve(nodes: SharedNodes, blocks: Blocks) -> None:
         places, width = blocks
-        counts, within = sizes[places], np.arange(width)
-        used = within < counts[..., None]
+        counts, within = numbers[places], np.arange(width)
+        used = within < sizes[places][..., None]
         # What pads a group is its first value again: a number like the others.
         where = starts[places][..., None] + np.where(used, within, 0)
-        rows = x[where]
+        rows, often = x[where], a[where] * used
+        often /= often.sum(-1, keepdims=True)
         # Nodes are doubles.
         with jax.enable_x64(True), jax.default_device(device):
             if width <= MOST:
-                arguments = rows, counts, scale, most
+                arguments = rows, often, counts, scale, most
                 read_values = _read_narrow(*arguments, read=read, squashes=squashes)
             else:
                 counts = counts[:, 0]
                 each = [rules(count, nodes) for count in counts.tolist()]
                 stacked = jax.tree.map(lambda *some: np.stack(some), *each)
                 order = nodes.order(int(counts[0]))
-                s, moments = _placed(rows, counts, order=order, squashes=squashes)
+                s, moments = _placed(rows, often, order=order, squashes=squashes)
                 solved = _solved(moments, scale, stacked)
-                arguments = rows, s, counts, scale, most, stacked, solved
+                arguments = rows, s, often, counts, scale, most, stacked, solved
                 read_values = _read(*arguments, read=read)
         read_values, certain = map(np.asarray, read_values)
         results[where[used]] = np.where(certain[..., None], read_values, np.nan)[used]
 
-    left = np.flatnonzero((sizes > MOST) & (sizes <= LARGEST))
-    work, narrowest = narrow_blocks(sizes), 1
+    left = np.flatnonzero((widths > MOST) & (widths <= LARGEST))
+    work, narrowest = narrow_blocks(widths), 1
     # They are too little work for threads of their own. Some calls more than there are
     # cores, for they wait for the interpreter, and for what XLA is doing, now and then.
     with ThreadPoolExecutor(core_count() + 4) as pool:
         for nodes in shared_nodes(epsilon, x.dtype):
-            work += blocks_of_sizes(sizes, left, narrowest)
+            work += blocks_of_numbers(numbers, widths, left, narrowest)
             for some in in_turn(work):
                 list(pool.map(functools.partial(solve, nodes), some))
             work = []
             left = left[np.isnan(results[starts[left]])]
-            narrowest = narrowest_for(sizes[left])
+            narrowest = narrowest_for(widths[left])
     return results
 
 
-def _weights(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
-    return ((jnp.arange(x.shape[0]) < size) / size).astype(x.dtype)
-
-
-def _places(x: Float[Array, " n"], size: Array) -> Float[Array, " n"]:
-    return jnp.minimum(jnp.arange(x.shape[0]) / (size - 1), 1.0).astype(x.dtype)
+def _places(x: Float[Array, " n"], number: Array) -> Float[Array, " n"]:
+    return jnp.minimum(jnp.arange(x.shape[0]) / (number - 1), 1.0).astype(x.dtype)
 
 
 @functools.partial(jax.jit, static_argnames=("read", "squashes"))
 def _read_narrow(
     x: Float[Array, "blocks rows width"],
-    sizes: Array,
+    weights: Float[Array, "blocks rows width"],
+    numbers: Array,
     epsilon: Array,
     tolerance: Array,
     *,
@@ -125,30 +145,28 @@ def _read_narrow(
 ) -> Read:
     """Return what is read of plans between all values of a row and all targets."""
 
-    def of_row(x, size):
-        a, targets = _weights(x, size), _places(x, size)
-        s = squash(x, a) if squashes else x
+    def of_row(x, a, number):
+        b = ((jnp.arange(x.shape[0]) < number) / number).astype(x.dtype)
+        s, targets = squash(x, a) if squashes else x, _places(x, number)
         plan: Plan | DirectPlan
         if x.shape[0] <= LEAST:
-            plan = transport(-((s[:, None] - targets) ** 2) / epsilon, a, a)
+            plan = transport(-((s[:, None] - targets) ** 2) / epsilon, a, b)
         else:
-            plan = direct_plan(s, a, targets, a, epsilon, tolerance)
-        return read(plan, x, targets, size)
+            plan = direct_plan(s, a, targets, b, epsilon, tolerance)
+        return read(plan, x, targets, number)
 
-    return jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, sizes))
+    return jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, weights, numbers))
 
 
 @functools.partial(jax.jit, static_argnames=("order", "squashes"))
-def _placed(x: Array, sizes: Array, *, order: int, squashes: bool) -> Any:
+def _placed(x: Array, weights: Array, *, order: int, squashes: bool) -> Any:
     """Return rows as they are squashed, and their moments."""
 
-    def of_row(x, size):
-        a = _weights(x, size)
+    def of_row(x, a):
         s = squash(x, a) if squashes else x
         return s, in_double(functools.partial(point_moments, order), s, a)
 
-    rows = jax.vmap(of_row, (0, None))
-    return jax.lax.map(lambda block: rows(*block), (x, sizes))
+    return jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, weights))
 
 
 @jax.jit
@@ -166,7 +184,8 @@ def _solved(moments: Array, epsilon: Array, nodes: Rules) -> RowSolution:
 def _read(
     x: Float[Array, "blocks rows width"],
     s: Array,
-    sizes: Array,
+    weights: Array,
+    numbers: Array,
     epsilon: Array,
     tolerance: Array,
     nodes: Rules,
@@ -176,10 +195,11 @@ def _read(
 ) -> Read:
     """Return what is read of plans, by their nodes and what `_solved` returned."""
 
-    def of_row(x, s, solved, size, nodes):
-        a, places = _weights(x, size), _places(x, size)
+    def of_row(x, s, a, solved, number, nodes):
+        places = _places(x, number)
         plan = RowPlan(s, a, epsilon, nodes, solved, tolerance, places)
-        return read(plan, x, plan.targets, size)
+        return read(plan, x, plan.targets, number)
 
-    rows = jax.vmap(of_row, (0, 0, 0, None, None))
-    return jax.lax.map(lambda block: rows(*block), (x, s, solved, sizes, nodes))
+    rows = jax.vmap(of_row, (0, 0, 0, 0, None, None))
+    blocks = x, s, weights, solved, numbers, nodes
+    return jax.lax.map(lambda block: rows(*block), blocks)

@@ -12,8 +12,14 @@ from softsort_core.arguments import Values, as_count, as_distribution
 from softsort_core.axis import slice_size
 from softsort_core.defaults import TOLERANCE
 from softsort_core.operators.exact import hard_ranks
-from softsort_core.operators.forms import Forms, Group, descending, number_of
-from softsort_core.operators.groups import over_groups
+from softsort_core.operators.forms import (
+    Forms,
+    Group,
+    descending,
+    group_numbers,
+    number_of,
+)
+from softsort_core.operators.groups import Groups, over_groups
 from softsort_core.operators.masks import PerSlice, count_used, targets_of_each
 from softsort_core.operators.over_plans import (
     Reading,
@@ -121,6 +127,7 @@ def _scaled(factor: Array, values: Array) -> Array:
 def group_ranks(
     values: Values,
     sizes: np.ndarray,
+    weights: Values | None = None,
     *,
     epsilon: float = 1e-2,
     squashes: bool = True,
@@ -133,14 +140,17 @@ def group_ranks(
     Args:
         values: those of the groups, one after another.
         sizes: how many values each group has.
+        weights: how often each value counts, as if it were repeated, more than 0; once
+            by default.
         epsilon: see `ranks`.
         squashes: whether values are squashed by default; else they are in [0, 1].
         tolerance: see `ranks`.
 
     Returns:
         The ranks of the values. Those of a group are NaN if that is of more than 16,384
-        values, or epsilon less than 0.003, or they are not certain: `ranks` is slower
-        but finds them.
+        values, as often as they count, or of several that count once together, or
+        epsilon less than 0.003, or they are not certain: `ranks` is slower but finds
+        them.
 
     Examples:
         >>> import numpy as np
@@ -150,13 +160,18 @@ def group_ranks(
         [1.1, 17.9, 13.3, 3.9]
     """
     return over_groups(
-        _read_group, np.zeros_like, values, sizes, epsilon, squashes, tolerance
+        _read_group,
+        lambda _, numbers: (numbers - 1) / 2,
+        Groups(values, sizes, weights, group_numbers(sizes, weights)),
+        epsilon,
+        squashes,
+        tolerance,
     )
 
 
-def _read_group(plan: Any, x: Array, targets: Array, size: Array) -> Read:
+def _read_group(plan: Any, x: Array, targets: Array, number: Array) -> Read:
     del x
-    return plan.given_input((size - 1).astype(targets.dtype) * targets)
+    return plan.given_input((number - 1).astype(targets.dtype) * targets)
 
 
 def forms(start: int = 0, pct: bool = False, descends: bool = False) -> Forms:
@@ -188,8 +203,14 @@ def forms(start: int = 0, pct: bool = False, descends: bool = False) -> Forms:
         results = ranks(group.values, target_weights=group.even(number), **softness)
         return placed(results, number)
 
-    def groups(values: Values, sizes: np.ndarray, **softness: Any) -> np.ndarray:
-        return placed(group_ranks(values, sizes, **softness), np.repeat(sizes, sizes))
+    def groups(
+        values: Values,
+        sizes: np.ndarray,
+        counts: Values | None = None,
+        **softness: Any,
+    ) -> np.ndarray:
+        results = group_ranks(values, sizes, counts, **softness)
+        return placed(results, np.repeat(group_numbers(sizes, counts), sizes))
 
     def at_values(solution: Solution, values: np.ndarray) -> Array:
         return placed(solution.ranks(values), solution.statistics.count)

@@ -13,7 +13,7 @@ from softsort_core.defaults import TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
 from softsort_core.operators.forms import Forms, Group, counted, descending
-from softsort_core.operators.groups import over_groups
+from softsort_core.operators.groups import Groups, over_groups
 from softsort_core.operators.masks import Count, count_used, per_slice, targets_of_each
 from softsort_core.operators.over_plans import (
     Reading,
@@ -161,14 +161,23 @@ def _read_topk(plan: AnyPlan, values: Array) -> Read:
 def group_sort(
     values: Values,
     sizes: np.ndarray,
+    weights: Values | None = None,
     *,
     epsilon: float = 1e-2,
     squashes: bool = True,
     tolerance: float = TOLERANCE,
 ) -> np.ndarray:
-    """Sort softly within each of many groups; see `group_ranks` and `sort`."""
+    """Sort softly within each of many groups; see `group_ranks` and `sort`.
+
+    Each of as many sorted values stands for an equal share of the weights.
+    """
     return over_groups(
-        _read_group, np.copy, values, sizes, epsilon, squashes, tolerance
+        _read_group,
+        lambda values, _: values,
+        Groups(values, sizes, weights, numbers=sizes),
+        epsilon,
+        squashes,
+        tolerance,
     )
 
 

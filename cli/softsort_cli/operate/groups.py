@@ -156,11 +156,10 @@ def _many(
     is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
     # All have one epsilon there.
     is_one = len(epsilons) and (epsilons == epsilons[0]).all()
-    if solve is None or inputs.counts is not None or not (is_worth and is_one):
+    if solve is None or not (is_worth and is_one):
         return None
-    squashes = solver.squash == "sigmoid"
-    epsilon = float(epsilons[0])
-    outputs = solve(inputs.together, sizes, epsilon=epsilon, squashes=squashes)
+    softness = {"epsilon": float(epsilons[0]), "squashes": solver.squash == "sigmoid"}
+    outputs = solve(inputs.together, sizes, inputs.counts, **softness)
     left[left] = np.isnan(outputs[inputs.starts()[left]])
     return outputs
 

@@ -192,6 +192,26 @@ def test_short_groups_of_every_kind(x64):
         np.testing.assert_allclose(found[some], expected[1][0], 0, off)
 
 
+def test_weighted_groups_are_those_of_values_repeated(x64):
+    random = np.random.default_rng(0)
+    sizes = np.array([5, 1, 20, 40, 2])
+    values, counts = random.normal(size=68), random.integers(1, 4, 68)
+    counts[5], often = 3, counts[:66]
+    # The last are, together, one value.
+    weights = np.append(often, [0.4, 0.3])
+    ranks = soft.group_ranks(values, sizes, weights)
+    assert np.isnan(ranks[66:]).all()
+    numbers = np.add.reduceat(often, [0, 5, 6, 26])
+    repeated = soft.group_ranks(np.repeat(values[:66], often), numbers)
+    each = repeated[np.cumsum(often) - 1]
+    np.testing.assert_allclose(ranks[:66], each, 0, 1e-9 * numbers.max())
+    assert ranks[5] == 1
+    found = soft.group_sort(values, sizes, weights)
+    for some in np.split(np.arange(68), np.cumsum(sizes)[:-1]):
+        expected = soft.sort(values[some], input_weights=weights[some])
+        np.testing.assert_allclose(found[some], expected, 0, 1e-9)
+
+
 def test_short_groups_as_they_are(x64):
     # Not squashed, far from 0, and as few as there can be of a width.
     random = np.random.default_rng(0)
