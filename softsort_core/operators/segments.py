@@ -75,10 +75,12 @@ def segment_ranks(
     softness: dict[str, Any] = {"epsilon": epsilon, "squashing_fun": squashing_fun}
     if weights is not None:
         softness["input_weights"] = weights[source]
-    results = ranks(x[source], where=used, tolerance=tolerance, **softness)
+    results = ranks(x[source], where=used, fill=0.0, tolerance=tolerance, **softness)
     places = jnp.where(used, source, n)
-    empty = jnp.full(n, jnp.nan, results.dtype)
-    return empty.at[places].set(results, mode="drop")
+    # Where no rank is put, in no row: NaN on the way could be taken for an error.
+    placed = jnp.zeros(n, results.dtype).at[places].set(results, mode="drop")
+    is_known = jnp.zeros(n, bool).at[places].set(True, mode="drop")
+    return jnp.where(is_known, placed, jnp.nan)
 
 
 def _rows(ids: Array, count: int, width: int) -> tuple[Array, Array]:

@@ -162,7 +162,7 @@ def plan_of(
         return row_plan(*inputs, *nodes, y, epsilon, tolerance)
     if isinstance(targets, int):
         points = EvenTargets(targets)
-    elif np.ndim(targets) == 0:
+    elif not isinstance(targets, tuple) and np.ndim(targets) == 0:
         # A single value has the same results at two targets as at one.
         points = EvenTargets(jnp.maximum(targets, 2))
     else:

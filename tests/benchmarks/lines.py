@@ -37,6 +37,7 @@ from tests.benchmarks.learning import (
     OTT_STEP,
     STEP,
 )
+from tests.benchmarks.losses import TRAINED, Trained
 from tests.benchmarks.memory import available_memory, measured_peak
 from tests.benchmarks.report import Row
 from tests.benchmarks.text import bytes_text, seconds_text, shape_text
@@ -130,6 +131,7 @@ Line: TypeAlias = (
     Race
     | Peak
     | First
+    | Trained
     | Commands
     | Images
     | Moved
@@ -164,6 +166,7 @@ LINES: tuple[Line, ...] = (
     # The network alone is more than a tenth of these.
     Race(STEP, OTT_STEP, _DIGITS, bar=0.1),
     Race(STEP, OTT_STEP, _MNIST, bar=0.1),
+    *TRAINED,
     *FIRST,
     *COMMANDS,
     *CLUSTERS,

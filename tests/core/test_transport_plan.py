@@ -1,7 +1,5 @@
 """Products with a plan that is not made are those with its matrix."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from samples import sample
@@ -67,25 +65,6 @@ def test_many_values(x64):
     np.testing.assert_allclose(plan.T @ x, soft.sort(x), atol=1e-6 * np.ptp(x))
     with pytest.raises(SoftSortError, match="5000 x 5000"):
         plan.matrix()
-
-
-def test_transformations(x64):
-    def product(x):
-        return transport_plan(x, epsilon=0.1) @ jnp.arange(6.0)
-
-    def read(plan, values):
-        return plan.T @ values
-
-    rows = np.stack([X, sample("cauchy", 6)])
-    one = jax.jit(product)
-    mapped = jax.jit(jax.vmap(product))(rows)
-    np.testing.assert_allclose(mapped, [one(row) for row in rows], rtol=1e-9)
-    slope = jax.jit(jax.jacrev(product))(X)
-    np.testing.assert_allclose(slope, jax.jit(jax.jacfwd(product))(X), rtol=1e-8)
-    expected = jax.jacrev(lambda x: soft.ranks(x, epsilon=0.1))(jnp.asarray(X))
-    np.testing.assert_allclose(slope, expected, rtol=1e-8)
-    plan = transport_plan(X, epsilon=0.1)
-    np.testing.assert_allclose(jax.jit(read)(plan, X), plan.T @ X, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("unchecked_types")
