@@ -54,7 +54,8 @@ def sort(
     values only, and the error is at most 1e-6 of their range, as estimated.
 
     Args:
-        inputs: real numbers of any shape.
+        inputs: real numbers of any shape. XLA takes for 0 what is nearer to it than the
+            smallest normal number, about 1e-38 in single precision, 2e-308 in double.
         axis: the axis to sort along; several axes are sorted together as one.
         topk: if in [1, n - 1], only the `topk` largest are returned. Time grows with
             its third power: some hundred take seconds.

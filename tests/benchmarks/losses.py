@@ -56,9 +56,9 @@ class Trained:
             _of_library(name, self.steps)[self.figure]
             for name in ("softsort", self.rival)
         )
-        is_time = self.figure != _DISTANCE
-        texts = (seconds_text(x) if is_time else f"{x:.3f}" for x in (ours, theirs))
-        return Row(self.what, self.beside, *texts, ours / theirs, self.bar)
+        text = "{:.3f}".format if self.figure == _DISTANCE else seconds_text
+        figures = text(ours), text(theirs)
+        return Row(self.what, self.beside, *figures, ours / theirs, self.bar)
 
 
 @functools.cache

@@ -91,6 +91,13 @@ def test_many_of_which_few_are_left(x64):
             np.testing.assert_allclose(row[:count], few, rtol=1e-9, atol=1e-9)
 
 
+def test_the_largest_of_very_many(x64):
+    x = RNG.normal(size=5000)
+    where = RNG.permutation(5000) < 9
+    largest = jax.jit(lambda x, where: soft.sort(x, topk=2, where=where))(x, where)
+    np.testing.assert_allclose(largest, soft.sort(x[where], topk=2), rtol=1e-6)
+
+
 def test_any_axes_and_what_is_broadcast(x64):
     x, where = RNG.normal(size=(2, 3, 4)), np.array([[True], [False], [True]])
     found = soft.ranks(x, (1, 2), where=where)
