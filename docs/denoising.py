@@ -6,14 +6,20 @@ done.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import skimage.data
 from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from sklearn.datasets import load_sample_image
-from softsort_filters import denoise, soft_median, soft_switching_median
+from softsort_filters import (
+    beginning,
+    denoise,
+    learn_filter,
+    soft_median,
+    soft_switching_median,
+)
 
 NAMES = ("camera", "coins", "moon", "astronaut", "text", "brick", "chelsea", "coffee")
 PICTURES = {name: getattr(skimage.data, name) for name in (*NAMES, "page")}
@@ -38,6 +44,7 @@ MIXED = {
 }
 WIDTHS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5)
 SIDE, SMALLER = 384, 256
+STEPS = 40  # of learning, as many as `denoise --learn` takes
 
 
 def picture(name: str, side: int = SIDE) -> np.ndarray:
@@ -64,6 +71,13 @@ def psnr(image: np.ndarray, clean: np.ndarray) -> float:
     return float(-10 * np.log10(max(error, 1e-10)))
 
 
+def learned(noisy: np.ndarray, deviation: float | None = None) -> np.ndarray:
+    """Denoise an image by what is learned from it alone."""
+    start = beginning()
+    *_, last = learn_filter([noisy], start=start, deviation=deviation, steps=STEPS)
+    return np.asarray(denoise(noisy, deviation=deviation, **last.filter._asdict()))
+
+
 def scores(name: str) -> np.ndarray:
     """Return what each method makes of each noise: one row a noise."""
     clean, rows = picture(name), []
@@ -75,6 +89,7 @@ def scores(name: str) -> np.ndarray:
             median_filter(noisy, 5),
             np.asarray(soft_median(noisy)),
             np.asarray(soft_switching_median(noisy)),
+            learned(noisy, deviation=0),
         )
         rows.append([psnr(result, clean) for result in results])
     print(name, file=sys.stderr)
@@ -82,19 +97,31 @@ def scores(name: str) -> np.ndarray:
 
 
 def tables() -> Iterator[str]:
-    """Yield the lines of both tables."""
+    """Yield the lines of the tables of single pixels."""
     every = np.stack([scores(name) for name in PICTURES])
-    yield "| noise | noisy | median 3x3 | median 5x5 | soft median 3x3 | keep |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
-    for noise, row in zip(NOISES, every.mean(0), strict=True):
+    methods = "median 3x3 | median 5x5 | soft median 3x3 | keep | learned"
+    yield from mean_table(NOISES, methods, every)
+    yield from gain_table(NOISES, "keep", every[..., -2] - every[..., 1:3].max(-1))
+    yield from gain_table(NOISES, "learned over keep", every[..., -1] - every[..., -2])
+
+
+def mean_table(noises: Iterable[str], methods: str, every: np.ndarray) -> Iterator[str]:
+    """Yield the lines of a table of what methods make of noises in the mean."""
+    yield f"| noise | noisy | {methods} |"
+    yield "| --- |" + " ---: |" * every.shape[-1]
+    for noise, row in zip(noises, every.mean(0), strict=True):
         yield f"| {noise} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
     yield ""
-    gains = every[..., -1] - every[..., 1:3].max(-1)
-    yield "| gain of keep | mean | " + " | ".join(PICTURES) + " |"
+
+
+def gain_table(noises: Iterable[str], of: str, gains: np.ndarray) -> Iterator[str]:
+    """Yield the lines of a table of what is gained for each picture."""
+    yield f"| gain of {of} | mean | " + " | ".join(PICTURES) + " |"
     yield "| --- |" + " ---: |" * (1 + len(PICTURES))
-    for noise, row in zip(NOISES, gains.T, strict=True):
+    for noise, row in zip(noises, gains.T, strict=True):
         values = " | ".join(f"{value:.1f}" for value in (row.mean(), *row))
         yield f"| {noise} | {values} |"
+    yield ""
 
 
 def mixed(clean: np.ndarray, deviation: float, share: float) -> np.ndarray:
@@ -121,10 +148,10 @@ def mixed_scores(name: str) -> np.ndarray:
         means = denoise_nl_means(
             noisy, patch_size=5, patch_distance=6, h=0.8 * known, sigma=known
         )
-        filtered = soft_switching_median(noisy), denoise(noisy), means
+        filtered = means, soft_switching_median(noisy), denoise(noisy), learned(noisy)
         scores = [psnr(np.asarray(each), clean) for each in filtered]
         best = (max(psnr(x, clean) for x in each) for each in (simple, variation))
-        rows.append([psnr(noisy, clean), *best, scores[2], scores[0], scores[1]])
+        rows.append([psnr(noisy, clean), *best, *scores])
     print(name, file=sys.stderr)
     return np.array(rows)
 
@@ -132,19 +159,12 @@ def mixed_scores(name: str) -> np.ndarray:
 def mixed_tables() -> Iterator[str]:
     """Yield the lines of the tables of mixed noise."""
     every = np.stack([mixed_scores(name) for name in PICTURES])
-    methods = "best simple | total variation | non-local means | keep | auto"
-    yield f"| noise | noisy | {methods} |"
-    yield "| --- |" + " ---: |" * 6
-    for noise, row in zip(MIXED, every.mean(0), strict=True):
-        yield f"| {noise} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
-    yield ""
-    yield "| gain of auto | mean | " + " | ".join(PICTURES) + " |"
-    yield "| --- |" + " ---: |" * (1 + len(PICTURES))
-    for noise, row in zip(MIXED, (every[..., -1] - every[..., 1]).T, strict=True):
-        values = " | ".join(f"{value:.1f}" for value in (row.mean(), *row))
-        yield f"| {noise} | {values} |"
+    methods = "best simple | total variation | non-local means | keep | auto | learned"
+    yield from mean_table(MIXED, methods, every)
+    yield from gain_table(MIXED, "auto", every[..., -2] - every[..., 1])
+    yield from gain_table(MIXED, "learned over auto", every[..., -1] - every[..., -2])
 
 
 if __name__ == "__main__":
-    for line in [*tables(), "", *mixed_tables()]:
+    for line in [*tables(), *mixed_tables()]:
         print(line, flush=True)

@@ -47,6 +47,7 @@ ORDER = {
         "strips",
         "alike switching",
         "both_noises metrics noise tuning",
+        "learning",
         "__init__",
     ],
     "softsort_cli": [

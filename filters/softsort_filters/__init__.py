@@ -9,6 +9,12 @@ from softsort_filters.both_noises import (
 )
 from softsort_filters.impulse_model import ImpulseNoise
 from softsort_filters.impulses import impulse_noise
+from softsort_filters.learning import (
+    LearnedFilter,
+    Learning,
+    beginning,
+    learn_filter,
+)
 from softsort_filters.median import soft_median, soft_quantile_filter
 from softsort_filters.metrics import psnr, ssim
 from softsort_filters.noise import gaussian_noise, salt_and_pepper, speckle_noise
@@ -19,7 +25,10 @@ from softsort_filters.tuning import Choice, choose
 __all__ = [
     "Choice",
     "ImpulseNoise",
+    "LearnedFilter",
+    "Learning",
     "Noise",
+    "beginning",
     "choose",
     "denoise",
     "denoise_strips",
@@ -27,6 +36,7 @@ __all__ = [
     "gaussian_deviation",
     "gaussian_noise",
     "impulse_noise",
+    "learn_filter",
     "psnr",
     "salt_and_pepper",
     "soft_median",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
@@ -75,6 +76,7 @@ def denoise(
     size: int | tuple[int, int] = 5,
     *,
     deviation: Deviation = None,
+    strength: Number = 1.0,
     border: str = "reflect",
     alpha: bool = False,
     **settings: Any,
@@ -88,6 +90,7 @@ def denoise(
         image: see `soft_switching_median`.
         size: as there.
         deviation: see `soft_nonlocal_mean`; with 0 it is left out.
+        strength: how much of the deviation is taken out, not negative.
         border: as there.
         alpha: as there.
         **settings: of `soft_switching_median`.
@@ -114,6 +117,7 @@ def denoise(
     result = soft_switching_median(image, size, **known)
     if not isinstance(deviation, Tracer) and not np.any(deviation):
         return result
+    deviation = deviation * jnp.asarray(strength)
     return alike.soft_nonlocal_mean(result, deviation, border=border, alpha=alpha)
 
 

@@ -1,13 +1,13 @@
 """A median filter that leaves what is not noise as it is."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, DTypeLike, Float
+from jaxtyping import Array, Float
 
 from softsort_core import SoftSortError
 from softsort_filters import tiles
@@ -16,6 +16,7 @@ from softsort_filters.arguments import (
     Number,
     as_count,
     as_image,
+    as_level,
     as_number,
     as_positive,
 )
@@ -45,9 +46,12 @@ from softsort_filters.windows import (
 _SURE, _UNSURE = 0.98, 0.9
 _AT_ONCE = 2**14  # pixels that are asked again by one program
 
+# How much each place of the largest window counts, and its targets.
+Weighing: TypeAlias = tuple[Float[Array, " n"], Weights]
+
 
 class _Settings(NamedTuple):
-    size: tuple[int, int]
+    window: Window
     iterations: int
     border: str
     alpha: bool
@@ -60,6 +64,8 @@ def soft_switching_median(
     noise: ImpulseNoise | None = None,
     threshold: Number = 1.0,
     spread: Number = 0.7,
+    weights: Image | None = None,
+    level: Number = 0.5,
     iterations: int = 2,
     epsilon: Number = 1e-2,
     border: str = "reflect",
@@ -92,6 +98,10 @@ def soft_switching_median(
         threshold: how much likelier than it is to take pixels for those of the picture.
         spread: how far from m pixels of the picture are, positive, in units of their
             mean distance; the less, the more is taken for noise.
+        weights: how much pixels of the largest window count besides, in the shape of
+            `size`, not negative, by default exp(-d^2 / 2); that of its centre and of
+            what is beyond its ellipse plays no part.
+        level: which quantile of the largest window stands for m, in [0, 1].
         iterations: how many times to ask which pixels are noise.
         epsilon: regularisation of the medians, positive, as in `soft_median`.
         border: how the image goes on outside, as in scipy.ndimage: "reflect",
@@ -119,10 +129,11 @@ def soft_switching_median(
     """
     pixels, dtype = as_image(image)
     check_border(border)
-    height, width = window_shape(size)
-    settings = _Settings((height, width), as_count(iterations), border, alpha)
-    if max(settings.size) == 1:
+    sides = window_shape(size)
+    if max(sides) == 1:
         raise SoftSortError("size is 1: a window without its centre has no value")
+    window, weighing = _window(sides, weights, as_level(level, pixels.dtype))
+    settings = _Settings(window, as_count(iterations), border, alpha)
     check_alpha(pixels, alpha)
     softness = Softness(
         as_positive(epsilon, "epsilon", pixels.dtype, "0.01"),
@@ -137,7 +148,7 @@ def soft_switching_median(
     of_channels = (
         jnp.broadcast_to(jnp.asarray(x, pixels.dtype), channels) for x in noise
     )
-    arrays = (pixels, ImpulseNoise(*of_channels), softness, cval)
+    arrays = (pixels, ImpulseNoise(*of_channels), softness, weighing, cval)
     leaves = jax.tree.leaves((arrays, jnp.zeros(())))
     is_traced = any(isinstance(each, Tracer) for each in leaves)
     run = _at_once if is_traced else _by_tiles
@@ -148,11 +159,12 @@ def _by_tiles(
     image: Float[Array, "h w *c"],
     noise: ImpulseNoise,
     softness: Softness,
+    weighing: Weighing,
     cval: Scalar,
     settings: _Settings,
 ) -> Float[np.ndarray, "h w *c"]:
     """Filter tiles, and then pixels, of as many as one program is compiled for."""
-    size, iterations, border, alpha = settings
+    window, iterations, border, alpha = settings
     pixels = np.asarray(image)
     x, counts = split(pixels, alpha, np)
     of_passes, of_window = _margins(settings)
@@ -177,7 +189,9 @@ def _by_tiles(
     m, t, result = (np.array(inner(each, of_window)) for each in (m, t, mixed))
     for channel in range(x.shape[2]):
         around = mixed[..., channel], sure[..., channel]
-        place, again = _asked_again(around, t[..., channel], size, softness.epsilon)
+        place, again = _asked_again(
+            *(around, t[..., channel], window, weighing, softness.epsilon)
+        )
         of_pixels = (each[..., channel][place] for each in (result, m, t))
         result[..., channel][place] = _told(*of_pixels, again=again, xp=np)
     return restored(result, counts, pixels, np, alpha)
@@ -185,18 +199,18 @@ def _by_tiles(
 
 def _margins(settings: _Settings) -> tuple[tuple[int, int], tuple[int, int]]:
     """How far passes reach, and then the window of pixels that are asked again."""
-    of_passes, (height, width) = reach(settings.iterations), settings.size
+    of_passes, (height, width, _) = reach(settings.iterations), settings.window.shape
     return (of_passes, of_passes), (height // 2, width // 2)
 
 
 def _asked_again(
     around: tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W"]],
     t: Float[np.ndarray, "h w"],
-    size: tuple[int, int],
+    window: Window,
+    weighing: Weighing,
     epsilon: Scalar,
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Which pixels are likely noise, and the medians of the windows around them."""
-    window, near, b = _window(size, t.dtype)
     step = around[0].shape[1]
     offsets = [i * step + j for i, j, _ in window.places]
     rows, columns = np.nonzero(t < _SURE)
@@ -207,7 +221,7 @@ def _asked_again(
         block = np.pad(block, (0, _AT_ONCE - len(block)), mode="edge")
         places = np.add.outer(offsets, block)
         values, weights = (jnp.asarray(x.ravel()[places]) for x in around)
-        medians.append(_weighted_quantiles(values, weights, near, b, epsilon))
+        medians.append(_weighted_quantiles(values, weights, *weighing, epsilon))
     empty = np.empty(0, t.dtype)
     return (rows, columns), np.concatenate([empty, *medians])[: len(corners)]
 
@@ -219,17 +233,17 @@ _weighted_quantiles = jax.jit(
 
 
 def _window(
-    size: tuple[int, int], dtype: DTypeLike
-) -> tuple[Window, Float[Array, " n"], Weights]:
+    size: tuple[int, ...], weights: Image | None, level: Float[Array, ""]
+) -> tuple[Window, Weighing]:
     """A window without its centre, and without corners, which are too far to matter."""
     sides = np.array(size)
     offsets = np.moveaxis(np.indices(size), 0, -1) - sides // 2
     footprint = np.sum((2 * offsets / sides) ** 2, axis=-1) <= 1
     footprint[tuple(sides // 2)] = False
-    window, _, n = as_window(None, footprint, None)
-    near = np.exp(-np.sum(offsets**2, axis=-1) / 2)[footprint]
-    b = target_weights(jnp.asarray(0.5, dtype), n)
-    return window, jnp.asarray(near, dtype), b
+    if weights is None:
+        weights = np.exp(-np.sum(offsets**2, axis=-1) / 2)
+    window, near, n = as_window(size, footprint, weights)
+    return window, (jnp.asarray(near, level.dtype), target_weights(level, n))
 
 
 def _told(mixed: Any, m: Any, t: Any, *, again: Any, xp: Any) -> Any:
@@ -243,11 +257,12 @@ def _at_once(
     image: Float[Array, "h w *c"],
     noise: ImpulseNoise,
     softness: Softness,
+    weighing: Weighing,
     cval: Scalar,
     settings: _Settings,
 ) -> Float[Array, "h w *c"]:
     """Filter a whole image, and have derivatives."""
-    size, iterations, border, alpha = settings
+    window, iterations, border, alpha = settings
     x, counts = split(image, alpha, jnp)
     counts = jax.lax.stop_gradient(counts)
     # Traced values have not been checked.
@@ -266,11 +281,10 @@ def _at_once(
     )
     mixed = mixed_and_sure(extended, count, asked)
     images = [inner(each, of_passes) for each in mixed]
-    window, near, b = _window(size, x.dtype)
 
     def quantile(values, sure):
         stacked = values.stacked(), sure.stacked()
-        return weighted_quantiles(*stacked, near, b, softness.epsilon)
+        return weighted_quantiles(*stacked, *weighing, softness.epsilon)
 
     again = map_windows(quantile, images, window)
     of_pixels = (inner(each, margins) for each in (mixed[0], asked.m, asked.t))

@@ -40,7 +40,7 @@ def spoilt(image, share=0.2, seed=1):
 IMAGE = spoilt(picture(*SHAPE) + 0.02 * np.random.default_rng(2).normal(size=SHAPE))
 
 
-def hard_medians(image, weights, size):
+def hard_medians(image, weights, size, by=None, level=0.5):
     """Weighted medians without the centres, pixel by pixel, of what is extended."""
     rows, columns = size
     down, across = np.mgrid[:rows, :columns]
@@ -48,22 +48,23 @@ def hard_medians(image, weights, size):
     inside = ((2 * (down - rows // 2) / rows) ** 2) + (
         (2 * (across - columns // 2) / columns) ** 2
     ) <= 1
-    near = np.where(inside & (away > 0), np.exp(-away / 2), 0)
+    near = np.where(inside & (away > 0), np.exp(-away / 2) if by is None else by, 0)
     result = np.empty((image.shape[0] - rows + 1, image.shape[1] - columns + 1))
     for i, j in np.ndindex(result.shape):
         values = image[i : i + rows, j : j + columns].ravel()
         masses = (near * weights[i : i + rows, j : j + columns]).ravel()
         order = np.argsort(values)
         sums = np.cumsum(masses[order]) / masses.sum()
-        # The mean of the quantiles of levels 0.49 to 0.51.
-        ends = np.clip(sums, 0.49, 0.51)
-        parts = np.diff(ends, prepend=0.49)
+        # The mean of the quantiles of levels 0.49 to 0.51, where it is 0.5.
+        ends = np.clip(sums, level - 0.01, level + 0.01)
+        parts = np.diff(ends, prepend=level - 0.01)
         result[i, j] = parts @ values[order] / 0.02
     return result
 
 
-def hard_switching_median(image, noise, border, size=(5, 5), threshold=1.0, spread=0.7):
+def hard_switching_median(image, noise, border, weights=None, level=0.5):
     """What the filter tends to as epsilon goes to 0, by loops."""
+    size, threshold, spread = (5, 5), 1.0, 0.7
     low, high, dark, bright, anywhere = noise
     span = high - low
 
@@ -96,7 +97,8 @@ def hard_switching_median(image, noise, border, size=(5, 5), threshold=1.0, spre
     s = blurred(t * abs(x - m) / span) / blurred(t)
     x, m = inner(x, 4), inner(m, 4)
     t = trust(x, m, s)
-    again = hard_medians(t * x + (1 - t) * m, t + 1e-6, size)
+    again = t * x + (1 - t) * m
+    again = hard_medians(again, t + 1e-6, size, weights, level)
     x, m, t = inner(x, 4 + 2), inner(m, 4 + 2), inner(t, 4 + 2)
     again = inner(again, 4)
     doubt = np.clip((0.98 - t) / 0.08, 0, 1)
@@ -114,21 +116,35 @@ def test_the_limit_is_the_hard_filter(border):
 
 
 @pytest.mark.usefixtures("x64")
+def test_the_largest_window_has_weights_and_a_level():
+    settings = {"weights": np.random.default_rng(6).uniform(size=(5, 5)), "level": 0.3}
+    result = soft_switching_median(IMAGE, noise=NOISE, epsilon=1e-6, **settings)
+    expected = hard_switching_median(IMAGE, NOISE, "reflect", **settings)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+    assert (
+        np.abs(expected - hard_switching_median(IMAGE, NOISE, "reflect")).max() > 0.02
+    )
+
+
+@pytest.mark.usefixtures("x64")
 def test_gradients_are_those_of_finite_differences():
     rng = np.random.default_rng(5)
     weights = jnp.asarray(rng.normal(size=SHAPE))
 
-    def loss(image, epsilon, threshold, spread):
-        softness = {"epsilon": epsilon, "threshold": threshold, "spread": spread}
-        result = soft_switching_median(image, noise=NOISE, **softness)
+    names = "epsilon", "threshold", "spread", "level", "weights"
+
+    def loss(image, *settings):
+        settings = dict(zip(names, settings, strict=True))
+        result = soft_switching_median(image, noise=NOISE, **settings)
         return jnp.sum(weights * result)
 
+    near = rng.uniform(0.5, 1, size=(5, 5))
     # At the very darkest value the derivative is one-sided.
     image = picture(*SHAPE) + 0.02 * rng.normal(size=SHAPE)
     image = np.where(rng.uniform(size=SHAPE) < 0.2, rng.uniform(size=SHAPE), image)
-    at = jnp.asarray(image), *map(jnp.asarray, (0.02, 1.0, 0.7))
+    at = jnp.asarray(image), *map(jnp.asarray, (0.02, 1.0, 0.7, 0.4, near))
     value = jax.jit(loss)
-    gradients = jax.jit(jax.grad(loss, (0, 1, 2, 3)))(*at)
+    gradients = jax.jit(jax.grad(loss, range(6)))(*at)
     step = 1e-6
     for i, gradient in enumerate(gradients):
         direction = rng.normal(size=gradient.shape)
@@ -261,6 +277,8 @@ def test_opacity_counts_and_stays():
         ({"size": 1}, ["size", "centre"]),
         ({"threshold": 0}, ["threshold", "0", "positive"]),
         ({"spread": -1}, ["spread", "-1", "positive"]),
+        ({"level": 2}, ["2", "[0, 1]"]),
+        ({"weights": np.ones((3, 3))}, ["weights", "(3, 3)", "size", "(5, 5)"]),
         ({"iterations": 0}, ["iterations", "positive"]),
         ({"alpha": True}, ["alpha", "channels"]),
     ],
