@@ -203,7 +203,7 @@ def top_k(
 
     Args:
         inputs: real numbers of any shape.
-        k: how many values, at most n. Time grows with its third power.
+        k: how many values, at most n.
         axis: the axis, or several axes taken together as one; None for all.
         epsilon: see `max`.
         squashing_fun: see `sort`.
@@ -226,15 +226,15 @@ def top_k(
         ([11.004, 7.764], [3.736, 2.69])
     """
     x, axes = along(inputs, axis)
-    k = as_count(k, "k", 1, slice_size(x, axes))
-    count = count_used(x, axes, where)
+    n, count = slice_size(x, axes), count_used(x, axes, where)
+    k = as_count(k, "k", 1, n)
     both = over_plans(
-        Reading(_read_values_and_places, of_one=True),
+        Reading(_read_all if k == n else _read_largest, of_one=True),
         x,
         axes,
-        largest_targets(count, k),
+        targets_of_each(count, n) if k == n else largest_targets(count, k, epsilon),
         Softness(epsilon, squashing_fun, input_weights, tolerance, where, fill),
-        _argument(count),
+        per_slice(count, lambda xp, count: xp.minimum(count, k)),
         same_shape=False,
         levels_dtype=jnp.float32,
     )
@@ -370,10 +370,17 @@ def _read_turned(plan: AnyPlan, values: Array, count: Array) -> Read:
     return turned(places, count), certain
 
 
-def _read_values_and_places(plan: AnyPlan, values: Array, count: Array) -> Read:
-    """Read from the last target on; the first is that of the rest."""
+def _read_largest(plan: AnyPlan, values: Array, number: Array) -> Read:
+    """Read values and places, from the last of so many targets on behind the rest."""
+    return _read_all(plan, values, number, slice(1, None))
+
+
+def _read_all(
+    plan: AnyPlan, values: Array, number: Array, targets: slice = slice(None)
+) -> Read:
+    """Read values and places, from the last of so many targets on."""
     places = jnp.arange(values.shape[0], dtype=values.dtype)
     means, certain = plan.given_target(jnp.stack([values, places], axis=1))
-    means = means[1:]
+    means = means[targets]
     means = means.at[:, 0].set(increasing(means[:, 0]))
-    return turned(means, jnp.minimum(count, means.shape[0])), certain
+    return turned(means, number), certain

@@ -59,11 +59,12 @@ from softsort_core.plans.choose import (
     points_of,
     resolutions_of_slices,
 )
+from softsort_core.plans.panels import EvenTargets
 
 Squashing: TypeAlias = Callable[[Array], Array] | None
 # How many equal targets there are, or their weights, or their positions and weights.
 Targets: TypeAlias = (
-    int | Array | np.ndarray | tuple[Any, Any] | EvenPerSlice | PerSlice
+    int | Array | np.ndarray | tuple[Any, Any] | EvenTargets | EvenPerSlice | PerSlice
 )
 
 
@@ -187,7 +188,9 @@ def _parted(
 
 
 def _number_of(targets: Any) -> tuple[int | None, Any]:
-    """Return the number of equal targets, or what they are else."""
+    """Return the number of equal targets, and what they are besides, or else."""
+    if isinstance(targets, EvenTargets):
+        return targets
     return (targets, None) if isinstance(targets, int) else (None, targets)
 
 
@@ -211,12 +214,12 @@ def _read(
     )
     problem = Problem(points, scale, tolerance, arguments)
     n, m = slice_size(x, axes), target_count(slices, points, number)
-    is_same = number is not None and slices.own[0] is None
+    is_even, have_rest = number is not None, number is not None and points is not None
+    is_same = is_even and slices.own[0] is None
     limit = reading.limit if is_same else None
-    resolutions = resolutions_of_slices(
-        x.size // n, n, m, epsilon, x.dtype, number is not None, limit is not None
-    )
-    if not is_same and number is not None:
+    are = is_even, have_rest, limit is not None
+    resolutions = resolutions_of_slices(x.size // n, n, m, epsilon, x.dtype, *are)
+    if not is_same and is_even:
         # The others have nodes that depend on the number of targets.
         resolutions = resolutions[-1:]
     if not is_concrete((slices, problem)) or is_staging():
@@ -231,6 +234,8 @@ def _read(
     is_short = x.ndim == 1 and most <= MOST_PADDED and len(x.devices()) == 1
     if is_short and (a is None or a.shape == x.shape):
         size = n if reading.for_each else number
+        if have_rest:
+            size = m - 1  # it has no result
         return _read_padded(reading, slices, problem, number, resolutions)[:size]
     problem = jax.device_put(problem)
     return _marked(

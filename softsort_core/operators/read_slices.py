@@ -25,6 +25,7 @@ from softsort_core.errors import SoftSortError
 from softsort_core.plans.choose import FEWEST_SHARED, AnyResolution, plan_of
 from softsort_core.plans.gauss_rules import SharedNodes
 from softsort_core.plans.monotone import monotone_plan
+from softsort_core.plans.panels import EvenTargets
 from softsort_core.plans.quadrature import MANY
 
 # Entries of a plan, or of the system that is solved for it.
@@ -57,8 +58,8 @@ class Problem(NamedTuple):
     """What is the same for all slices.
 
     Attributes:
-        targets: their weights, or their positions and weights, or how many equal ones
-            there are; None if that is the same for all, or slices have their own.
+        targets: their weights, or their positions and weights; of equal ones, what the
+            first has besides, or None; and None if slices have their own.
         epsilon: regularisation.
         tolerance: largest error that is certain enough.
         arguments: what is read of a plan depends on.
@@ -200,8 +201,9 @@ def _read_with(
 
 def _targets(own: Any, targets: Any, number: int | None) -> Any:
     """Return the targets of a slice, as `plan_of` takes them."""
-    targets = targets if own[0] is None else own[0]
-    return number if targets is None else targets
+    if number is None or own[0] is not None:
+        return targets if own[0] is None else own[0]
+    return number if targets is None else EvenTargets(number, targets)
 
 
 def target_count(slices: Slices, targets: Any, number: int | None) -> int:

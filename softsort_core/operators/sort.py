@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import Values, as_count
+from softsort_core.arguments import Values, as_count, as_epsilon
 from softsort_core.axis import slice_size
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import LIMIT, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
 from softsort_core.operators.forms import Forms, Group, counted, descending
@@ -24,8 +24,9 @@ from softsort_core.operators.over_plans import (
 )
 from softsort_core.operators.quantile_normalization import means_at_targets
 from softsort_core.operators.read_slices import Read
-from softsort_core.plans.choose import AnyPlan
+from softsort_core.plans.choose import AnyPlan, are_many_targets
 from softsort_core.plans.direct_plan import DirectPlan
+from softsort_core.plans.panels import EvenTargets
 from softsort_core.solver_options import explains_solver_options
 from softsort_core.streaming.curves import even_targets, expected_values, point_targets
 from softsort_core.streaming.summaries import Solution, Summary, solve
@@ -57,8 +58,7 @@ def sort(
         inputs: real numbers of any shape. XLA takes for 0 what is nearer to it than the
             smallest normal number, about 1e-38 in single precision, 2e-308 in double.
         axis: the axis to sort along; several axes are sorted together as one.
-        topk: if in [1, n - 1], only the `topk` largest are returned. Time grows with
-            its third power: some hundred take seconds.
+        topk: if in [1, n - 1], only the `topk` largest are returned.
         num_targets: return this many sorted values instead of n, each standing for
             an equal share of the mass. Not used with `topk`.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
@@ -127,14 +127,16 @@ def sort_largest(
         Reading(_read_topk, of_one=True),
         inputs,
         axis,
-        largest_targets(count, k),
+        largest_targets(count, k, softness.epsilon),
         softness,
         same_shape=False,
     )
 
 
-def largest_targets(count: Count, k: int) -> Targets:
+def largest_targets(count: Count, k: int, epsilon: Any) -> Targets:
     """Return the rest, and k targets of one value each, as many as there are."""
+    if isinstance(count, int) and (many := _many_largest(count, k, epsilon)):
+        return many
 
     def targets(xp: Any, count: Any) -> tuple[Any, Any]:
         places = np.arange(k + 1)
@@ -146,6 +148,13 @@ def largest_targets(count: Count, k: int) -> Targets:
         return y, b
 
     return per_slice(count, targets)
+
+
+def _many_largest(n: int, k: int, epsilon: Any) -> EvenTargets | None:
+    """Return the rest of n values, and k targets, if these are many."""
+    if k < n and epsilon is not LIMIT and are_many_targets(k + 1, as_epsilon(epsilon)):
+        return EvenTargets(k + 1, (n - k - 1) / n)
+    return None
 
 
 def read_sorted(plan: AnyPlan | DirectPlan, values: Array) -> Read:
@@ -230,8 +239,9 @@ def solve_topk(
     """
     n = summary.statistics.count
     k = as_count(k, "k", 1, n)
-    weights = np.concatenate([[n - k], np.ones(k)]) / n
-    targets = point_targets(weights if k < n else weights[1:])
+    targets = _many_largest(n, k, epsilon) or point_targets(
+        np.append([n - k] if k < n else [], np.ones(k)) / n
+    )
     return expected_values(summary, targets, epsilon, tolerance)[-k:]
 
 

@@ -88,7 +88,7 @@ def sort_with(
         Reading(read_vectors if are_all else read_largest, of_one=True),
         keys.reshape(n),
         0,
-        targets_of_each(count, n) if are_all else largest_targets(count, topk),
+        targets_of_each(count, n) if are_all else largest_targets(count, topk, epsilon),
         Softness(epsilon, squashing_fun, input_weights, tolerance, mask, fill),
         jnp.moveaxis(vectors, axis, 0),
         same_shape=are_all,

@@ -223,15 +223,18 @@ def _chosen_edges(
     """Return edges of panels of inputs, and of even targets, of equal spread."""
     panels, finer, order, *_ = resolution
     s, a, y, b, *_ = plan
-    rows = plan.rows(epsilon)
-    if isinstance(targets, PointTargets):
+    rows = shared = plan.rows(epsilon)
+    is_even = isinstance(targets, EvenTargets)
+    if not is_even or targets.rest is not None:
         # What light targets draw their mass from has to be resolved as well.
-        rows += jnp.exp(plan.log_columns(epsilon, y)[0])
-    density = _spread(y, jnp.ones_like(b), rows.T)[None]
+        shared = rows + jnp.exp(plan.log_columns(epsilon, y)[0])
+    density = _spread(y, jnp.ones_like(b), shared.T)[None]
     shares = _fejer(s_edges, order)[None]
-    if isinstance(targets, EvenTargets):
+    if is_even:
+        even = slice(panels * order)
+        b = b[even] / product(jnp.ones_like(b[even]), b[even])
         more = 0, a.size - b.size
-        of_targets = _spread(s, jnp.maximum(a, 0.0), rows)
+        of_targets = _spread(s, jnp.maximum(a, 0.0), rows[:, even])
         density = jnp.append(density, jnp.pad(of_targets, more)[None], 0)
         shares = jnp.append(shares, jnp.pad(b, more)[None], 0)
     edges = jax.vmap(functools.partial(_equal_parts, finer * panels))(density, shares)

@@ -68,7 +68,13 @@ def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
 
 
 def resolutions_for(
-    n: int, m: int, epsilon: Any, dtype: Any, *, are_even: bool
+    n: int,
+    m: int,
+    epsilon: Any,
+    dtype: Any,
+    *,
+    are_even: bool,
+    have_rest: bool = False,
 ) -> tuple[Resolution | None, ...]:
     """Return how plans between n inputs and m targets are resolved, one after another.
 
@@ -77,7 +83,7 @@ def resolutions_for(
     is_even = are_even and are_many_targets(m, epsilon)
     if n <= MANY and not is_even:
         return (None,)
-    careful = resolution_for(epsilon, is_even=is_even)
+    careful = resolution_for(epsilon, is_even=is_even and not have_rest)
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
     if is_small or dtype == jnp.float64:
         return (careful,)
@@ -85,7 +91,7 @@ def resolutions_for(
         careful = careful._replace(
             cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER
         )
-    return (*SINGLE, careful) if is_even else (careful,)
+    return (*SINGLE, careful) if is_even and not have_rest else (careful,)
 
 
 def check_reach(n: int, m: int, epsilon: float) -> None:
@@ -115,13 +121,16 @@ def resolutions_of_slices(
     epsilon: Any,
     dtype: Any,
     are_even: bool,
+    have_rest: bool,
     may_share: bool,
 ) -> tuple[AnyResolution, ...]:
     """Return how plans of so many slices are resolved; see `resolutions_for`.
 
     Nodes of equal targets may be the same for all slices, if these are read by nodes.
     """
-    usual = resolutions_for(n, m, epsilon, dtype, are_even=are_even)
+    usual = resolutions_for(
+        n, m, epsilon, dtype, are_even=are_even, have_rest=have_rest
+    )
     are_rows = may_share and count >= FEWEST_SHARED and m >= _LEAST_SHARED and n <= MANY
     if not are_rows or not is_concrete(epsilon) or epsilon < SMALL_EPSILON:
         return usual
@@ -144,8 +153,9 @@ def plan_of(
         values: the inputs.
         weights: they sum to 1; None for equal ones.
         squashed: the values in about [0, 1]; None for the default squashing.
-        targets: the number of equal ones, which may be traced, or their weights, or
-            where in [0, 1] they are and their weights; else they are evenly spaced.
+        targets: the number of equal ones, which may be traced, or with what the first
+            of them has besides, or their weights, or where in [0, 1] they are and their
+            weights; else they are evenly spaced.
         epsilon: regularisation.
         tolerance: largest error that is returned, if fewer nodes stand for the points.
         resolution: how many do; None if all points are taken as they are.
@@ -160,7 +170,9 @@ def plan_of(
         y = jnp.asarray(positions(targets), values.dtype)
         nodes = resolution.order(targets), rules(targets, resolution)
         return row_plan(*inputs, *nodes, y, epsilon, tolerance)
-    if isinstance(targets, int):
+    if isinstance(targets, EvenTargets):
+        points = targets
+    elif isinstance(targets, int):
         points = EvenTargets(targets)
     elif not isinstance(targets, tuple) and np.ndim(targets) == 0:
         # A single value has the same results at two targets as at one.

@@ -152,21 +152,31 @@ class PointTargets(NamedTuple):
 
 
 class EvenTargets(NamedTuple):
-    """Many evenly spaced targets in [0, 1] of equal weight; edges count them."""
+    """Many evenly spaced targets in [0, 1] of equal weight; edges count them.
 
-    number: Any  # an integer, or a scalar array
+    Attributes:
+        number: how many, an integer or a scalar array.
+        rest: mass that the first of them has besides; None if it has no more.
+    """
+
+    number: Any
+    rest: Any = None
 
     def size(self, resolution: Resolution) -> int:
         """Return how many nodes there are."""
-        return resolution.nodes
+        return resolution.nodes + (self.rest is not None)
 
     def first_edges(self, panels: int) -> Array:
         return self.rounded(jnp.asarray(np.linspace(0.0, 1.0, panels + 1)))
 
     def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
+        """Return positions and weights of nodes; the last is the rest."""
         nodes, masses = gauss_rule(jnp, jnp.diff(edges), order, used)
-        y = (edges[:-1, None] + nodes) / (self.number - 1)
-        return y.reshape(-1), (masses / self.number).reshape(-1)
+        y = ((edges[:-1, None] + nodes) / (self.number - 1)).reshape(-1)
+        b = (masses / self.number).reshape(-1)
+        if self.rest is None:
+            return y, b
+        return jnp.append(y, 0.0), jnp.append((1 - self.rest) * b, self.rest)
 
     def positions(self, edges: Array) -> Array:
         """Return edges in [0, 1]: each target is in the middle of 1."""

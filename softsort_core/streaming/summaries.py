@@ -306,7 +306,8 @@ def plan_of_summary(
     is_even = isinstance(targets, EvenTargets)
     m = int(targets.number) if is_even else targets.points.size
     check_reach(summary.statistics.count, m, float(as_epsilon(epsilon)))
-    resolution = resolution_for(epsilon, is_even=is_even)
+    have_no_rest = is_even and targets.rest is None
+    resolution = resolution_for(epsilon, is_even=have_no_rest)
     cells, _ = summary.moments.shape
     if cells < resolution.cells:
         raise SoftSortError(

@@ -18,6 +18,7 @@ from softsort_core.plans.gauss_rules import gauss_rule
 from softsort_core.plans.moments import moments_of
 from softsort_core.plans.panels import Inputs, Resolution
 from softsort_core.squash import squash
+from softsort_core.streaming import curves
 
 N = 200
 HARDEST = ("normal", "cauchy", "three clusters", "two values")
@@ -118,6 +119,51 @@ def test_weights_and_squashing(x64):
     np.testing.assert_allclose(
         soft.ranks(x, squashing_fun=lambda _: squashed), soft.ranks(x), atol=1e-4
     )
+
+
+LARGEST = 170
+
+
+@jax.jit
+def largest_of_dense(x):
+    logits = squash(x, None)[:, None] - np.linspace(0, 1, LARGEST + 1)
+    b = np.append(N - LARGEST, np.ones(LARGEST)) / N
+    plan = transport(-(logits**2) / 0.01, jnp.full(N, 1 / N), jnp.asarray(b))
+    return plan.given_target(x)[0][1:]
+
+
+def test_many_largest_are_those_of_the_dense_plan(x64):
+    def largest(x):
+        return soft.sort(x, topk=LARGEST)
+
+    for kind in HARDEST:
+        x = jnp.asarray(sample(kind, N))
+        expected, off = largest_of_dense(x), 1e-7 * float(jnp.ptp(x)) + 1e-15
+        np.testing.assert_allclose(largest(x), expected, rtol=0, atol=off)
+    slopes = (
+        jax.jit(jax.grad(lambda x, f=f: jnp.sum(f(x) ** 2)))(x)
+        for f in (largest, largest_of_dense)
+    )
+    np.testing.assert_allclose(*slopes, atol=1e-6)
+
+
+def test_many_largest_of_many(x64):
+    x = sample("lognormal", 5000)
+    values, places = soft.top_k(x, LARGEST)
+    assert ((places >= 0) & (places < 5000)).all()
+    found = soft.sort(x, topk=LARGEST)
+    np.testing.assert_allclose(values[::-1], found, rtol=1e-12)
+    summary = soft.summarise(x, soft.describe(x))
+    off = 1e-7 * np.ptp(x)
+    in_parts = soft.solve_topk(summary, LARGEST)
+    np.testing.assert_allclose(in_parts, found, rtol=0, atol=off)
+    # With all targets as they are.
+    weights = np.append(5000 - LARGEST, np.ones(LARGEST)) / 5000
+    taken = curves.expected_values(summary, curves.point_targets(weights), 0.01, 1e-6)
+    np.testing.assert_allclose(taken[1:], found, rtol=0, atol=off)
+    # All but the least.
+    np.testing.assert_allclose(soft.sort(x, topk=4999), soft.sort(x)[1:], atol=1e-9)
+    np.testing.assert_allclose(soft.top_k(x, 5000)[0], soft.sort(x)[::-1], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("operator", "many"), [(soft.ranks, True), (soft.sort, False)])
