@@ -58,8 +58,8 @@ class Problem(NamedTuple):
     """What is the same for all slices.
 
     Attributes:
-        targets: their weights, or their positions and weights; of equal ones, what the
-            first has besides, or None; and None if slices have their own.
+        targets: their weights, or their positions and weights; of equal ones, how
+            many more the first stands for, or None; and None if slices have their own.
         epsilon: regularisation.
         tolerance: largest error that is certain enough.
         arguments: what is read of a plan depends on.

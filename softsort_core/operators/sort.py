@@ -153,7 +153,7 @@ def largest_targets(count: Count, k: int, epsilon: Any) -> Targets:
 def _many_largest(n: int, k: int, epsilon: Any) -> EvenTargets | None:
     """Return the rest of n values, and k targets, if these are many."""
     if k < n and epsilon is not LIMIT and are_many_targets(k + 1, as_epsilon(epsilon)):
-        return EvenTargets(k + 1, (n - k - 1) / n)
+        return EvenTargets(k + 1, n - k - 1)
     return None
 
 

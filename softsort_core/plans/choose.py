@@ -153,9 +153,9 @@ def plan_of(
         values: the inputs.
         weights: they sum to 1; None for equal ones.
         squashed: the values in about [0, 1]; None for the default squashing.
-        targets: the number of equal ones, which may be traced, or with what the first
-            of them has besides, or their weights, or where in [0, 1] they are and their
-            weights; else they are evenly spaced.
+        targets: the number of equal ones, which may be traced, or these and
+            a rest, or their weights, or where in [0, 1] they are and their weights;
+            else they are evenly spaced.
         epsilon: regularisation.
         tolerance: largest error that is returned, if fewer nodes stand for the points.
         resolution: how many do; None if all points are taken as they are.

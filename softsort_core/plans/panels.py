@@ -156,7 +156,7 @@ class EvenTargets(NamedTuple):
 
     Attributes:
         number: how many, an integer or a scalar array.
-        rest: mass that the first of them has besides; None if it has no more.
+        rest: so many more the first of them stands for; None if it is as the others.
     """
 
     number: Any
@@ -173,10 +173,11 @@ class EvenTargets(NamedTuple):
         """Return positions and weights of nodes; the last is the rest."""
         nodes, masses = gauss_rule(jnp, jnp.diff(edges), order, used)
         y = ((edges[:-1, None] + nodes) / (self.number - 1)).reshape(-1)
-        b = (masses / self.number).reshape(-1)
+        masses = masses.reshape(-1)
         if self.rest is None:
-            return y, b
-        return jnp.append(y, 0.0), jnp.append((1 - self.rest) * b, self.rest)
+            return y, masses / self.number
+        b = jnp.append(masses, self.rest) / (self.number + self.rest)
+        return jnp.append(y, 0.0), b
 
     def positions(self, edges: Array) -> Array:
         """Return edges in [0, 1]: each target is in the middle of 1."""
