@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from softsort_cli import jax_setup
 from softsort_cli.errors import CommandError
 from softsort_cli.operate import exact
@@ -12,8 +14,6 @@ from softsort_cli.options.softness import Solver
 from softsort_cli.tables.group_keys import Grouped
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_core import Statistics, Summary
 
 ASKED = 200  # groups, of more
@@ -27,8 +27,6 @@ def epsilons(
     A value that counts several times is as many values, and standard errors. What is a
     row is placed by its first number. Numbers are so many per unit that a blur counts.
     """
-    import numpy as np
-
     if solver.blur is None:
         return np.full(len(inputs.sizes), solver.epsilon)
     blurs = solver.blur_number
@@ -50,8 +48,6 @@ def epsilons(
 
 def _medians(errors: Grouped, solver: Solver) -> np.ndarray:
     """The median standard error of each group; 1 of one without values."""
-    import numpy as np
-
     medians = np.ones(len(errors.sizes))
     for place, (some, counts) in enumerate(errors.each()):
         if not len(some):
@@ -95,8 +91,6 @@ def typical(
 
     None if all values are equal, or alone.
     """
-    import numpy as np
-
     if solver.hard:
         return solver.epsilon, None
     import softsort_core as soft

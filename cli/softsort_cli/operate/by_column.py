@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from softsort_cli.operate import apply, exact, groups, target
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
@@ -25,8 +27,6 @@ def append(
 
     In the order in which that ascends, or descends.
     """
-    import numpy as np
-
     path = apply.only(paths)
     form = target.check(path, reading, writing)
     apply.start(solver)

@@ -11,12 +11,11 @@ of the unit intervals there. A value without a count is one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import numpy as np
 
 from softsort_cli.errors import CommandError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # How often each value counts; None for once.
 Counts: TypeAlias = "np.ndarray | None"
@@ -36,8 +35,6 @@ def ranks(
 
     The share of a single value is 1 / 2.
     """
-    import numpy as np
-
     ties = _Ties.of(-inputs if descends else inputs, counts)
     low, high, number = ties.low, ties.high, ties.number
     averages = (low + high - 1) / 2
@@ -59,8 +56,6 @@ def sort(
     descends: bool = False,
 ) -> np.ndarray:
     """The values in order, or the averages of as many equal shares."""
-    import numpy as np
-
     ordered, edges = _ordered(inputs, counts)
     m = len(ordered) if num_targets is None else num_targets
     if counts is not None or m != len(ordered):
@@ -71,8 +66,6 @@ def sort(
 
 def topk(inputs: np.ndarray, counts: Counts = None, *, k: int) -> np.ndarray:
     """The k largest values, ascending; all, if there are fewer."""
-    import numpy as np
-
     ordered, edges = _ordered(inputs, counts)
     number = int(edges[-1])
     places = np.arange(max(0, number - k), number)
@@ -81,8 +74,6 @@ def topk(inputs: np.ndarray, counts: Counts = None, *, k: int) -> np.ndarray:
 
 def topk_mask(inputs: np.ndarray, counts: Counts = None, *, k: int) -> np.ndarray:
     """1 for the k largest values, 0 for the others; equal values share what is left."""
-    import numpy as np
-
     ties = _Ties.of(inputs, counts)
     widths = ties.high - ties.low
     inside = np.clip(ties.high - (ties.number - k), 0, widths)
@@ -93,8 +84,6 @@ def quantile(
     inputs: np.ndarray, counts: Counts = None, *, q: tuple[float, ...]
 ) -> np.ndarray:
     """Quantiles, interpolated linearly."""
-    import numpy as np
-
     if counts is None:
         return np.quantile(inputs, q)
     ordered, edges = _ordered(inputs, counts)
@@ -116,7 +105,6 @@ def quantile_normalization(
 
     Targets are values in ascending order, or the distribution "normal" or "uniform".
     """
-    import numpy as np
     from scipy.special import ndtri
 
     ties, levels = _Ties.of(inputs, counts), targets
@@ -145,8 +133,6 @@ def quantize(
 
 def sort_with(rows: np.ndarray, counts: Counts = None) -> np.ndarray:
     """Rows by their first number, and without it; equal ones stay in their order."""
-    import numpy as np
-
     order = np.argsort(rows[:, 0], kind="stable")
     ordered = rows[order, 1:]
     if counts is None:
@@ -169,8 +155,6 @@ class _Ties:
 
     @classmethod
     def of(cls, inputs: np.ndarray, counts: Counts) -> _Ties:
-        import numpy as np
-
         order = np.argsort(inputs)
         ordered = inputs[order]
         are_new = np.ones(len(ordered) + 1, bool)
@@ -184,8 +168,6 @@ class _Ties:
 
     def spread(self, results: np.ndarray) -> np.ndarray:
         """A result for each value, from one for all that are equal."""
-        import numpy as np
-
         spread = np.empty(len(self.order))
         spread[self.order] = np.repeat(results, self.sizes)
         return spread
@@ -193,8 +175,6 @@ class _Ties:
 
 def _ordered(inputs: np.ndarray, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     """The values in ascending order, and between which edges each is."""
-    import numpy as np
-
     if counts is None:
         return np.sort(inputs), _edges(None, inputs)
     order = np.argsort(inputs)
@@ -203,8 +183,6 @@ def _ordered(inputs: np.ndarray, counts: Counts) -> tuple[np.ndarray, np.ndarray
 
 def _edges(counts: Counts, order: np.ndarray) -> np.ndarray:
     """The edges of values in this order, from 0 to how many they are."""
-    import numpy as np
-
     if counts is None:
         return np.arange(len(order) + 1.0)
     edges = np.concatenate([[0.0], np.cumsum(counts[order])])
@@ -215,8 +193,6 @@ def _rising(
     levels: np.ndarray, edges: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
     """Average levels that ascend, and let no rounding take them beyond their ends."""
-    import numpy as np
-
     first, last = _places(edges, low, high)
     return np.clip(_averages(levels, edges, low, high), levels[first], levels[last])
 
@@ -225,8 +201,6 @@ def _averages(
     levels: np.ndarray, edges: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
     """Average what is a level between its edges, from each low to its high."""
-    import numpy as np
-
     first, last = _places(edges, low, high)
     sums = np.concatenate([[0.0], np.cumsum(levels * np.diff(edges))])
     area = np.interp(high, edges, sums) - np.interp(low, edges, sums)
@@ -238,8 +212,6 @@ def _places(
     edges: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Between which edges each low begins and each high ends."""
-    import numpy as np
-
     first = np.searchsorted(edges, low, "right") - 1
     last = np.searchsorted(edges, high, "left") - 1
     return np.minimum(first, len(edges) - 2), np.maximum(last, 0)

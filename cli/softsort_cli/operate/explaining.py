@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from softsort_cli import console
 from softsort_cli.operate import blurring, exact, groups
@@ -11,9 +12,6 @@ from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
 from softsort_cli.tables.counted import Counts
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class Ranks:
@@ -64,8 +62,6 @@ def _gaps(
     hard: Sequence[np.ndarray], soft: Sequence[np.ndarray], counts: Counts
 ) -> tuple[float, float]:
     """How far ranks are apart, on average and at most."""
-    import numpy as np
-
     there = [ranks for ranks in soft if len(ranks)]
     gaps = np.abs(np.concatenate(hard) - np.concatenate(there))
     return float(np.average(gaps, weights=counts)), float(gaps.max())
@@ -78,8 +74,6 @@ def _sharing(
 
     A value that counts several times is as many.
     """
-    import numpy as np
-
     others = number = 0.0
     for (values, counts), epsilon in zip(groups, epsilons, strict=True):
         squashed = values

@@ -5,15 +5,14 @@ What a summary says of a handful of values is too little for a plan.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from softsort_cli.operate import blurring, groups
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.group_keys import Grouped
-
-if TYPE_CHECKING:
-    import numpy as np
 
 FEW = 4096  # values: as much as a summary takes
 
@@ -26,8 +25,6 @@ class Known(NamedTuple):
 
     def at_values(self, values: np.ndarray) -> np.ndarray:
         """The results of some of the values; NaN stays NaN."""
-        import numpy as np
-
         there = ~np.isnan(values)
         results = np.full(len(values), np.nan)
         results[there] = self.results[np.searchsorted(self.values, values[there])]
@@ -46,8 +43,6 @@ def solve(
     per_unit: int,
 ) -> Known:
     """The results of all values, whatever their order, by how often each counts."""
-    import numpy as np
-
     order = np.argsort(values, kind="stable")
     values, counts = values[order], counts[order]
     often = None if (counts == 1).all() else counts

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError
@@ -13,9 +15,6 @@ from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
 from softsort_cli.tables.group_keys import Grouped
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MANY = 64  # groups for which it is worth compiling more
 FEW = 12  # values of groups for which there is no more to be compiled
@@ -53,8 +52,6 @@ def result(
     data: Chosen, values: np.ndarray, operator: Operator, solver: Solver, column: int
 ) -> Result:
     """The results for values of a column, or rows that begin with them."""
-    import numpy as np
-
     name = data.table.names[column]
     absent = np.isnan(values)
     there = ~(absent if values.ndim == 1 else absent.any(axis=1))
@@ -109,8 +106,6 @@ def _applied(
     *,
     are_grouped: bool,
 ) -> Grouped:
-    import numpy as np
-
     sizes, starts = inputs.sizes, inputs.starts()
     left = sizes > 0
     if not are_grouped and left.all():
@@ -150,8 +145,6 @@ def _many(
 
     Groups for which there is one are not left any more.
     """
-    import numpy as np
-
     sizes, solve = inputs.sizes, operator.forms().groups
     is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
     # All have one epsilon there.
@@ -175,8 +168,6 @@ def _padded(
 
     They are not left any more.
     """
-    import numpy as np
-
     forms, sizes, numbers = operator.forms(), inputs.sizes, inputs.numbers()
     from softsort_core import WIDEST_GROUP, over_padded_groups
 
@@ -204,8 +195,6 @@ def _padded(
 
 def _grouped(data: Chosen, there: Any) -> tuple[Places, np.ndarray]:
     """The rows that have a number, group by group, and how many each group has."""
-    import numpy as np
-
     if data.groups is None:
         rows = slice(None) if there.all() else np.flatnonzero(there)
         return rows, np.array([np.count_nonzero(there)])
@@ -217,8 +206,6 @@ def _grouped(data: Chosen, there: Any) -> tuple[Places, np.ndarray]:
 
 def spread(data: Chosen, result: Result, *, from_top: bool) -> np.ndarray:
     """The results at the rows of their values, or in the first rows of each group."""
-    import numpy as np
-
     outputs = result.outputs.together
     if isinstance(result.places, slice) and not from_top:
         return outputs
@@ -247,8 +234,6 @@ def check_counts(size: int, total: float) -> None:
 
 def require_converged(outputs: np.ndarray, column: str, solver: Solver) -> None:
     """Refuse a result that is not a number: the solver did not converge."""
-    import numpy as np
-
     bad = outputs.size - np.count_nonzero(np.isfinite(outputs))
     if bad:
         remedy = solver.remedy()

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
@@ -182,8 +184,6 @@ def _engine(
 
 def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     """The first pass."""
-    import numpy as np
-
     reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import jax_setup
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.column_data import Chosen
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_core import Forms
 
 BITS = "64"  # the numbers of a table are decimals that float32 cannot hold
@@ -59,7 +59,5 @@ class Operator:
         """The operator on the values of a column, and how often each counts."""
         if solver.hard:
             return partial(self.exact, **self.settings)
-        import numpy as np
-
         soft, options = self.forms().alone, solver.keywords()
         return lambda *values: np.asarray(soft(*values, **options))

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli.operate import streaming
 from softsort_cli.operate.file_parts import Part
 from softsort_cli.operate.operator import Operator
@@ -18,8 +20,6 @@ from softsort_cli.tables.times import Time
 from softsort_cli.work import manifest
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_core import Statistics, Summary
 
 
@@ -106,8 +106,6 @@ class Work:
 
     def chosen(self, part: Part, wanted: Sequence[int]) -> column_data.Chosen:
         """A part and what is known of these of its columns."""
-        import numpy as np
-
         table, kept = part.open(self.reading), np.zeros(0, np.int64)
         return column_data.Chosen(
             table,

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from softsort_cli.errors import UsageError
 from softsort_cli.io import files
@@ -16,9 +18,6 @@ from softsort_cli.operate.groups import Result
 from softsort_cli.operate.operator import Operator
 from softsort_cli.tables.column_data import Chosen
 from softsort_cli.tables.counted import Counts
-
-if TYPE_CHECKING:
-    import numpy as np
 
 POINTS = 2000  # of a line; more would not be seen
 GROUPS = 10  # that are drawn; more could not be told apart
@@ -99,8 +98,6 @@ class HardAgainstSoft:
         self, data: Chosen, operator: Operator, solved: Mapping[int, Any]
     ) -> None:
         """Draw the soft results of values from the smallest to the largest."""
-        import numpy as np
-
         forms = operator.forms()
         for column, solution in solved.items():
             if isinstance(solution, Known):
@@ -122,8 +119,6 @@ class HardAgainstSoft:
         inputs: tuple[np.ndarray, Counts],
         soft: np.ndarray,
     ) -> Curve:
-        import numpy as np
-
         hard = self.operator.exact(*inputs, **self.operator.settings)
         if not self.over_values:
             soft, hard = (data.drawn(column, each) for each in (soft, hard))
@@ -184,8 +179,6 @@ def over_epsilon(
 
 
 def _sample(count: int, most: int = POINTS) -> np.ndarray:
-    import numpy as np
-
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 

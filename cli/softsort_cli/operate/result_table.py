@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import polars as pl
 
 from softsort_cli.errors import CommandError
 from softsort_cli.operate import target
@@ -13,9 +16,6 @@ from softsort_cli.operate.target import Naming
 from softsort_cli.options.tables import Appending, TableWriting
 from softsort_cli.tables import formats, write
 from softsort_cli.tables.column_data import Chosen
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,6 @@ def write_results(
 
     Nothing after a dry run, of which there is no table.
     """
-    import numpy as np
-
     if table is None:
         return
     step = -1 if from_last else 1
@@ -72,9 +70,6 @@ def write_levels(
     table: ResultTable | None, levels: Sequence[float], writing: TableWriting
 ) -> None:
     """Write a row for each level of each column, group keys first."""
-    import numpy as np
-    import polars as pl
-
     if table is None:
         return
     data, none = table.data, np.full(len(levels), np.nan)
@@ -98,9 +93,6 @@ def write_levels(
 
 def together(data: Chosen, values: Sequence[np.ndarray]) -> Any:
     """Values of each column, one after another, as their cells have them."""
-    import numpy as np
-    import polars as pl
-
     cells = [data.cells(*each) for each in zip(data.columns, values, strict=True)]
     series = [each for each in cells if isinstance(each, pl.Series)]
     return pl.concat(series) if series else np.concatenate([np.zeros(0), *cells])
@@ -108,8 +100,6 @@ def together(data: Chosen, values: Sequence[np.ndarray]) -> Any:
 
 def check_together(data: Chosen) -> None:
     """Refuse columns whose values cannot be in one column of results."""
-    import numpy as np
-
     none = np.zeros(0)
     kinds = {c: str(data.cells(c, none).dtype) for c in data.columns}
     others = [c for c, kind in kinds.items() if kind != kinds[data.columns[0]]]
@@ -123,8 +113,6 @@ def check_together(data: Chosen) -> None:
 
 def key_columns(data: Chosen, counts: Any) -> dict[str, Any]:
     """The keys of the groups as columns, each so many times."""
-    import numpy as np
-
     if data.groups is None:
         return {}
     return data.keys(np.repeat(np.arange(data.groups.count), counts))

@@ -6,12 +6,9 @@ above 1e307 overflow. A power of two changes no digit, and no soft order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from softsort_cli.tables.group_keys import Grouped
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LEAST, MOST = -960, 1000  # powers of two between which the largest value may be
 
@@ -21,8 +18,6 @@ def exponents(inputs: Grouped) -> np.ndarray | None:
 
     Of groups of rows, one for each column.
     """
-    import numpy as np
-
     values, there = inputs.together, np.flatnonzero(inputs.sizes)
     if not len(there):
         return None
@@ -40,8 +35,6 @@ def exponents(inputs: Grouped) -> np.ndarray | None:
 
 def shifted(values: Grouped, powers: np.ndarray) -> Grouped:
     """The values of each group times a power of two."""
-    import numpy as np
-
     shifts = np.repeat(powers, values.sizes, axis=0)
     # In single precision there is no room for what a shift may make of a result.
     scaled = np.ldexp(values.together.astype(float), shifts)

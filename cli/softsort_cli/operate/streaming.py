@@ -11,6 +11,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.operate import blurring, few_values, groups
@@ -24,8 +26,6 @@ from softsort_cli.tables.column_data import Chosen
 from softsort_cli.tables.counted import Counts, Meaning, Numbers
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_core import Curve, Forms, Solution, Statistics, Summary
 
 SIZE = 1 << 18  # values at a time
@@ -78,8 +78,6 @@ def of_columns(
     data: Chosen, solutions: Mapping[int, np.ndarray]
 ) -> list[list[np.ndarray]]:
     """The few results for each column, as one group: none for one without numbers."""
-    import numpy as np
-
     return [[solutions.get(column, np.zeros(0))] for column in data.columns]
 
 
@@ -146,8 +144,6 @@ def summarised(
     Where they are `few`, the values themselves, and how often each counts.
     """
     descends = operator.forms().descends
-    import numpy as np
-
     import softsort_core as soft
 
     epsilons = {
@@ -170,8 +166,6 @@ def summarised(
 
 def merged(first: Any, second: Any) -> Any:
     """Statistics or summaries, or few values and counts, of two parts together."""
-    import numpy as np
-
     import softsort_core as soft
 
     if isinstance(first, np.ndarray):
@@ -187,8 +181,6 @@ def solved(
     meaning: Meaning,
 ) -> dict[int, Any]:
     """What is solved for each column that has numbers."""
-    import numpy as np
-
     solutions = {}
     for column, summary in summaries.items():
         per_unit = meaning.per_unit(column)
@@ -208,8 +200,6 @@ def solved(
 
 def _solution(summary: Summary, forms: Forms, solver: Solver, per_unit: int) -> Any:
     """What is solved, if it is certain."""
-    import numpy as np
-
     if forms.solve is None:
         raise CommandError(
             "this needs all numbers together: leave out --max-memory, --out-dir and "
@@ -269,15 +259,11 @@ def decoded(
 
 
 def _text(series: Any) -> list[Any]:
-    import numpy as np
-
     array = np.asarray(series)
     return [str(array.dtype), array.shape, base64.b64encode(array.tobytes()).decode()]
 
 
 def _array(text: Sequence[Any]) -> np.ndarray:
-    import numpy as np
-
     dtype, shape, data = text
     return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
 
@@ -293,8 +279,6 @@ def evaluated(
 
     So many rows of results were written before.
     """
-    import numpy as np
-
     forms = operator.forms()
     for part, numbers, kept in data.reread():
         count = part.height if kept is None else int(kept.sum())
@@ -322,8 +306,6 @@ def _chunks(
     With how often each counts. The last are repeated to be as many, and do not count;
     how many there really are comes with them.
     """
-    import numpy as np
-
     rest: dict[int, list[np.ndarray]] = {}
     for block in blocks:
         for column, values in block.columns.items():
@@ -348,8 +330,6 @@ def _chunks(
 
 def at_places(forms: Forms, solution: Any, start: int, stop: int) -> np.ndarray:
     """The results at these places, as far as there are any."""
-    import numpy as np
-
     if isinstance(solution, Known):
         return solution.at_places(start, stop)
     assert forms.at_places is not None
@@ -366,8 +346,6 @@ def at_places(forms: Forms, solution: Any, start: int, stop: int) -> np.ndarray:
 
 def at_values(forms: Forms, solution: Any, values: np.ndarray) -> np.ndarray:
     """The results of each number, by as many at a time; NaN stays NaN."""
-    import numpy as np
-
     if isinstance(solution, Known):
         return solution.at_values(values)
     assert forms.at_values is not None

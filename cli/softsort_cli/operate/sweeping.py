@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import polars as pl
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
@@ -17,9 +20,6 @@ from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import Reading, TableWriting
 from softsort_cli.tables import column_data, write
 from softsort_cli.tables.group_keys import Grouped
-
-if TYPE_CHECKING:
-    import numpy as np
 
 COLUMNS = ["column", "epsilon", "place", "sorted", "value", "rank"]
 
@@ -72,8 +72,6 @@ def _at_levels(
     data: column_data.Chosen, levels: Sequence[float], solver: Solver
 ) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """For each column its values, and sorted values and ranks, a row an epsilon."""
-    import numpy as np
-
     apply.start(solver)
     operators = Operator("sort", exact.sort), Operator("ranks", exact.ranks)
     columns = {}
@@ -105,9 +103,6 @@ def _table(
     levels: Sequence[float],
 ) -> dict[str, Any]:
     """Results as arrays, and as series the labels, which --float-format is not for."""
-    import numpy as np
-    import polars as pl
-
     frames = []
     for column, (values, ordered, ranks) in columns.items():
         content = (

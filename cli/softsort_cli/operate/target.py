@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import numpy as np
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
@@ -12,9 +14,6 @@ from softsort_cli.io import files
 from softsort_cli.options.tables import Appending, PartsWriting, Reading, TableWriting
 from softsort_cli.tables import columnar, formats, numbers, write
 from softsort_cli.tables.column_data import Chosen
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # The names of the columns of a table of results.
 Naming: TypeAlias = "Callable[[Chosen], Sequence[str]]"

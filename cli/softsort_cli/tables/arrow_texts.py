@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
 
 def _words(names: str) -> list[tuple[str, Any]]:
@@ -97,6 +95,4 @@ def texts(text: bytes, ends: np.ndarray) -> pl.Series:
     Each begins where the one before ends; the first begins at the first of the `ends`,
     which are 32 or 64 bits wide.
     """
-    import polars as pl
-
     return pl.Series(_Texts(text, ends))  # pyright: ignore[reportArgumentType]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
@@ -14,9 +15,6 @@ from softsort_cli.tables.formats import delimiter_hint
 from softsort_cli.tables.table import Part, Table
 from softsort_cli.tables.tally import Tally
 from softsort_cli.tables.times import Time
-
-if TYPE_CHECKING:
-    import polars as pl
 
 SAMPLE = 1000  # rows that tell a column of text from one of numbers
 
@@ -67,8 +65,6 @@ def with_times(
 
 def _time_of(cells: pl.Series, spelling: numbers.Spelling) -> Time | None:
     """What is known of cells that are times: of the first that say something."""
-    import polars as pl
-
     if cells.dtype != pl.String:
         return Time.of(cells, spelling)
     some = cells.head(SAMPLE)

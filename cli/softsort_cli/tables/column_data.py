@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
@@ -16,10 +19,6 @@ from softsort_cli.tables.counted import Meaning, Numbers
 from softsort_cli.tables.group_keys import Groups, Keys
 from softsort_cli.tables.table import Part, Table
 from softsort_cli.tables.tally import Tally, with_steps
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 # Which rows are in the output; None if all are.
 Kept: TypeAlias = "np.ndarray | None"
@@ -63,8 +62,6 @@ class Chosen:
 
     def keys(self, places: np.ndarray) -> dict[str, pl.Series]:
         """The keys of the groups at these places, as columns."""
-        import polars as pl
-
         assert self.groups is not None
         keys, columns = self.groups.keys[places].get_columns(), {}
         for column, cells in zip(self.groups.columns, keys, strict=True):
@@ -81,8 +78,6 @@ class Chosen:
 
     def kept(self) -> Kept:
         """Which rows are in the output."""
-        import numpy as np
-
         if not len(self.skipped):
             return None
         kept = np.ones(self.height, bool)
@@ -99,8 +94,6 @@ class Chosen:
 
 def skip(columns: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
     """Which rows are in the output; the numbers of the others become NaN."""
-    import numpy as np
-
     if on_invalid != "skip":
         return None
     kept = np.ones(height, bool)
@@ -143,8 +136,6 @@ def survey(
     errors: str | None = None,
 ) -> Chosen:
     """Read as `read` does, but without the numbers if --max-memory is too little."""
-    import numpy as np
-
     table = opening.open_table(path, reading, twice=again)
     if not table.names:  # NDJSON without objects, of whatever columns
         reading = replace(reading, columns=None, by=None)
@@ -207,8 +198,6 @@ class Seen:
 
     def values(self, used: Sequence[int], skipped: np.ndarray) -> dict[int, np.ndarray]:
         """The numbers of each column in one array."""
-        import numpy as np
-
         if self.arrays is None:
             return {}
         values = {}
@@ -263,8 +252,6 @@ def _rows_to_skip(
     table: Table, used: Sequence[int], seen: Seen, on_invalid: str
 ) -> np.ndarray:
     """Report absent and invalid cells; return the rows to leave out."""
-    import numpy as np
-
     wrong = tally.report_bad_cells(table, used, seen.tallies, seen.meaning, on_invalid)
     if not wrong:
         return np.zeros(0, np.int64)

@@ -11,7 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+from polars import selectors
+from polars.io.plugins import register_io_source
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
@@ -20,10 +25,6 @@ from softsort_cli.io.source import Input
 from softsort_cli.tables import arrow_schema
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Table
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 ROWS = 1 << 18  # at a time
 MOST_DIGITS = 38  # of a decimal that polars writes
@@ -63,8 +64,6 @@ class Frames(Table):
 
     def lazy(self) -> pl.LazyFrame:
         """The table, not read yet."""
-        import polars as pl
-
         if self.form.name == "parquet":
             return pl.scan_parquet(self._rewound())
         is_stream = self._rewound().read(6) != b"ARROW1"
@@ -81,8 +80,6 @@ class Frames(Table):
 
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Part]:
         """These columns of the table, or all, some rows at a time."""
-        from polars import selectors
-
         before, lazy = 0, self.lazy()
         if columns is not None:
             # Bare names may be patterns: `*` and `^...$`.
@@ -100,8 +97,6 @@ class Frames(Table):
 
     def schema(self) -> arrow_schema.Schema:
         """What there is besides names and types."""
-        import polars as pl
-
         if self.form.name != "parquet":
             return arrow_schema.Schema.of_file(self.input.file)
         metadata = pl.read_parquet_metadata(self._rewound())
@@ -113,8 +108,6 @@ class Frames(Table):
 
     def check_types(self) -> None:
         """Refuse columns of types that polars reads, but cannot write."""
-        import polars as pl
-
         wide = ", ".join(
             f"{name!r} ({type_name(kind)} of {kind.precision} digits)"
             for name, kind in self.types().items()
@@ -145,8 +138,6 @@ def panics_told(failure: str) -> Iterator[None]:
 
 def open_table(file: Input, form: Form, **_: object) -> Frames:
     """Read the columns' names and types."""
-    import polars as pl
-
     table = Frames(file := source.unpacked(file), form, [])
     with panics_told(f"{file.source} is not a whole {form.kind} file"):
         names = table.lazy().collect_schema().names()
@@ -156,8 +147,6 @@ def open_table(file: Input, form: Form, **_: object) -> Frames:
 
 def lazy_of(frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
     """Frames one below another, taken one by one."""
-    from polars.io.plugins import register_io_source
-
     first = next(frames)
 
     def source(with_columns, predicate, n_rows, batch_size):  # noqa: ARG001
@@ -169,8 +158,6 @@ def lazy_of(frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
 
 def tell_changes(table: Table, form: Form) -> None:
     """Tell what is not kept of a table of typed cells that is written as one."""
-    import polars as pl
-
     if not isinstance(table, Frames) or not form.is_binary:
         return
     schema = table.schema()
@@ -190,8 +177,6 @@ def write(
     lazy: pl.LazyFrame, form: Form, stream: BinaryIO, of: Table | None = None
 ) -> None:
     """Write a table of typed cells, with the metadata of what it is made `of`."""
-    import polars as pl
-
     metadata = of.schema().metadata if isinstance(of, Frames) else {}
     if metadata and form.name == "parquet":
         # Readers by Arrow take it from there.
@@ -229,9 +214,6 @@ def beside(
 
     Polars takes both in row groups, side by side, without a visit to this program.
     """
-    import polars as pl
-    from polars import selectors
-
     columns = dict(new)
     replaced = [name for name in table.names if name in new]
     old = table.lazy().drop(selectors.by_name(replaced))
@@ -248,8 +230,6 @@ def beside(
 
 def check_types(source: str, types: Mapping[str, pl.DataType], form: Form) -> None:
     """Refuse columns of types that a text has no cells for."""
-    import polars as pl
-
     for name, kind in types.items():
         nested = kind.is_nested() or (kind == pl.Duration and not form.is_binary)
         if (form.kind != "ndjson" and nested) or _has_bytes(kind):
@@ -267,8 +247,6 @@ def type_name(kind: pl.DataType) -> str:
 
 def _has_bytes(kind: pl.DataType) -> bool:
     """Whether cells of this type hold bytes, which may be no text."""
-    import polars as pl
-
     if isinstance(kind, pl.Struct):
         return any(_has_bytes(field.dtype) for field in kind.fields)  # pyright: ignore[reportArgumentType]
     inner = getattr(kind, "inner", None)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
 
 from softsort_cli.errors import CommandError
 from softsort_cli.options.tables import Reading
 from softsort_cli.tables import numbers, select
 from softsort_cli.tables.table import Part, Table
 from softsort_cli.tables.times import Time
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 # How often rows count; None for once.
 Counts: TypeAlias = "np.ndarray | None"

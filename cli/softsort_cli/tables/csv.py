@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
 
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch
@@ -21,11 +23,6 @@ from softsort_cli.tables.csv_block import Block
 from softsort_cli.tables.csv_quotes import count, end_of_records, mask, quote
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Part, Table
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-
 
 # Bytes of a file of which is held for another pass what was found in it.
 HELD = 1 << 28
@@ -162,8 +159,6 @@ def append(
     A column whose name the table has already takes the place of that one. Only the
     `rows` that are true are written, if there are any.
     """
-    import polars as pl
-
     if rows is not None:
         block = _only(block, rows)
         columns = {
@@ -192,9 +187,6 @@ def append(
 
 def _only(block: Block, rows: np.ndarray) -> Block:
     """The block without the rows that are false."""
-    import numpy as np
-    import polars as pl
-
     text, stays = block.masked.text, np.ones(len(block.ends), bool)
     stays[block.rows[~rows]] = False
     # Up to the start of the next line.
@@ -219,8 +211,6 @@ def _replaced(block: Block, start: int, columns: Mapping[int, pl.Series]) -> pl.
 
 def _glue(parts: Sequence[str | pl.Series]) -> pl.Series:
     """The texts of all parts together, row by row."""
-    import polars as pl
-
     texts = [
         pl.lit(part if isinstance(part, str) else part.cast(pl.String).fill_null(""))
         for part in parts
@@ -232,8 +222,6 @@ def _write(
     made: BytesIO, columns: Sequence[pl.Series], separator: str, ending: str
 ) -> None:
     """Write rows of cells, nothing quoted."""
-    import polars as pl
-
     named = {str(place): cells for place, cells in enumerate(columns)}
     pl.DataFrame(named).write_csv(
         made,
@@ -271,8 +259,6 @@ def results_of(
     formatted: Container[str] = (),
 ) -> bytes:
     """A table of results."""
-    import polars as pl
-
     del formatted
     quoted = [
         pl.Series([quote(text or "", form.delimiter) for text in each], dtype=pl.String)

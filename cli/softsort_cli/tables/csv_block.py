@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
 
 from softsort_cli.errors import CommandError
 from softsort_cli.tables.csv_quotes import BOM, Masked, places, unquote
 from softsort_cli.tables.formats import delimiter_hint
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-
 
 # Columns, and rows, of which cells are found together: there are so many of the one
 # that steps for each take long, and so few of the other that a copy does not.
@@ -36,8 +33,6 @@ class Block:
     @cached_property
     def ends(self) -> np.ndarray:
         """Where each line ends in the masked text."""
-        import numpy as np
-
         text = self.masked.text
         ends = places(text, "\n")
         is_whole = text.endswith(b"\n") or text in (b"", BOM)
@@ -46,8 +41,6 @@ class Block:
     @cached_property
     def starts(self) -> np.ndarray:
         """Where each line starts."""
-        import numpy as np
-
         starts = np.empty_like(self.ends)
         starts[:1] = len(BOM) if self.masked.text.startswith(BOM) else 0
         starts[1:] = self.ends[:-1] + 1
@@ -56,8 +49,6 @@ class Block:
     @cached_property
     def stops(self) -> np.ndarray:
         """Where what each line says ends: before its carriage return."""
-        import numpy as np
-
         codes = np.frombuffer(self.masked.text, np.uint8)
         if self.masked.carriage not in self.masked.originals or not codes.size:
             return self.ends
@@ -66,8 +57,6 @@ class Block:
 
     def cut(self, start: int, *cuts: np.ndarray) -> pl.Series:
         """All text from a place on, cut in these places of each line or row."""
-        import numpy as np
-
         from softsort_cli.tables import arrow_texts
 
         ends = np.empty(1 + len(cuts) * len(cuts[0]), self.ends.dtype)
@@ -103,8 +92,6 @@ class Block:
     @cached_property
     def _first(self) -> int | None:
         """The first line that says something, if it decides what the columns are."""
-        import numpy as np
-
         says = self._says[1]
         return int(np.argmax(says)) if self.known is None and says.any() else None
 
@@ -132,8 +119,6 @@ class Block:
 
         A blank line holds none, but where there is one column: its absent cell.
         """
-        import numpy as np
-
         blank, says = self._says
         if self.names is not None and len(self.names) == 1:
             says = says | blank
@@ -171,8 +156,6 @@ class Block:
 
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
         """The text of each chosen column, one cell a row, masked but for delimiters."""
-        import polars as pl
-
         if not columns or not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
         if len(columns) >= MANY and self.height <= FEW:
@@ -190,8 +173,6 @@ class Block:
 
     def _cells_together(self, columns: Sequence[int]) -> list[pl.Series]:
         """The cells of many columns, found in few steps: each takes some time."""
-        import numpy as np
-
         delimiters, rows = self._delimiters, self.rows
         starts = np.column_stack([self.starts[rows], delimiters + 1])
         stops = np.column_stack([delimiters, self.stops[rows]])
@@ -216,8 +197,6 @@ class Block:
 
         Rows that have more or fewer cells than there are names are refused.
         """
-        import numpy as np
-
         assert self.names is not None
         delimiters = places(self.masked.text, self.delimiter)
         width, starts, stops = (
@@ -251,8 +230,6 @@ class Block:
 
     def texts(self, columns: Sequence[int]) -> list[pl.Series]:
         """What the cells of each chosen column say; null if nothing."""
-        import polars as pl
-
         restore, quotes = self.masked.restore_text, b'"' in self.masked.text
         columns_of_texts = []
         for cells in self.cells(columns):
@@ -268,6 +245,4 @@ def _counts(
     delimiters: np.ndarray, starts: np.ndarray, stops: np.ndarray
 ) -> np.ndarray:
     """How many delimiters are from each start to its stop."""
-    import numpy as np
-
     return np.searchsorted(delimiters, stops) - np.searchsorted(delimiters, starts)

@@ -14,12 +14,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from softsort_cli.errors import CommandError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 BOM = b"\xef\xbb\xbf"
 CONTROL = bytes([*range(1, 9), *range(14, 32), 127])
@@ -47,16 +45,12 @@ class Masked:
 
 def count(text: bytes, character: str) -> int:
     """How often an ASCII character occurs."""
-    import numpy as np
-
     # Lines are short: looking at every byte is faster than leaping to the next end.
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(character)))
 
 
 def places(text: bytes, character: str) -> np.ndarray:
     """Where an ASCII character occurs."""
-    import numpy as np
-
     codes = np.frombuffer(text, np.uint8)
     places = np.flatnonzero(codes == ord(character))
     return places.astype(np.int32) if len(text) < 1 << 31 else places
@@ -64,8 +58,6 @@ def places(text: bytes, character: str) -> np.ndarray:
 
 def end_of_records(data: bytes | bytearray, delimiter: str, comment: str | None) -> int:
     """How many bytes at the start of a text are whole records."""
-    import numpy as np
-
     end = data.rfind(b"\n") + 1
     if b'"' not in data:
         return end
@@ -119,8 +111,6 @@ def mask(
 
 def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
     """Exchange the marked characters after every odd one of `bounds`."""
-    import numpy as np
-
     text = np.frombuffer(data, np.uint8).copy()
     is_wanted = np.zeros(len(text), bool)
     is_wanted[bounds] = True
@@ -142,8 +132,6 @@ def _quoted(data: bytes | bytearray, delimiter: str, comment: str | None) -> np.
 
     The last one has no partner if its cell is never closed.
     """
-    import numpy as np
-
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord('"'))
     remark = None if comment is None else re.escape(comment.encode())
@@ -163,8 +151,6 @@ def _regular(text: np.ndarray, quotes: np.ndarray, delimiter: str) -> bool:
     Two quotes in a row inside a cell are one that closes and one that opens again, so
     that counting the quotes before a place tells whether it is inside.
     """
-    import numpy as np
-
     opening, closing = quotes[::2], quotes[1::2]
     start = len(BOM) if text[:3].tobytes() == BOM else 0
     edge = np.zeros(256, bool)
@@ -181,8 +167,6 @@ def _quoted_cells(
     data: bytes | bytearray, delimiter: str, remark: bytes | None
 ) -> np.ndarray:
     """Where quotes open and close cells of any text, found one cell at a time."""
-    import numpy as np
-
     start = len(BOM) if data.startswith(BOM) else 0
     cell = rb'(?<![^%s\n])"[^"]*(?:""[^"]*)*("?)' % re.escape(delimiter.encode())
     if remark is not None:

@@ -12,7 +12,9 @@ import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
+
+import polars as pl
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
@@ -20,9 +22,6 @@ from softsort_cli.io.source import Input
 from softsort_cli.tables import arrow_schema, columnar
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Table
-
-if TYPE_CHECKING:
-    import polars as pl
 
 ROWS, COLUMNS, CHARACTERS = 1 << 20, 1 << 14, 32_767  # of a sheet, and of a cell
 DIGITS = 10**15  # integers up to here are kept
@@ -92,8 +91,6 @@ def open_table(
 
 def _narrowed(cells: pl.Series) -> pl.Series:
     """Integers, dates and times of the day as such: sheets have none of these."""
-    import polars as pl
-
     there = cells.drop_nulls()
     if cells.dtype == pl.Float64:
         are_whole = (there.abs() <= DIGITS) & (there % 1 == 0)
@@ -147,8 +144,6 @@ def write(
 
 def _values(cells: pl.Series) -> tuple[list[Any], str, list[str]]:
     """What is written, how it is shown, and what of it is not kept."""
-    import polars as pl
-
     kind, changed = cells.dtype, []
     if kind.is_temporal():
         return _moments(cells)
@@ -165,8 +160,6 @@ def _values(cells: pl.Series) -> tuple[list[Any], str, list[str]]:
 
 def _moments(cells: pl.Series) -> tuple[list[Any], str, list[str]]:
     """Days, with fractions, which are shown as dates and times."""
-    import polars as pl
-
     kind, changed = cells.dtype, []
     if isinstance(kind, pl.Datetime) and kind.time_zone:
         return cells.cast(pl.String).to_list(), "", ["as texts, for they have zones"]

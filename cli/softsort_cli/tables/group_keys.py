@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
+import numpy as np
+import polars as pl
 
+if TYPE_CHECKING:
     from softsort_cli.tables.table import Part
 
 ROWS_AT_ONCE = 1 << 18  # whose keys are found together, at least
@@ -30,8 +30,6 @@ class Grouped:
     @classmethod
     def of(cls, parts: Sequence[np.ndarray]) -> Grouped:
         """The groups of these values."""
-        import numpy as np
-
         sizes = np.array([len(each) for each in parts], np.int64)
         return cls(np.concatenate(parts), sizes)
 
@@ -46,8 +44,6 @@ class Grouped:
 
     def numbers(self) -> np.ndarray:
         """How many values there are in each group, by how often they count."""
-        import numpy as np
-
         if self.counts is None:
             return self.sizes
         groups = np.repeat(np.arange(len(self.sizes)), self.sizes)
@@ -62,8 +58,6 @@ class Grouped:
 
     def starts(self) -> np.ndarray:
         """Where each group begins."""
-        import numpy as np
-
         return np.cumsum(self.sizes) - self.sizes
 
 
@@ -82,8 +76,6 @@ class Groups:
 
     def order(self) -> np.ndarray:
         """The rows, group by group."""
-        import numpy as np
-
         # numpy sorts numbers several times as fast as it finds their order.
         order = self.codes.astype(np.int64) << 32
         order |= np.arange(len(order))
@@ -103,8 +95,6 @@ class Keys:
 
     def of(self, part: Part) -> pl.DataFrame | None:
         """The keys of the rows of a part, for `add`; None if there are none."""
-        import polars as pl
-
         if not self.columns:
             return None
         cells = part.texts(self.columns)
@@ -122,9 +112,6 @@ class Keys:
             self._find()
 
     def _find(self) -> None:
-        import numpy as np
-        import polars as pl
-
         known = [] if self._known is None else [self._known]
         frame = pl.concat([*known, *self._added])
         self._added.clear()
@@ -138,8 +125,6 @@ class Keys:
 
     def groups(self) -> Groups:
         """The groups of all rows."""
-        import numpy as np
-
         if self._added:
             self._find()
         assert self._known is not None

@@ -7,16 +7,15 @@ so does a column in which one cell is not of the type of the others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import polars as pl
 
 from softsort_cli.io import prefetch
 from softsort_cli.tables import ndjson
 from softsort_cli.tables.numbers import Spelling, says_nothing
 from softsort_cli.tables.table import Part, Table
 from softsort_cli.tables.times import Time
-
-if TYPE_CHECKING:
-    import polars as pl
 
 # What all cells of each column may be.
 Types: TypeAlias = "Mapping[str, Sequence[str]]"
@@ -97,8 +96,6 @@ def _may_be(cells: pl.Series, spelling: Spelling) -> list[str]:
 
 def _cast(cells: pl.Series, kind: str, spelling: Spelling) -> pl.Series:
     """Texts as cells of a type; null where they say nothing."""
-    import polars as pl
-
     if kind in TIMES:
         time = TIMES[kind]
         ticks = time.ticks(cells).cast(pl.Int32 if time.unit == "d" else pl.Int64)

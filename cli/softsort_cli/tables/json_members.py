@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
+import numpy as np
+import polars as pl
 
 # Which bytes are structure, outside of strings, and which begin and end these.
 STRUCTURE = bytes(chr(code) in '{}[]:,"' for code in range(256))
@@ -24,8 +23,6 @@ def lines_beyond(lines: pl.Series, names: Iterable[str]) -> pl.Series:
 
     Keys that are not written plainly and deeply nested values are in doubt.
     """
-    import polars as pl
-
     string = r'"(?:[^"\\]|\\.)*"'
     nested = rf'[\[{{](?:[^"{{}}\[\]]|{string})*[\]}}]'
     value = rf'(?:[^"{{}}\[\],]|{string}|{nested})*'
@@ -40,9 +37,6 @@ def lines_beyond(lines: pl.Series, names: Iterable[str]) -> pl.Series:
 
 def split(text: bytes) -> pl.DataFrame:
     """The row, key and value of each member of the objects, which are valid JSON."""
-    import numpy as np
-    import polars as pl
-
     # Escapes hide quotes. The first backslash of each pair comes first.
     bare = text
     if b"\\" in text:
@@ -90,8 +84,6 @@ def texts(values: pl.Series, decimal: str = ".") -> pl.Series:
 
     But for the mark before fractions of numbers.
     """
-    import polars as pl
-
     value = pl.col("value").str.strip_chars(BLANKS)
     is_string = value.str.starts_with('"')
     other = value if decimal == "." else value.str.replace(".", decimal, literal=True)

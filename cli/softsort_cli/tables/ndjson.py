@@ -12,7 +12,10 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
 
 from softsort_cli.errors import CommandError
 from softsort_cli.io.source import Input, read_blocks
@@ -20,10 +23,6 @@ from softsort_cli.tables import json_members
 from softsort_cli.tables.csv_quotes import BOM
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Table
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 # A backslash in a key, or what looks like it.
 ESCAPED = re.compile(rb'\\[^"]*"\s*:')
@@ -53,8 +52,6 @@ class Block:
 
     def add_names(self, names: dict[str, None]) -> None:
         """Add those of the members of the objects."""
-        import polars as pl
-
         try:
             lines = pl.Series([self.lines[row].decode() for row in self.rows])
             if names:
@@ -70,8 +67,6 @@ class Block:
 
         Numbers may be spelled in another way; see `texts`.
         """
-        import polars as pl
-
         if not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
         if self.decimal != ".":
@@ -108,9 +103,6 @@ class Block:
         self, columns: Sequence[int], say: Callable[[pl.Series], pl.Series]
     ) -> list[pl.Series]:
         """What is said of the values of chosen members, null where there is none."""
-        import numpy as np
-        import polars as pl
-
         if not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
         members = json_members.split(self.text())
@@ -192,8 +184,6 @@ def open_table(file: Input, form: Form, **_: object) -> Ndjson:
 
 
 def _label(name: str, space: str = " ") -> pl.Expr:
-    import polars as pl
-
     return pl.lit(json.dumps(name, ensure_ascii=False) + ":" + space)
 
 
@@ -202,8 +192,6 @@ def _numbers(cells: pl.Series) -> pl.Series:
 
     A text that is a number in JSON stays as it is, another becomes a string.
     """
-    import polars as pl
-
     if cells.dtype == pl.String:
         strings = [
             text if text is None or NUMBER.fullmatch(text) else json.dumps(text)
@@ -217,8 +205,6 @@ def text_of(
     frame: pl.DataFrame, form: Form, formatted: Container[str] = (), **_: object
 ) -> bytes:
     """The rows of a frame as objects; formatted columns hold numbers as texts."""
-    import polars as pl
-
     names = frame.columns
     if not any(name in formatted for name in names):
         buffer = BytesIO()
@@ -243,8 +229,6 @@ def results_of(
     formatted: Container[str] = (),
 ) -> bytes:
     """A table of results, whatever table they are of."""
-    import polars as pl
-
     del table
     return text_of(pl.DataFrame(columns), form, formatted)
 
@@ -253,8 +237,6 @@ def append(
     block: Block, columns: Mapping[str, pl.Series], rows: np.ndarray | None = None
 ) -> bytes:
     """The bytes of the block with members added to all objects, or to true `rows`."""
-    import polars as pl
-
     lines: list[bytes | None] = list(block.lines)
     if not block.height:
         return b"\n".join(block.lines)

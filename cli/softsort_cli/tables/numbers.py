@@ -7,14 +7,12 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
 
 from softsort_cli.errors import UsageError
 from softsort_cli.tables.csv_quotes import quote
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 BLANKS = " \t"
 SPACES = " \u00a0\u202f"
@@ -55,8 +53,6 @@ class Spelling:
 
         What is a number otherwise, but not in this spelling, becomes none.
         """
-        import polars as pl
-
         if self.decimal == "." and not self.thousands:
             return cells
         cells = bare(cells)
@@ -115,8 +111,6 @@ def parse(cells: pl.Series, spelling: Spelling = PLAIN) -> Numbers:
 
     A number beyond the range of float64 is not one, and neither is infinity.
     """
-    import numpy as np
-
     read = _parse(cells, spelling)
     if not spelling.numbers:
         return read
@@ -126,9 +120,6 @@ def parse(cells: pl.Series, spelling: Spelling = PLAIN) -> Numbers:
 
 
 def _parse(cells: pl.Series, spelling: Spelling) -> Numbers:
-    import numpy as np
-    import polars as pl
-
     cells = cells.alias("cells")  # what it is called may be a pattern to polars
     if cells.dtype == pl.Null or not (
         cells.dtype.is_numeric() or cells.dtype == pl.String
@@ -165,9 +156,6 @@ def says_nothing(texts: pl.Series, spelling: Spelling) -> pl.Series:
 
 def _are_rounded(cells: pl.Series, values: np.ndarray) -> bool:
     """Whether cells are integers that the values they were read as are not."""
-    import numpy as np
-    import polars as pl
-
     large = np.flatnonzero(np.abs(values) >= 2**53)
     if not large.size or not (cells.dtype.is_integer() or cells.dtype == pl.String):
         return False
@@ -205,9 +193,6 @@ def as_cells(
     A NaN gives an empty cell, a null. With a `delimiter`, texts are quoted where it
     makes them need it. Of a series, which is of what results are of, `spec` is not for.
     """
-    import numpy as np
-    import polars as pl
-
     if isinstance(values, pl.Series):
         cells = values
     elif not spec:
@@ -228,8 +213,6 @@ def as_cells(
 
 def spelled(cells: pl.Series, decimal: str) -> pl.Series:
     """Cells whose numbers have another mark than a point."""
-    import polars as pl
-
     if decimal == "." or not cells.dtype.is_float():
         return cells
     return cells.cast(pl.String).str.replace(".", decimal, literal=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
+
+import polars as pl
 
 from softsort_cli.io.source import Input
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.numbers import PLAIN, Spelling
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class Part(Protocol):

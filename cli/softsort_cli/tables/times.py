@@ -7,13 +7,11 @@ written alike, to the finest place that a cell of the column has.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
 
 from softsort_cli.tables.numbers import Numbers, Spelling, bare, says_nothing
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}  # in ticks
 DAY = 86_400  # seconds
@@ -49,8 +47,6 @@ class Time:
     @classmethod
     def of_type(cls, kind: pl.DataType) -> Time | None:
         """That of typed cells; None of cells that are no times."""
-        import polars as pl
-
         if kind == pl.Date:
             return cls("date", "d")
         if kind == pl.Time:
@@ -64,8 +60,6 @@ class Time:
     @classmethod
     def of(cls, cells: pl.Series, spelling: Spelling) -> Time | None:
         """That of the column which these cells are of, if at least half are times."""
-        import polars as pl
-
         if cells.dtype != pl.String:
             time = cls.of_type(cells.dtype)
             ticks = cells.drop_nulls().head(1).to_physical().to_list()
@@ -136,9 +130,6 @@ class Time:
 
     def parse(self, cells: pl.Series, spelling: Spelling) -> Numbers:
         """Read cells as ticks since the origin."""
-        import numpy as np
-        import polars as pl
-
         if not self.mark:
             ticks = cells.to_physical().cast(pl.Int64)
             values, rounded = self._since(ticks)
@@ -177,7 +168,6 @@ class Time:
 
     def _ticks(self) -> pl.Expr:
         """Ticks of the fields of texts; null where these are no such time."""
-        import polars as pl
 
         def number(name: str) -> pl.Expr:
             return pl.col(name).cast(pl.Int64).fill_null(0)
@@ -207,8 +197,6 @@ class Time:
 
     def _since(self, ticks: pl.Series) -> tuple[np.ndarray, bool]:
         """Ticks since the origin, NaN for null, and whether any is not exact."""
-        import numpy as np
-
         there = ticks.is_not_null().to_numpy()
         whole = ticks.fill_null(self.origin).to_numpy()
         # What one subtraction would not hold; the sum of both is rounded once.
@@ -221,8 +209,6 @@ class Time:
 
     def _whole(self, values: np.ndarray) -> np.ndarray:
         """The ticks nearest to numbers since the origin."""
-        import numpy as np
-
         values = np.rint(values / self.step) * self.step
         high = np.floor(np.ldexp(values, -HALF))
         low = (values - np.ldexp(high, HALF)).astype(np.int64)
@@ -235,9 +221,6 @@ class Time:
 
         Of texts as their clocks show them, which are so many ticks ahead of UTC.
         """
-        import numpy as np
-        import polars as pl
-
         none = np.isnan(values)
         ticks = pl.Series(self._whole(np.where(none, 0.0, values)) + ahead)
         ticks = ticks.set(pl.Series(none), None)
@@ -258,8 +241,6 @@ class Time:
 
     def cells(self, values: np.ndarray) -> pl.Series:
         """Numbers as cells like those of the column."""
-        import polars as pl
-
         if not self.mark:
             return self.typed(values)
         if self.name == "date":

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+import polars as pl
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
@@ -14,10 +17,6 @@ from softsort_cli.tables import columnar, infer, numbers
 from softsort_cli.tables.column_data import Kept
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Part, Table
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 # A part of a table, the results for its rows, and which of these are written.
 Rows: TypeAlias = "tuple[Part, Mapping[str, np.ndarray | pl.Series], Kept]"
@@ -156,8 +155,6 @@ def _frames(
 
     Or only the results of each.
     """
-    import polars as pl
-
     if len(set(table.names)) < len(table.names) and not only:
         raise CommandError(
             f"{table.source} has several columns of one name: it can only be written "
@@ -202,8 +199,6 @@ def write_table(
     writing: TableWriting,
 ) -> None:
     """Write a table of results alone: numbers, and series of what else they are of."""
-    import polars as pl
-
     spec, decimal = (
         writing.float_format,
         table.spelling.decimal if form.delimiter else ".",

@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import console
 from softsort_cli.errors import CommandError, reported
 from softsort_cli.io import files
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_cli.work.engine import Engine
 
 NAME = ".softsort.jsonl"
