@@ -7,13 +7,12 @@ Opacity stays as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from softsort_cli.errors import CommandError
 from softsort_cli.images.picture import Picture, to_unit
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # Which of the pixels of a frame hold data; None if all do.
 Known: TypeAlias = "Callable[[np.ndarray], Any] | None"
@@ -39,8 +38,6 @@ class FrameRows:
         self.held = 2 * sum(each.nbytes for each in picture.frames)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        import numpy as np
-
         values = to_unit(self.frame[rows], self.dtype)
         if self.premultiplied:
             opacity = values[..., -1:]
@@ -53,8 +50,6 @@ class FrameRows:
 
     def stored(self, filtered: np.ndarray, rows: slice) -> np.ndarray:
         """Filtered rows as they are written: multiplied by opacity, if that is so."""
-        import numpy as np
-
         if not self.multiplies:
             return filtered
         values = to_unit(self.frame[rows], self.dtype)
@@ -79,8 +74,6 @@ class VolumeRows:
             )
 
     def __getitem__(self, pages: slice) -> np.ndarray:
-        import numpy as np
-
         return np.stack([each[:] for each in self.frames[pages]])
 
     def known(self, pages: slice) -> None:
@@ -89,7 +82,5 @@ class VolumeRows:
 
 def multiplied(values: np.ndarray) -> np.ndarray:
     """Colours multiplied by their opacity."""
-    import numpy as np
-
     opacity = values[..., -1:]
     return np.concatenate([values[..., :-1] * opacity, opacity], axis=-1)

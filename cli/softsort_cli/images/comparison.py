@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import CommandError, UsageError
@@ -21,9 +22,6 @@ from softsort_cli.io import files
 from softsort_cli.options.images import Noise
 from softsort_cli.options.output import Writing
 from softsort_cli.options.softness import Computing, Device
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 COLUMNS, WIDTH, CAPTION = 3, 3.4, 0.5  # panels, and their inches

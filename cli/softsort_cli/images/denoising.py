@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import (
@@ -41,8 +43,6 @@ from softsort_cli.options.softness import Computing
 from softsort_cli.work import engine, manifest
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_cli.images.selection import Job
 
 AUTO_SIZES = (3, 5, 7)
@@ -196,8 +196,6 @@ class Filtering:
         image_file.write(picture, form, job.output, self.rewriting)
 
     def _frame(self, rows: alpha.FrameRows, epsilon: float, size: Size) -> np.ndarray:
-        import numpy as np
-
         pixels = np.empty_like(rows.frame)
         with self.memory_lock(rows):
             for place, values in self.filtered(rows, epsilon, size):
@@ -229,7 +227,6 @@ class Filtering:
         """The epsilon and the window for an image, of its own if they are auto."""
         if self.solver.epsilon != AUTO:
             return self.solver.epsilon, self.window.size
-        import numpy as np
         from softsort_filters import choose
 
         first = max((rows.shape[0] - TRIED) // 2, 0)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from softsort_cli.images.size_buckets import PAD_MODES
-
-if TYPE_CHECKING:
-    import numpy as np
 
 AT_ONCE = 2**22  # values of windows
 
@@ -27,7 +26,6 @@ def quantile_filter(
     With `alpha`, the last channel is the weight of the others, and stays as it is.
     Values that are not there, by `where`, are in no window, and stay as they are.
     """
-    import numpy as np
     from scipy.ndimage import median_filter, percentile_filter
 
     if where is not None:
@@ -48,8 +46,6 @@ def _of_known(
     image: np.ndarray, where: np.ndarray, *, alpha: bool, **settings: Any
 ) -> np.ndarray:
     """The quantiles of the values that are there, which have all of the weight."""
-    import numpy as np
-
     values = image.reshape(*image.shape[:2], -1)
     result, there = values.copy(), where.reshape(values.shape)
     for channel in range(values.shape[2] - alpha):
@@ -65,7 +61,6 @@ def _by_opacity(
     image: np.ndarray, even: np.ndarray, q: float, footprint: np.ndarray, border: str
 ) -> np.ndarray:
     """Colours that were filtered with equal weights, by opacity where it differs."""
-    import numpy as np
     from scipy.ndimage import maximum_filter, minimum_filter
 
     opacity: Any = image[..., -1]
@@ -88,8 +83,6 @@ def _by_opacity(
 
 def _weighted(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
     """The quantiles along axis 1 of weighted values."""
-    import numpy as np
-
     order = np.argsort(values, axis=1)
     sums = np.cumsum(np.take_along_axis(weights, order, 1), axis=1, dtype=float)
     total = sums[:, -1:]

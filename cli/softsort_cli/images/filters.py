@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from softsort_cli import jax_setup
 from softsort_cli.images import alpha, exact, precision, tiff_bands
 from softsort_cli.images.tiff_streaming import PageRows, Strips
 from softsort_cli.options.softness import Computing
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 Rows: TypeAlias = alpha.FrameRows | alpha.VolumeRows | PageRows | tiff_bands.BandRows
 BITS = "32"  # enough for pixels of 16 bits
@@ -24,7 +22,6 @@ def quantile_filter(solver: Computing, bits: str = BITS) -> Callable[..., np.nda
     if solver.hard:
         return exact.quantile_filter
     jax_setup.start(solver, bits)
-    import numpy as np
     import softsort_filters
 
     def soft(image: np.ndarray, **settings: Any) -> np.ndarray:

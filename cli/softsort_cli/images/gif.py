@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, pillow
 from softsort_cli.images.picture import Picture
@@ -64,7 +66,6 @@ def encode(picture: Picture) -> bytes:
 
 def _quantized(image: PIL.Image.Image) -> PIL.Image.Image:
     """A frame with the 256 colours that suit it best; dithering would be noise."""
-    import numpy as np
     import PIL.Image
 
     if image.mode == "L":

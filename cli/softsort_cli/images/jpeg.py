@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, pillow
@@ -50,7 +52,6 @@ def read(data: bytes, source: str) -> Picture:
 
 def encode(picture: Picture) -> bytes:
     """A file of a frame, in quality 95 if its encoding does not say otherwise."""
-    import numpy as np
     import PIL.Image
 
     encoding = picture.encoding or {"quality": 95, "subsampling": 0}

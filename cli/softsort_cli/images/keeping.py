@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import UsageError
@@ -12,9 +14,6 @@ from softsort_cli.images import precision
 from softsort_cli.images.filters import BITS, Rows
 from softsort_cli.options.images import AUTO, Shape
 from softsort_cli.options.softness import Computing
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SIZE = 5, 5  # of the window, where none is asked for
 
@@ -26,8 +25,6 @@ class Present:
         self.rows, self.shape = rows, rows.shape
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        import numpy as np
-
         values, known = self.rows[rows], self.rows.known(rows)
         return values if known is None else np.where(known, values, np.nan)
 

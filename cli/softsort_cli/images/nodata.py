@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import console
 from softsort_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_cli.images.picture import Picture
 
 KEEP, IGNORE = "keep", "ignore"
@@ -53,8 +53,6 @@ def known(picture: Picture, nodata: NoData) -> Callable[[np.ndarray], Any] | Non
     values = [each for each in (nodata.value, said) if each is not None]
 
     def function(pixels: np.ndarray) -> np.ndarray:
-        import numpy as np
-
         return np.isfinite(pixels) & ~np.isin(pixels, values)
 
     return function

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from softsort_cli.errors import CommandError
 from softsort_cli.images import formats
 from softsort_cli.images.alpha import FrameRows
@@ -22,7 +24,6 @@ def spoilt(
     multiplied by their opacity, if that is asked for.
     """
     import jax
-    import numpy as np
     import softsort_filters
 
     make = {

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from softsort_cli.images.picture import Picture
-
-if TYPE_CHECKING:
-    import numpy as np
 
 TAG = 274
 

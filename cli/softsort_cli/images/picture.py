@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from softsort_cli.errors import CommandError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 IN_CACHE = 2**16  # numbers
 
@@ -71,16 +70,12 @@ def check_finite(values: np.ndarray, source: str, where: str = "") -> None:
 
 def count_not_finite(values: np.ndarray) -> int:
     """How many of the floats are NaN or infinite."""
-    import numpy as np
-
     finite = (np.count_nonzero(np.isfinite(values[rows])) for rows in blocks(values))
     return values.size - int(sum(finite))
 
 
 def to_unit(pixels: np.ndarray, dtype: str) -> np.ndarray:
     """Pixels as numbers from 0 to 1, or floats as they are."""
-    import numpy as np
-
     if pixels.dtype.kind == "f":
         return pixels.astype(dtype)
     low, high = pixel_range(pixels.dtype)
@@ -94,8 +89,6 @@ def to_unit(pixels: np.ndarray, dtype: str) -> np.ndarray:
 
 def to_pixels(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Numbers from 0 to 1 as pixels of this type, rounded half to even."""
-    import numpy as np
-
     if dtype.kind == "f":
         return values.astype(dtype)
     low, high = pixel_range(dtype)
@@ -116,8 +109,6 @@ def blocks(image: np.ndarray) -> Iterator[slice]:
 
 def pixel_range(dtype: np.dtype) -> tuple[int, int]:
     """The least and the largest whole number of a type."""
-    import numpy as np
-
     if dtype.kind == "b":
         return 0, 1
     return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)

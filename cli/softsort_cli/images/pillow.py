@@ -5,6 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, formats
 from softsort_cli.images.picture import Picture
@@ -28,8 +30,6 @@ def picture(
     image: PIL.Image.Image, data: bytes, source: str, name: str, count: int = 1
 ) -> Picture:
     """So many frames of a file, and what it says beside them."""
-    import numpy as np
-
     declared_size.check_claim(source, image.width * image.height * count, len(data))
     plain, durations, size = [], [], image.size
     for index in range(count):

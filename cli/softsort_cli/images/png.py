@@ -9,14 +9,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, pillow
 from softsort_cli.images.picture import Picture
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LONGEST = 10**6  # pixels of a side, to libpng
 SIGNATURE, START = 8, 33  # bytes of it, and with the header
@@ -124,7 +123,6 @@ def encode(picture: Picture) -> bytes:
 def _encoded(pixels: np.ndarray) -> bytes:
     """A file of 8 or 16 bits a channel."""
     import imagecodecs
-    import numpy as np
 
     if max(pixels.shape) > LONGEST:
         raise ValueError(f"a side is longer than {LONGEST} pixels")
@@ -143,7 +141,6 @@ def _encoded(pixels: np.ndarray) -> bytes:
 def _animated_16(picture: Picture) -> bytes:
     """A file of frames of 16 bits a channel, which Pillow does not write."""
     import imagecodecs
-    import numpy as np
 
     data = imagecodecs.apng_encode(np.stack(picture.frames), level=ANIMATION_LEVEL)
     durations, parts = iter(picture.metadata["duration"]), [data[:SIGNATURE]]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 SHORT = 128, 256
 # numpy's names for scipy.ndimage's borders.
@@ -47,8 +46,6 @@ def _padded(
     image: np.ndarray, window: tuple[int, ...], border: str
 ) -> tuple[np.ndarray, slice, slice]:
     """An image of a common size, and where in it the original is."""
-    import numpy as np
-
     margins, places = [], []
     for length, side in zip(image.shape[:2], window, strict=True):
         half, before, full = side // 2, 0, _common(length)

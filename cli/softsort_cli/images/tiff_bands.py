@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from softsort_cli.errors import CommandError
 from softsort_cli.images.picture import to_pixels
 from softsort_cli.images.tiff_streaming import PageRows
 from softsort_cli.io import files
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_cli.images.selection import Job
 
 VALUES = 1 << 23  # of a band
@@ -49,8 +49,6 @@ class BandRows:
         self.source, self.held, self.dtype = page.source, page.held, page.dtype
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        import numpy as np
-
         start, stop, _ = rows.indices(self.shape[0])
         height, parts = self.page.shape[0], []
         at, end = start + self.first, stop + self.first
@@ -90,8 +88,6 @@ def of(job: Job) -> list[Band]:
 
 def write(band: Band, strips: Sequence[np.ndarray], dtype: np.dtype) -> None:
     """Write the pixels of a band."""
-    import numpy as np
-
     pixels = np.concatenate([to_pixels(strip, dtype) for strip in strips])
     with files.open_output(band.file, force=True) as stream:
         np.save(stream, pixels)
@@ -99,8 +95,6 @@ def write(band: Band, strips: Sequence[np.ndarray], dtype: np.dtype) -> None:
 
 def strips(rows: PageRows, bands: Sequence[Band]) -> Iterator[tuple[slice, np.ndarray]]:
     """The pixels of a page, band by band."""
-    import numpy as np
-
     for band in bands:
         if band.page == rows.page.index:
             try:

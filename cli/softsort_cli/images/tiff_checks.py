@@ -6,6 +6,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, tiff_tags
@@ -172,7 +174,6 @@ def _check_sides(
 
 def _check_told(page: Any, index: int, coded: bytes | memoryview, where: str) -> None:
     import imagecodecs
-    import numpy as np
 
     (down, across), (top, left) = stored_sides(page), stored_at(page, index)
     decode = getattr(imagecodecs, f"{TOLD[int(page.compression)]}_decode")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from softsort_cli.images.tiff_checks import (
     CIELAB,
@@ -15,9 +17,6 @@ from softsort_cli.images.tiff_checks import (
     is_packed,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-
 # None, LZW, Deflate, PackBits, LZMA, Zstandard: no loss. Others become Deflate.
 COMPRESSIONS = (1, 5, DEFLATE := 8, 32773, 34925, 50000)
 # Differences of numbers, and of the bytes of floats.
@@ -26,8 +25,6 @@ HORIZONTAL, FLOATING = 2, 3
 
 def frame(page: Any) -> np.ndarray:
     """The pixels of a page: channels last, white high, whole bytes, no palette."""
-    import numpy as np
-
     pixels = page.asarray()
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
@@ -39,8 +36,6 @@ def frame(page: Any) -> np.ndarray:
 
 
 def _colours(page: Any) -> np.ndarray:
-    import numpy as np
-
     colours = np.asarray(page.colormap).T
     if page.dtype.itemsize == 1:  # whose colours may be of 8 bits in one of two ways
         if not (colours & 255).any():
@@ -52,8 +47,6 @@ def _colours(page: Any) -> np.ndarray:
 
 def stored(frame: np.ndarray, layout: Mapping[str, Any]) -> np.ndarray:
     """Pixels as a page of this layout holds them."""
-    import numpy as np
-
     pixels = _upright(frame, layout["photometric"])
     if bits := layout.get("bitspersample"):
         pixels = _scaled(pixels, _most(pixels.dtype), 2**bits - 1)
@@ -77,8 +70,6 @@ def _upright(pixels: np.ndarray, photometric: int) -> np.ndarray:
 
 def _scaled(pixels: np.ndarray, most: int, wanted: int) -> np.ndarray:
     """Whole numbers up to `most` as such up to `wanted`, rounded."""
-    import numpy as np
-
     wide = pixels.astype(np.uint64) * np.uint64(wanted) + np.uint64(most // 2)
     return (wide // np.uint64(most)).astype(pixels.dtype)
 

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
+import numpy as np
+
 from softsort_cli.errors import CommandError
 from softsort_cli.images import formats, ome, tiff, tiff_checks, tiff_pixels, tiff_tags
 from softsort_cli.images.picture import check_finite, floats_for, to_pixels, to_unit
 from softsort_cli.io import files
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_cli.images.selection import Job
 
 BYTES_A_VALUE = 64  # of an image that is filtered as a whole
@@ -49,8 +49,6 @@ class PageRows:
         self.held = 0 if _is_plain(page) else 2 * stored
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        import numpy as np
-
         start, stop, _ = rows.indices(self.shape[0])
         result = np.empty((stop - start, *self.shape[1:]), self.dtype)
         for top, left, segment in self._segments(start, stop):
@@ -209,8 +207,6 @@ def _tiles(
     strips: Strips, dtype: np.dtype, tile: tuple[int, int]
 ) -> Iterator[np.ndarray]:
     """The tiles of an image, row by row, out of its strips."""
-    import numpy as np
-
     down, across = tile
     rest: np.ndarray | None = None
     for _, values in strips:
@@ -224,8 +220,6 @@ def _tiles(
 
 
 def _cut(band: np.ndarray, down: int, across: int) -> Iterator[np.ndarray]:
-    import numpy as np
-
     for top in range(0, len(band), down):
         for left in range(0, band.shape[1], across):
             tile = band[top : top + down, left : left + across]

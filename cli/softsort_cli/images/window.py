@@ -6,16 +6,15 @@ import math
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import image_file
 from softsort_cli.io import files
 from softsort_cli.options.declare import MOST
 from softsort_cli.options.images import Shape
-
-if TYPE_CHECKING:
-    import numpy as np
 
 TEXT = (".txt", ".csv", ".tsv")
 
@@ -76,8 +75,6 @@ def _check_sides(*sides: float, name: str) -> None:
 
 
 def _footprint(text: str) -> np.ndarray:
-    import numpy as np
-
     if not text.startswith("disk:"):
         return _table(Path(text), "--footprint") > 0
     radius = _positive(text, "disk:", "--footprint disk:2")
@@ -87,8 +84,6 @@ def _footprint(text: str) -> np.ndarray:
 
 
 def _weights(text: str, size: tuple[int, ...] | None) -> np.ndarray:
-    import numpy as np
-
     if not text.startswith("gaussian:"):
         return _table(Path(text), "--weights")
     sigma = _positive(text, "gaussian:", "--weights gaussian:1.0")
@@ -112,8 +107,6 @@ def _positive(text: str, start: str, example: str) -> float:
 
 def _table(path: Path, name: str) -> np.ndarray:
     """A table of numbers in a text file, or the brightness of an image."""
-    import numpy as np
-
     if path.suffix.lower() not in TEXT:
         table = image_file.read(path).frames[0]
         if table.ndim == 3:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 if TYPE_CHECKING:
     from softsort_cli.training.loop import Metrics
 
@@ -21,8 +23,6 @@ COLOURS = {"soft-error": "#D55E00", "cross-entropy": "#0072B2"}
 
 def table(history: Mapping[str, list[Metrics]]) -> bytes:
     """Every metric as CSV, a row for each time of measuring."""
-    import polars as pl
-
     rows = [
         (loss, "test" if each.is_test else "train", *each[1:])
         for loss, metrics in history.items()

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import console, interrupts, jax_setup
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.options.softness import Device, Place
@@ -20,8 +22,6 @@ from softsort_cli.training import run_folder
 from softsort_cli.training.settings import CROSS, DEFAULTS, DIGITS, Settings
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from softsort_cli.training.data import Data
     from softsort_cli.training.loop import Metrics
 
@@ -156,8 +156,6 @@ def predict(
     if k > settings.classes:
         raise UsageError(f"-k {k} is more than the {settings.classes} classes")
     jax_setup.start(Device(device=place.device), SCORE_BITS)
-    import numpy as np
-
     from softsort_cli.training import data, loop
     from softsort_cli.training.network import Classifier
     from softsort_core import topk_mask
