@@ -5,8 +5,6 @@ neither, so the folder is checked when it is opened, its files by their owner an
 checksum that is noted when a command ends.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

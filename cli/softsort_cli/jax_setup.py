@@ -1,7 +1,5 @@
 """Device, precision and compilation cache, set when jax is imported."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import functools
 import os

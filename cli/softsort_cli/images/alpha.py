@@ -4,8 +4,6 @@ The filters weight colours by it, which asks for colours that are not multiplied
 Opacity stays as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 

@@ -1,7 +1,5 @@
 """The work on many images: by threads, or on a cluster."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

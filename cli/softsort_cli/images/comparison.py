@@ -1,7 +1,5 @@
 """What filters make of noise, side by side in one picture."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

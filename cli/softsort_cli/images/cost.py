@@ -1,7 +1,5 @@
 """What a filter will take, told before it starts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The exact filters, which the soft ones tend to as epsilon -> 0."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The filters that images are given to, with the precision that their pixels need."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias

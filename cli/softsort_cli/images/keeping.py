@@ -1,7 +1,5 @@
 """The filters that tell the noise of an image, and take out what there is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """What black and white are among the values of a picture."""
 
-from __future__ import annotations
-
 from softsort_cli import console
 from softsort_cli.errors import UsageError
 from softsort_cli.images.alpha import FrameRows

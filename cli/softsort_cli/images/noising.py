@@ -1,7 +1,5 @@
 """Noise in pictures."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

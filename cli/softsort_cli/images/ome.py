@@ -1,7 +1,5 @@
 """OME-XML, the description of a TIFF by which readers find the files of its pixels."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How a picture was held, as EXIF says it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from softsort_cli.images.picture import Picture

@@ -3,8 +3,6 @@
 Pixels keep their type; what is done to them is done to numbers from 0 to 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any

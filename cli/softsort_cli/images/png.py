@@ -3,8 +3,6 @@
 Single pictures are written without Pillow, several times faster.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace

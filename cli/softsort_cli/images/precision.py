@@ -1,7 +1,5 @@
 """The precision of images, which threads compute with at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Which images there are to do, and where each goes."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Few compiled programs for images of many sizes."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """What is wrong with the pages of a TIFF, before decoders find out."""
 
-from __future__ import annotations
-
 import math
 import operator
 from typing import Any

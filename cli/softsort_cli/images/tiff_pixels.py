@@ -1,7 +1,5 @@
 """Pixels of a TIFF page <-> pixels that can be filtered."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """WebP files <-> pictures."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The window around each pixel, as the options describe it."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """Streams of bytes that are packed by gzip or zstd, and text in other encodings."""
 
-from __future__ import annotations
-
 import codecs
 import io
 import re

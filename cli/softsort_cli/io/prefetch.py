@@ -1,7 +1,5 @@
 """Work on the next pieces of a file on other threads while this one uses the last."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -4,8 +4,6 @@ A table that is read once, one whose numbers do not fit in memory, and one in ma
 go three ways, which are chosen here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Rows sorted by a column: the chosen columns move together."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What epsilon does to the ranks of a column, in words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

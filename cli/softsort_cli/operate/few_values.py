@@ -3,8 +3,6 @@
 What a summary says of a handful of values is too little for a plan.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

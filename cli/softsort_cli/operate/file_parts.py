@@ -1,7 +1,5 @@
 """The files of a table in many parts, and those that are made of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

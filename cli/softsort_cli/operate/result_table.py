@@ -1,7 +1,5 @@
 """Results that are a table of their own: few for each column, group by group."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

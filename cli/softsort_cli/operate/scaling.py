@@ -4,8 +4,6 @@ Processors take numbers below 2e-308 for zero where that is quicker, and sums of
 above 1e307 overflow. A power of two changes no digit, and no soft order.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from softsort_cli.tables.group_keys import Grouped

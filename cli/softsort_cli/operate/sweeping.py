@@ -1,7 +1,5 @@
 """Sorted values and ranks of columns at many epsilons."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where results go: refused before any work, told by a dry run, written at the end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias

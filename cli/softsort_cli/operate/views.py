@@ -1,7 +1,5 @@
 """What shows results before they are written."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 

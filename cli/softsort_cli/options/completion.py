@@ -4,8 +4,6 @@ It answers while somebody types, so it imports nothing heavy and looks at the st
 the file only; Parquet and Arrow are not completed.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -5,8 +5,6 @@ https://arrow.apache.org/docs/format/CDataInterface.html. What polars can do its
 slice bytes, takes ten times as long, and a whole command a fifth longer.
 """
 
-from __future__ import annotations
-
 import ctypes
 import itertools
 from typing import Any

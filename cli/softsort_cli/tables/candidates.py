@@ -1,7 +1,5 @@
 """Which columns hold numbers or times, by their first rows, or all of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The numbers that a command works on: a table, and the columns chosen from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path

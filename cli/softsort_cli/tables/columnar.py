@@ -1,7 +1,5 @@
 """Parquet and Arrow: tables whose cells have types, read and written by polars."""
 
-from __future__ import annotations
-
 import base64
 import io
 import os

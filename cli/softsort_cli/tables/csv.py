@@ -6,8 +6,6 @@ byte. Comment lines and blank lines are carried along where they are; where ther
 column, a blank line is a row without a cell.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

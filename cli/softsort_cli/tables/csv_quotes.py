@@ -9,8 +9,6 @@ Quotes mean what they mean to Python's `csv`: they enclose a cell only if they b
 and are ordinary characters elsewhere. A comment line holds no cells.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from itertools import islice

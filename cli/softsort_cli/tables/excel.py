@@ -4,8 +4,6 @@ There are values in them and how they are shown, and no types: what is shown as 
 is one, and a column of several kinds of values is one of texts.
 """
 
-from __future__ import annotations
-
 import datetime
 import difflib
 import io

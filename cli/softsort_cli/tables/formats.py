@@ -8,8 +8,6 @@ The file has `open_table(input, form, **settings)`. Where cells have types, it h
 - `results_of(table, columns, form, formatted)`: those of a table of results.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module

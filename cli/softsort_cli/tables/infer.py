@@ -4,8 +4,6 @@ An integer with zeros before it, or of more digits than 64 bits hold, stays a te
 so does a column in which one cell is not of the type of the others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 

@@ -3,8 +3,6 @@
 Numbers lose their spelling when JSON is parsed, and parsing all of it takes long.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 

@@ -4,8 +4,6 @@ As in CSV, what was there stays as it arrived: new members are written before th
 brace of a line.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Files -> tables, of any format."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
