@@ -97,19 +97,12 @@ def over_groups(
         rows, often = x[where], a[where] * used
         often /= often.sum(-1, keepdims=True)
         # Nodes are doubles.
+        arguments, how = (rows, often, counts, scale, most), {"squashes": squashes}
         with jax.enable_x64(True), jax.default_device(device):
             if width <= MOST:
-                arguments = rows, often, counts, scale, most
-                read_values = _read_narrow(*arguments, read=read, squashes=squashes)
+                read_values = _read_narrow(*arguments, read=read, **how)
             else:
-                counts = counts[:, 0]
-                each = [rules(count, nodes) for count in counts.tolist()]
-                stacked = jax.tree.map(lambda *some: np.stack(some), *each)
-                order = nodes.order(int(counts[0]))
-                s, moments = _placed(rows, often, order=order, squashes=squashes)
-                solved = _solved(moments, scale, stacked)
-                arguments = rows, s, often, counts, scale, most, stacked, solved
-                read_values = _read(*arguments, read=read)
+                read_values = _read_wide(*arguments, nodes=nodes, read=read, **how)
         read_values, certain = map(np.asarray, read_values)
         results[where[used]] = np.where(certain[..., None], read_values, np.nan)[used]
 
@@ -158,6 +151,28 @@ def _read_narrow(
     return jax.lax.map(lambda block: jax.vmap(of_row)(*block), (x, weights, numbers))
 
 
+def _read_wide(
+    x: np.ndarray,
+    weights: np.ndarray,
+    numbers: np.ndarray,
+    epsilon: np.ndarray,
+    tolerance: np.ndarray,
+    *,
+    nodes: SharedNodes,
+    read: Reading,
+    squashes: bool,
+) -> Read:
+    """Return what is read of plans by nodes of targets, as many in rows of a block."""
+    numbers = numbers[:, 0]
+    each = [rules(number, nodes) for number in numbers.tolist()]
+    stacked = jax.tree.map(lambda *some: np.stack(some), *each)
+    order = nodes.order(int(numbers[0]))
+    s, moments = _placed(x, weights, order=order, squashes=squashes)
+    solved = _solved(moments, epsilon, stacked)
+    rows = x, s, weights, solved
+    return _read(rows, numbers, epsilon, tolerance, stacked, read=read)
+
+
 @functools.partial(jax.jit, static_argnames=("order", "squashes"))
 def _placed(x: Array, weights: Array, *, order: int, squashes: bool) -> Any:
     """Return rows as they are squashed, and their moments."""
@@ -182,24 +197,29 @@ def _solved(moments: Array, epsilon: Array, nodes: Rules) -> RowSolution:
 
 @functools.partial(jax.jit, static_argnames="read")
 def _read(
-    x: Float[Array, "blocks rows width"],
-    s: Array,
-    weights: Array,
+    rows: tuple[Array, Array, Array, RowSolution],
     numbers: Array,
     epsilon: Array,
     tolerance: Array,
     nodes: Rules,
-    solved: RowSolution,
     *,
     read: Reading,
 ) -> Read:
-    """Return what is read of plans, by their nodes and what `_solved` returned."""
+    """Return what is read of plans.
+
+    Args:
+        rows: the values, as they are squashed, their weights and what is solved.
+        numbers: how many targets the rows of each block have.
+        epsilon: regularisation.
+        tolerance: largest error that is certain enough.
+        nodes: what stands for the targets of each block.
+        read: what is read.
+    """
 
     def of_row(x, s, a, solved, number, nodes):
         places = _places(x, number)
         plan = RowPlan(s, a, epsilon, nodes, solved, tolerance, places)
         return read(plan, x, plan.targets, number)
 
-    rows = jax.vmap(of_row, (0, 0, 0, 0, None, None))
-    blocks = x, s, weights, solved, numbers, nodes
-    return jax.lax.map(lambda block: rows(*block), blocks)
+    of_rows = jax.vmap(of_row, (0, 0, 0, 0, None, None))
+    return jax.lax.map(lambda block: of_rows(*block), (*rows, numbers, nodes))
