@@ -69,7 +69,7 @@ def _reference(to: str, reading: Reading) -> np.ndarray:
         sheet=None,
         weights=None,
     )
-    data = column_data.read(Path(path), likewise)
+    data = column_data.read(Path(path), likewise, needs_all=True)
     if len(data.values) != 1:
         raise UsageError(f"--to {to}: stands for {len(data.values)} columns, not one")
     (values,) = data.values.values()

@@ -50,7 +50,7 @@ def sort(
       softsort sort prices.csv -c price,qty --by-column price
       softsort sort prices.csv -c price --targets 5
     """
-    from softsort_cli.operate import apply, by_column, exact, file_parts, plots
+    from softsort_cli.operate import apply, exact, file_parts, plots
     from softsort_cli.operate.operator import Operator
     from softsort_cli.operate.result_table import suffixed, write_results
     from softsort_cli.operate.views import View
@@ -66,19 +66,19 @@ def sort(
         raise UsageError(
             "--targets makes a table of its own: -o, not --out-dir, and no --plot"
         )
-    if criterion is not None:
-        if targets is not None or plot is not None:
-            raise UsageError("--by-column: leave out --targets and --plot")
-        by_column.append(tables, criterion, *options, descends=descending)
-        return
+    if criterion is not None and (targets is not None or plot is not None):
+        raise UsageError("--by-column: leave out --targets and --plot")
     settings = {"num_targets": targets, "descends": descending}
     count = None if targets is None else lambda _: targets
     operator = Operator("sort", exact.sort, settings, count)
+    if criterion is not None:
+        by = criterion, descending
+        operator = Operator("sort_with", exact.sort_with, criterion=by)
     views: list[View] = []
     if plot is not None:
         views.append(plots.sorted_values(plot, operator, force=writing.force))
     if targets is None:
-        apply.append(tables, "sorted", operator, *options, from_top=True, views=views)
+        apply.append(tables, "sorted", operator, *options, views=views)
         return
     columns = suffixed("sorted", writing)
     table = apply.tabulate(tables, operator, *options, columns)

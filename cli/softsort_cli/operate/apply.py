@@ -29,12 +29,11 @@ def append(
     reading: Reading,
     writing: PartsWriting,
     *,
-    from_top: bool = False,
     views: Sequence[View] = (),
 ) -> None:
     """Append `{column}_{suffix}`: the results for the numbers present in each column.
 
-    They go to the rows of those numbers, or `from_top` to the first rows. Before they
+    They go to the rows of those numbers, or in order to the first rows. Before they
     are written, views show them.
     """
     if file_parts.are_wanted(paths, solver, writing.out_dir):
@@ -45,9 +44,16 @@ def append(
     path = only(paths)
     form = target.check(path, reading, writing)
     start(solver)
-    needs_all = reading.by or any(view.show_solved is None for view in views)
-    read = column_data.read if needs_all else column_data.survey
-    data = read(path, reading, again=True, errors=solver.blur_column)
+    criterion = operator.criterion and operator.criterion[0]
+    needs_all = any(view.show_solved is None for view in views)
+    data = column_data.read(
+        path,
+        reading,
+        criterion,
+        again=True,
+        errors=solver.blur_column,
+        needs_all=needs_all,
+    )
     names = target.result_names(data, suffix, writing)
     columnar.tell_changes(data.table, form)
     if writing.dry_run:
@@ -64,7 +70,7 @@ def append(
     ):
         for view in views:
             view.show(data, column, result)
-        results = groups.spread(data, result, from_top=from_top)
+        results = groups.spread(data, result, from_top=operator.are_in_order)
         columns[name] = operator.told(data, column, results)
     target.write_columns(data, columns, form, writing)
 
@@ -83,8 +89,7 @@ def tabulate(
     path = only(paths)
     form = target.check(path, reading, writing)
     start(solver)
-    read = column_data.read if reading.by else column_data.survey
-    data = read(path, reading, errors=solver.blur_column)
+    data = column_data.read(path, reading, errors=solver.blur_column)
     names = naming(data)
     target.check_names_alone(data, names)
     count = max(1, data.groups.count) if data.groups else 1

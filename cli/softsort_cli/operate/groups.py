@@ -42,6 +42,13 @@ class Result:
 
 def results(data: Chosen, operator: Operator, solver: Solver) -> Iterator[Result]:
     """The results for each chosen column."""
+    if data.criterion is not None and operator.criterion is not None:
+        # The criterion goes first in the rows that belong together.
+        rows = [data.values[column] for column in (data.criterion, *data.columns)]
+        rows[0] = -rows[0] if operator.criterion[1] else rows[0]
+        whole = result(data, np.column_stack(rows), operator, solver, data.criterion)
+        yield from (whole.column(place) for place in range(len(data.columns)))
+        return
     with console.progress("columns", len(data.columns)) as step:
         for column in data.columns:
             yield result(data, data.values.pop(column), operator, solver, column)

@@ -34,11 +34,18 @@ class Operator:
     count: Callable[[int], int] | None = None
     # Refuses a column of so many values.
     check: Callable[[int], None] | None = None
+    # The column that rows are sorted by, and whether it descends.
+    criterion: tuple[str, bool] | None = None
 
     @property
     def are_values(self) -> bool:
         """Whether results are values: that they are twice as large if these are."""
         return self.name in VALUED
+
+    @property
+    def are_in_order(self) -> bool:
+        """Whether results are for places, from the first row on, and not for values."""
+        return self.name in ("sort", "sort_with")
 
     def told(self, data: Chosen, column: int, results: np.ndarray) -> Any:
         """Results for a column as cells have them: times are times again."""

@@ -42,7 +42,7 @@ def sweep(
         )
     form = target.check(path, reading, writing)
     plots.check(plot, force=writing.force)
-    data = column_data.read(path, reading)
+    data = column_data.read(path, reading, needs_all=True)
     if data.height * len(levels) * len(data.columns) > MOST:
         raise CommandError(
             f"{data.table.source}: {data.height:,} rows at {len(levels)} epsilons are "

@@ -109,31 +109,13 @@ def read(
     *,
     again: bool = False,
     errors: str | None = None,
+    needs_all: bool = False,
 ) -> Chosen:
     """Read a table, the numbers in its chosen columns, of a criterion, and `errors`.
 
-    Where it is to be read `again`, to be written, that is made quicker.
+    Where it is to be read `again`, to be written, that is made quicker. The numbers are
+    left out if --max-memory is too little and not all are needed together.
     """
-    data = survey(path, reading, criterion, again=again, errors=errors)
-    if not data.fits:
-        raise CommandError(
-            f"{data.table.source}: {data.height:,} numbers in each of "
-            f"{len(data.columns)} columns take more than --max-memory "
-            f"{reading.max_memory}: allow more, or choose fewer columns; what needs "
-            "all rows together, as --by does, cannot do with less"
-        )
-    return data
-
-
-def survey(
-    path: Path | None,
-    reading: Reading,
-    criterion: str | None = None,
-    *,
-    again: bool = False,
-    errors: str | None = None,
-) -> Chosen:
-    """Read as `read` does, but without the numbers if --max-memory is too little."""
     table = opening.open_table(path, reading, twice=again)
     if not table.names:  # NDJSON without objects, of whatever columns
         reading = replace(reading, columns=None, by=None)
@@ -168,6 +150,14 @@ def survey(
     used = list(dict.fromkeys([*columns, *beside]))
     skipped = _rows_to_skip(table, used, seen, reading.on_invalid)
     values = seen.values(used, skipped)
+    needs_all |= criterion is not None or bool(keys.columns)
+    if needs_all and columns and not values:
+        raise CommandError(
+            f"{table.source}: {seen.height:,} numbers in each of {len(columns)} "
+            f"columns take more than --max-memory {reading.max_memory}: allow more, or "
+            "choose fewer columns; what needs all rows together, as --by does, cannot "
+            "do with less"
+        )
     return Chosen(
         table,
         columns,
