@@ -177,7 +177,7 @@ def append(
         # lines stay as well.
         ends = block.row_ends
         lines = _replaced(block, stop, old) if old else block.cut(stop, ends)
-        _write(made, [lines, *new.values()], delimiter, "")
+        _write(made, [lines, *new.values()], delimiter)
         stop = int(ends[-1])
     made.write(text[stop:])
     return block.masked.restore(made.getvalue())
@@ -193,7 +193,7 @@ def _only(block: Block, rows: np.ndarray) -> Block:
     made = BytesIO()
     made.write(text[:start])
     lines = block.cut(start, after).filter(pl.Series(stays))
-    _write(made, [lines], block.delimiter, "")
+    _write(made, [lines], block.delimiter)
     return replace(block, masked=replace(block.masked, text=made.getvalue()))
 
 
@@ -204,28 +204,18 @@ def _replaced(block: Block, start: int, columns: Mapping[int, pl.Series]) -> pl.
     pieces, step = block.cut(start, *cuts, block.row_ends), len(cuts) + 1
     parts = [pieces.gather_every(step, place) for place in range(step)]
     parts[1::2] = [columns[column] for column in places]
-    return _glue(parts)
-
-
-def _glue(parts: Sequence[str | pl.Series]) -> pl.Series:
-    """The texts of all parts together, row by row."""
-    texts = [
-        pl.lit(part if isinstance(part, str) else part.cast(pl.String).fill_null(""))
-        for part in parts
-    ]
+    texts = [part.cast(pl.String).fill_null("") for part in parts]
     return pl.select(pl.concat_str(texts)).to_series()
 
 
-def _write(
-    made: BytesIO, columns: Sequence[pl.Series], separator: str, ending: str
-) -> None:
-    """Write rows of cells, nothing quoted."""
+def _write(made: BytesIO, columns: Sequence[pl.Series], separator: str) -> None:
+    """Write rows of cells that begin with the ends of lines, nothing quoted."""
     named = {str(place): cells for place, cells in enumerate(columns)}
     pl.DataFrame(named).write_csv(
         made,
         include_header=False,
         separator=separator,
-        line_terminator=ending,
+        line_terminator="",
         quote_style="never",
     )
 
@@ -247,35 +237,4 @@ def text_of(
         include_header=headers,
         line_terminator=ending,
     )
-    return made.getvalue()
-
-
-def results_of(
-    table: Table,
-    columns: Mapping[str, pl.Series],
-    form: Form,
-    formatted: Container[str] = (),
-) -> bytes:
-    """A table of results."""
-    del formatted
-    quoted = [
-        pl.Series([quote(text or "", form.delimiter) for text in each], dtype=pl.String)
-        if each.dtype == pl.String
-        else each
-        for each in columns.values()
-    ]
-    names = list(columns) if table.headers else []
-    return table_of(names, quoted, form.delimiter, table.ending())
-
-
-def table_of(
-    names: Sequence[str], columns: Sequence[pl.Series], delimiter: str, ending: str
-) -> bytes:
-    """A delimited text of these columns; without names it has no header."""
-    made = BytesIO()
-    if names:
-        header = delimiter.join(quote(name, delimiter) for name in names)
-        made.write((header + ending).encode())
-    spaced = [part for column in columns for part in (delimiter, column)][1:]
-    _write(made, [_glue(spaced)], delimiter, ending)
     return made.getvalue()

@@ -4,8 +4,7 @@ The file has `open_table(input, form, **settings)`. Where cells have types, it h
 `write(lazy, form, stream)` as well; where they are texts
 
 - `append(part, columns, rows)`: the bytes of a part with more cells,
-- `text_of(frame, form, formatted, headers=, ending=)`: those of whole rows,
-- `results_of(table, columns, form, formatted)`: those of a table of results.
+- `text_of(frame, form, formatted, headers=, ending=)`: those of whole rows.
 """
 
 import re

@@ -220,17 +220,6 @@ def text_of(
     return "".join(f"{{{line}}}\n" for line in joined).encode()
 
 
-def results_of(
-    table: Table,
-    columns: Mapping[str, pl.Series],
-    form: Form,
-    formatted: Container[str] = (),
-) -> bytes:
-    """A table of results, whatever table they are of."""
-    del table
-    return text_of(pl.DataFrame(columns), form, formatted)
-
-
 def append(
     block: Block, columns: Mapping[str, pl.Series], rows: np.ndarray | None = None
 ) -> bytes:

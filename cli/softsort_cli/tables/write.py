@@ -82,23 +82,14 @@ def write_appended(
         table.check_types()
     if not form.is_binary and not only:
         columnar.check_types(table.source, table.types(), form)
+    as_it_came = (form.kind, form.delimiter) == (table.form.kind, table.form.delimiter)
+    texts = _appended if as_it_came and not only else _converted
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            types = infer.types_of(table) if table.infers and not only else None
-            frames = (
-                frame for frame, _ in _frames(table, rows, types=types, only=only)
-            )
+            frames = (frame for frame, _ in _frames(table, rows, form, writing))
             form.load().write(columnar.lazy_of(frames), form, stream, table)
         else:
-            came, spec = table.form, writing.float_format
-            as_it_came = (form.kind, form.delimiter) == (came.kind, came.delimiter)
-            if as_it_came and not only:
-                texts = _appended(table, rows, form, spec)
-            else:
-                decimal = table.spelling.decimal if form.delimiter else "."
-                frames = _frames(table, rows, spec, decimal, only=only)
-                texts = _converted(table, frames, form)
-            _pack(texts, table, form, stream)
+            _pack(texts(table, rows, form, writing), table, form, stream)
         table.input.check_unchanged()
 
 
@@ -114,28 +105,32 @@ def _pack(texts: Iterable[bytes], table: Table, form: Form, stream: BinaryIO) ->
             packed.write(compression.encoded(text, codec))
 
 
+def _decimal(table: Table, form: Form) -> str:
+    """The mark before fractions of what is written."""
+    return table.spelling.decimal if form.delimiter else "."
+
+
 def _appended(
-    table: Table, rows: Iterable[Rows], form: Form, spec: str | None
+    table: Table, rows: Iterable[Rows], form: Form, writing: Appending
 ) -> Iterator[bytes]:
     """What was there byte for byte, and new cells."""
-    append, delimiter = form.load().append, form.delimiter or None
-    decimal = table.spelling.decimal if delimiter else "."
+    append, decimal = form.load().append, _decimal(table, form)
+    how = writing.float_format, form.delimiter or None, decimal
 
     def text(row: Rows) -> bytes:
         part, results, kept = row
-        cells = {
-            name: numbers.as_cells(values, spec, delimiter, decimal)
-            for name, values in results.items()
-        }
+        cells = {name: numbers.as_cells(each, *how) for name, each in results.items()}
         return append(part, cells, kept)
 
     yield from prefetch.each(text, rows)
 
 
-def _converted(table: Table, frames: Iterable[Frame], form: Form) -> Iterator[bytes]:
+def _converted(
+    table: Table, rows: Iterable[Rows], form: Form, writing: Appending
+) -> Iterator[bytes]:
     """What the rows say, in another format."""
     headers, ending = table.headers, table.ending()
-    for frame, formatted in frames:
+    for frame, formatted in _frames(table, rows, form, writing):
         yield form.load().text_of(
             frame, form, formatted, headers=headers, ending=ending
         )
@@ -143,18 +138,14 @@ def _converted(table: Table, frames: Iterable[Frame], form: Form) -> Iterator[by
 
 
 def _frames(
-    table: Table,
-    rows: Iterable[Rows],
-    spec: str | None = None,
-    decimal: str = ".",
-    *,
-    types: infer.Types | None = None,
-    only: bool,
+    table: Table, rows: Iterable[Rows], form: Form, writing: Appending
 ) -> Iterator[Frame]:
-    """The parts as frames, whose texts stay texts, and which columns `spec` made.
+    """The parts as frames, whose texts stay texts, and which columns are formatted.
 
     Or only the results of each.
     """
+    only, spec, decimal = writing.only, writing.float_format, _decimal(table, form)
+    types = infer.types_of(table) if table.infers and not only else {}
     if len(set(table.names)) < len(table.names) and not only:
         raise CommandError(
             f"{table.source} has several columns of one name: it can only be written "
@@ -164,7 +155,7 @@ def _frames(
     for part, results, kept in rows:
         has_remarks |= not only and table.has_remarks(part)
         columns = {} if only else table.columns(part)
-        columns = infer.typed(columns, types or {}, table.spelling)
+        columns = infer.typed(columns, types, table.spelling)
         for name, values in results.items():
             columns[name] = numbers.as_cells(values, spec, decimal=decimal)
         frame = pl.DataFrame(
@@ -199,22 +190,20 @@ def write_table(
     writing: TableWriting,
 ) -> None:
     """Write a table of results alone: numbers, and series of what else they are of."""
-    spec, decimal = (
-        writing.float_format,
-        table.spelling.decimal if form.delimiter else ".",
-    )
+    spec, decimal = writing.float_format, _decimal(table, form)
     cells = {
         name: numbers.as_cells(each, spec, decimal=decimal)
         for name, each in columns.items()
     }
+    frame = pl.DataFrame(cells)
     if not form.is_binary:
-        types = {name: each.dtype for name, each in cells.items()}
-        columnar.check_types(table.source, types, form)
+        columnar.check_types(table.source, frame.schema, form)
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
-            form.load().write(pl.LazyFrame(cells), form, stream)
+            form.load().write(frame.lazy(), form, stream)
             return
         series = {n for n, each in columns.items() if isinstance(each, pl.Series)}
         formatted = cells.keys() - series if spec else ()
-        text = form.load().results_of(table, cells, form, formatted)
+        how = {"headers": table.headers, "ending": table.ending()}
+        text = form.load().text_of(frame, form, formatted, **how)
         _pack([text], table, form, stream)

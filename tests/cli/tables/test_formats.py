@@ -40,7 +40,7 @@ def test_every_format_has_a_name_and_suffixes_of_its_own():
     assert len(set(suffixes)) == len(suffixes)
     for form in formats.ALL:
         module = form.load()
-        names = ["write"] if form.is_binary else ["append", "text_of", "results_of"]
+        names = ["write"] if form.is_binary else ["append", "text_of"]
         assert all(callable(getattr(module, name)) for name in ["open_table", *names])
 
 

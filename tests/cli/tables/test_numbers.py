@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from softsort_cli.errors import UsageError
 from softsort_cli.tables import numbers
-from softsort_cli.tables.csv import table_of
+from softsort_cli.tables.csv import text_of
+from softsort_cli.tables.formats import NAMED
 from softsort_cli.tables.numbers import as_cells, check_format, parse
 
 pytest_plugins = ["tests.tabular"]
@@ -97,7 +98,7 @@ def test_invalid_cells(cell):
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_text_reads_back_the_same(values):
-    for text, value in zip(as_text(np.array(values), None, ","), values, strict=True):
+    for text, value in zip(as_text(np.array(values), None), values, strict=True):
         assert math.copysign(1, float(text)) == math.copysign(1, value)
         assert float(text) == value
         assert len(digits(text)) <= len(digits(repr(value)))
@@ -106,14 +107,15 @@ def test_text_reads_back_the_same(values):
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
 def test_single_precision_is_written_with_its_own_digits(values):
     single = np.array(values, np.float32)
-    for text, value in zip(as_text(single, None, ","), single, strict=True):
+    for text, value in zip(as_text(single, None), single, strict=True):
         assert np.float32(text) == value
         assert len(digits(text)) <= len(digits(np.format_float_positional(value)))
 
 
-def as_text(values, spec, delimiter):
-    cells = as_cells(values, spec, delimiter)
-    return table_of([], [cells], "\t", "\n").decode().split("\n")[:-1]
+def as_text(values, spec):
+    frame = as_cells(values, spec).to_frame("x")
+    text = text_of(frame, NAMED["csv"], headers=False, ending="\n")
+    return text.decode().split("\n")[:-1]
 
 
 def digits(text: str) -> str:
@@ -124,9 +126,10 @@ def digits(text: str) -> str:
 
 def test_formats():
     values = np.array([1.0, np.nan, 1234.5])
-    assert as_text(values, None, ",") == ["1.0", "", "1234.5"]
-    assert as_text(values, ".3f", ",") == ["1.000", "", "1234.500"]
-    assert as_text(values, ",.1f", ",") == ["1.0", "", '"1,234.5"']
+    assert as_text(values, None) == ["1.0", "", "1234.5"]
+    assert as_text(values, ".3f") == ["1.000", "", "1234.500"]
+    assert as_text(values, ",.1f") == ["1.0", "", '"1,234.5"']
+    assert as_cells(values, ",.1f", ",").to_list() == ["1.0", None, '"1,234.5"']
 
 
 @pytest.mark.parametrize("spec", ["s", "4q", "d"])
