@@ -56,9 +56,7 @@ def append(
     )
     names = target.result_names(data, suffix, writing)
     columnar.tell_changes(data.table, form)
-    if writing.dry_run:
-        target.tell(data, names, writing)
-        return
+    target.end_dry_run(data, names, writing)
     if not data.fits:
         rows = streaming.rows(data, names, operator, solver, views)
         write.write_appended(data.table, rows, form, writing)
@@ -82,8 +80,8 @@ def tabulate(
     reading: Reading,
     writing: TableWriting,
     naming: Naming,
-) -> ResultTable | None:
-    """The few results for each column; None for a dry run, which tells their names."""
+) -> ResultTable:
+    """The few results for each column."""
     if file_parts.are_wanted(paths, solver):
         return many_files.tabulate(paths, operator, solver, reading, writing, naming)
     path = only(paths)
@@ -101,9 +99,7 @@ def tabulate(
             f"{len(data.columns):,} columns are more than {MOST_RESULTS:,}: ask for "
             "fewer of each, or choose fewer columns"
         )
-    if writing.dry_run:
-        target.tell(data, names, writing)
-        return None
+    target.end_dry_run(data, names, writing)
     if not data.fits:
         outputs = streaming.tabulated(data, operator, solver)
     else:

@@ -72,7 +72,7 @@ def append(
     )
     with manifest.lock(None if writing.dry_run else writing.out_dir):
         _append(parts, suffix, work, run, writing)
-        if views and not writing.dry_run:
+        if views:
             _show(views, parts, work, run.solved)
 
 
@@ -114,9 +114,7 @@ def _append(
             data = whole.data
             names = target.result_names(data, suffix, writing)
             columnar.tell_changes(data.table, parts[0].forms(work.reading)[1])
-            if writing.dry_run:
-                target.tell(data, names, writing)
-                return
+            target.end_dry_run(data, names, writing)
             run.solved = {
                 "columns": data.columns,
                 "names": names,
@@ -134,8 +132,8 @@ def tabulate(
     reading: Reading,
     writing: TableWriting,
     naming: Naming,
-) -> ResultTable | None:
-    """The few results for each column; None for a dry run, which tells their names."""
+) -> ResultTable:
+    """The few results for each column."""
     work = _work(operator, solver, reading)
     parts = parts_of(paths, solver)
     form = target.check(parts[0].path, reading, writing)
@@ -144,9 +142,7 @@ def tabulate(
         data = whole.data
         names = naming(data)
         target.check_names_alone(data, names)
-        if writing.dry_run:
-            target.tell(data, names, writing)
-            return None
+        target.end_dry_run(data, names, writing)
         solved = _solved(engine, parts, work, whole)
     outputs = streaming.of_columns(data, solved)
     return ResultTable(data, form, names, operator, outputs)
@@ -189,9 +185,7 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)
     meaning = Meaning.of(table, reading)
     excluded |= set() if meaning.weights is None else {meaning.weights}
-    columns = chosen_columns or candidates.candidates_of(
-        table, excluded, meaning.spelling
-    )
+    columns = chosen_columns or candidates.candidates_of(table, excluded)
     meaning = candidates.with_times(table, meaning, chosen_columns or [])
     work = replace(work, times=meaning.times)
     with console.progress("surveying", len(parts)) as step:
@@ -211,9 +205,7 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
         for column in columns
     }
     if chosen_columns is None:
-        columns = candidates.numeric(
-            table, columns, tallies, meaning.spelling, reading.on_invalid
-        )
+        columns = candidates.numeric(table, columns, tallies, reading.on_invalid)
     wrong = tally.report_bad_cells(table, columns, tallies, meaning, reading.on_invalid)
     if wrong:
         cells = sum(tallies[column].invalid for column in wrong)
@@ -284,10 +276,6 @@ def _merge(*parts: Mapping[int, Any]) -> dict[int, Any]:
     return together
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 def _evaluate(
     engine: Engine,
     parts: Sequence[Part],
@@ -305,7 +293,7 @@ def _evaluate(
             "already"
         )
     # As a result it goes to each worker once, and from worker to worker.
-    solutions = engine.submit(_same, run.solved["solutions"])
+    solutions = engine.submit(dict, run.solved["solutions"])
     befores = itertools.accumulate(run.solved["kept"], initial=0)
     columns, tasks = (run.solved["columns"], run.solved["names"]), {}
     for part, before in zip(parts, befores, strict=False):

@@ -39,14 +39,9 @@ def level_names(data: Chosen) -> Sequence[str]:
 
 
 def write_results(
-    table: ResultTable | None, writing: TableWriting, *, from_last: bool = False
+    table: ResultTable, writing: TableWriting, *, from_last: bool = False
 ) -> None:
-    """Write a column of results for each column, group keys first.
-
-    Nothing after a dry run, of which there is no table.
-    """
-    if table is None:
-        return
+    """Write a column of results for each column, group keys first."""
     step = -1 if from_last else 1
     outputs = [[group[::step] for group in column] for column in table.outputs]
     sizes = [[len(group) for group in column] for column in outputs]
@@ -65,11 +60,9 @@ def write_results(
 
 
 def write_levels(
-    table: ResultTable | None, levels: Sequence[float], writing: TableWriting
+    table: ResultTable, levels: Sequence[float], writing: TableWriting
 ) -> None:
     """Write a row for each level of each column, group keys first."""
-    if table is None:
-        return
     data, none = table.data, np.full(len(levels), np.nan)
     outputs = [
         np.concatenate([none[:0], *(group if len(group) else none for group in column)])

@@ -49,9 +49,7 @@ def sweep(
             f"more than {MOST:,} results; choose fewer --epsilons or columns"
         )
     check_together(data)
-    if writing.dry_run:
-        target.tell(data, COLUMNS, writing)
-        return
+    target.end_dry_run(data, COLUMNS, writing)
     columns = _at_levels(data, levels, solver)
     if plot is not None:
         lines = [

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import typer
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
@@ -84,8 +85,10 @@ def check_names_alone(data: Chosen, names: Sequence[str]) -> None:
     write.check_table(data.table, [data.table.names[column] for column in keys], names)
 
 
-def tell(data: Chosen, names: Sequence[str], writing: TableWriting) -> None:
-    """Tell what would be done, for a dry run."""
+def end_dry_run(data: Chosen, names: Sequence[str], writing: TableWriting) -> None:
+    """End a dry run, and tell what would be done."""
+    if not writing.dry_run:
+        return
     place = writing.output
     if isinstance(writing, PartsWriting):
         place = place or writing.out_dir
@@ -94,6 +97,7 @@ def tell(data: Chosen, names: Sequence[str], writing: TableWriting) -> None:
         f"dry run: {data.table.source}: {data.height:,} rows{grouped}; would write "
         f"{', '.join(names)} to {place or 'standard output'}"
     )
+    raise typer.Exit
 
 
 def write_columns(

@@ -21,9 +21,7 @@ def _first_part(table: Table, columns: Sequence[int]) -> Part | None:
     return next((part for part in table.parts(columns) if part.height), None)
 
 
-def candidates_of(
-    table: Table, excluded: set[int], spelling: numbers.Spelling
-) -> list[int]:
+def candidates_of(table: Table, excluded: set[int]) -> list[int]:
     """Columns that may be numeric, by their first rows, or by their types alone."""
     columns = [column for column in range(len(table.names)) if column not in excluded]
     candidates = []
@@ -34,7 +32,7 @@ def candidates_of(
         return [column for column, kind in named if kind is None or kind.is_numeric()]
     for column, cells in zip(columns, part.cells(columns), strict=True):
         sample = cells.head(SAMPLE)
-        read = numbers.parse(sample, spelling)
+        read = numbers.parse(sample, table.spelling)
         if 2 * len(read.invalid) <= len(sample) - read.absent:
             candidates.append(column)
     return candidates
@@ -52,7 +50,7 @@ def with_times(
         return meaning
     for part in table.parts(sorted(left)):
         for column, cells in zip(left, part.cells(left), strict=True):
-            time = _time_of(cells, meaning.spelling)
+            time = _time_of(cells, table.spelling)
             if time is not None:
                 times[column] = time
         left = [column for column in left if column not in times]
@@ -80,7 +78,6 @@ def numeric(
     table: Table,
     candidates: Sequence[int],
     tallies: Mapping[int, Tally],
-    spelling: numbers.Spelling,
     on_invalid: str,
 ) -> list[int]:
     """The columns whose every cell is a number or absent, with at least one number."""
@@ -94,7 +91,7 @@ def numeric(
             console.note(
                 f"note: column {table.names[column]!r} is left out: {tally.first} is "
                 "not a number; choose it with -c, or see --na-values and --on-invalid"
-                + spelling.hint(tally.first)
+                + table.spelling.hint(tally.first)
             )
         else:
             columns.append(column)

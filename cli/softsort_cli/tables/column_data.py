@@ -122,16 +122,12 @@ def read(
     wanted, excluded = select.choose(reading.columns or [], table.names)
     keys = Keys(select.choose_keys(reading.by or [], table.names))
     meaning = Meaning.of(table, reading)
-    by = (
-        []
-        if criterion is None
-        else [select.choose_one(criterion, table.names, "--by-column")]
+    by, blurs = (
+        [] if name is None else [select.choose_one(name, table.names, option)]
+        for name, option in ((criterion, "--by-column"), (errors, "--blur"))
     )
-    blurs = [] if errors is None else [select.choose_one(errors, table.names, "--blur")]
     apart = {*keys.columns, *blurs, meaning.weights} - {None}
-    columns = wanted or candidates.candidates_of(
-        table, excluded | apart, meaning.spelling
-    )
+    columns = wanted or candidates.candidates_of(table, excluded | apart)
     beside = [*by, *blurs]
     used = list(dict.fromkeys([*columns, *beside]))
     meaning = candidates.with_times(table, meaning, [*(wanted or []), *by])
@@ -142,9 +138,7 @@ def read(
         keys, meaning = Keys(keys.columns), later
         seen = _pass(table, used, keys, meaning, reading.allowed())
     if wanted is None:
-        columns = candidates.numeric(
-            table, columns, seen.tallies, meaning.spelling, reading.on_invalid
-        )
+        columns = candidates.numeric(table, columns, seen.tallies, reading.on_invalid)
     if not seen.height:
         console.note(f"{table.source} has no rows")
     used = list(dict.fromkeys([*columns, *beside]))
@@ -196,11 +190,7 @@ class Seen:
 
 
 def _pass(
-    table: Table,
-    used: Sequence[int],
-    keys: Keys,
-    meaning: Meaning,
-    allowed: float,
+    table: Table, used: Sequence[int], keys: Keys, meaning: Meaning, allowed: float
 ) -> Seen:
     """Go over the table once, and keep the numbers as long as memory allows it."""
     blocks = -(-table.input.size() // source.BLOCK)

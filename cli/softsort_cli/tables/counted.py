@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-import polars as pl
 
 from softsort_cli.errors import CommandError
 from softsort_cli.options.tables import Reading
@@ -36,7 +35,6 @@ class Numbers:
 class Meaning:
     """What cells say, and how often rows count."""
 
-    spelling: numbers.Spelling = numbers.PLAIN
     weights: int | None = None  # the column that says how often a row counts
     times: Mapping[int, Time] = field(default_factory=dict)  # columns of no numbers
 
@@ -44,21 +42,13 @@ class Meaning:
     def of(cls, table: Table, reading: Reading) -> Meaning:
         """That of a table which is read so, before any cell is looked at."""
         if reading.weights is None:
-            return cls(table.spelling)
-        weights = select.choose_one(reading.weights, table.names, "--weights")
-        return cls(table.spelling, weights)
+            return cls()
+        return cls(select.choose_one(reading.weights, table.names, "--weights"))
 
     def per_unit(self, column: int) -> int:
         """How many of a column's numbers are a unit: a second of times, or a day."""
         time = self.times.get(column)
         return 1 if time is None else time.per_unit
-
-    def parse_column(self, column: int, cells: pl.Series) -> numbers.Numbers:
-        """Cells of a column as numbers."""
-        time = self.times.get(column)
-        if time is None:
-            return numbers.parse(cells, self.spelling)
-        return time.parse(cells, self.spelling)
 
     def parse(
         self, table: Table, part: Part, columns: Sequence[int]
@@ -67,14 +57,14 @@ class Meaning:
 
         The numbers of rows that do not count are NaN.
         """
-        cells = {
-            column: self.parse_column(column, each)
-            for column, each in zip(columns, part.cells(columns), strict=True)
-        }
+        cells = {}
+        for column, each in zip(columns, part.cells(columns), strict=True):
+            how = self.times.get(column, numbers)
+            cells[column] = how.parse(each, table.spelling)
         if self.weights is None:
             return cells, None
         (said,) = part.cells([self.weights])
-        counts = numbers.parse(said, self.spelling).values
+        counts = numbers.parse(said, table.spelling).values
         wrong = ~(counts >= 0)
         if wrong.any():
             raise CommandError(

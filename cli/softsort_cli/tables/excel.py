@@ -20,6 +20,7 @@ from softsort_cli.io.source import Input
 from softsort_cli.tables import arrow_schema, columnar
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Table
+from softsort_cli.tables.times import DAY, Time
 
 ROWS, COLUMNS, CHARACTERS = 1 << 20, 1 << 14, 32_767  # of a sheet, and of a cell
 DIGITS = 10**15  # integers up to here are kept
@@ -158,30 +159,20 @@ def _values(cells: pl.Series) -> tuple[list[Any], str, list[str]]:
 
 def _moments(cells: pl.Series) -> tuple[list[Any], str, list[str]]:
     """Days, with fractions, which are shown as dates and times."""
-    kind, changed = cells.dtype, []
-    if isinstance(kind, pl.Datetime) and kind.time_zone:
-        return cells.cast(pl.String).to_list(), "", ["as texts, for they have zones"]
-    units = {pl.Date: 1, pl.Time: 86_400 * 10**9}
-    ticks = cells.to_physical().cast(pl.Int64)
-    if isinstance(kind, pl.Datetime | pl.Duration):
-        units[type(kind)] = (
-            86_400 * {"ms": 10**3, "us": 10**6, "ns": 10**9}[kind.time_unit]
-        )
-    unit = units[kind.base_type()]
-    if unit > 86_400_000 and (ticks % (unit // 86_400_000) != 0).any():
-        changed.append("to milliseconds")
-    days = (ticks / unit).to_list()
-    names = {pl.Date: "date", pl.Time: "time", pl.Duration: "duration"}
-    shown = SHOWN[names.get(kind.base_type(), "timestamp")]
-    if kind.base_type() in (pl.Time, pl.Duration):
-        return days, shown, changed
+    time, changed = Time.of_type(cells.dtype), []
+    assert time is not None
     texts = cells.cast(pl.String).to_list()
+    if time.zone:
+        return texts, "", ["as texts, for they have zones"]
+    ticks, fine = cells.to_physical().cast(pl.Int64), time.per_unit // 1000
+    if fine and (ticks % fine != 0).any():
+        changed.append("to milliseconds")
+    unit = DAY * time.per_unit if fine else 1
+    days, shown = (ticks / unit).to_list(), SHOWN[time.name]
+    if time.name in ("time", "duration"):
+        return days, shown, changed
     values = [
-        text
-        if day is not None and day < FIRST
-        else None
-        if day is None
-        else day - EPOCH
+        text if day is None or day < FIRST else day - EPOCH
         for day, text in zip(days, texts, strict=True)
     ]
     if any(isinstance(value, str) for value in values):

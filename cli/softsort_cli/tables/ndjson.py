@@ -65,9 +65,7 @@ class Block:
 
         Numbers may be spelled in another way; see `texts`.
         """
-        if not self.height:
-            return [pl.Series([], dtype=pl.String) for _ in columns]
-        if self.decimal != ".":
+        if not self.height or self.decimal != ".":
             say = partial(json_members.texts, decimal=self.decimal)
             return self._members(columns, say)
         names = [self.names[column] for column in columns]

@@ -71,7 +71,7 @@ def report_bad_cells(
     wrong = [column for column in used if tallies[column].invalid]
     if wrong and on_invalid == "error":
         first, time = tallies[wrong[0]].first, meaning.times.get(wrong[0])
-        such, hint = "a finite number", meaning.spelling.hint(first)
+        such, hint = "a finite number", table.spelling.hint(first)
         if time is not None:
             such, hint = time.such, ""
         raise CommandError(
