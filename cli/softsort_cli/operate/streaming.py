@@ -6,9 +6,8 @@ and the third evaluates what was solved for between.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -221,51 +220,36 @@ def _solution(summary: Summary, forms: Forms, solver: Solver, per_unit: int) -> 
 
 def encoded(solutions: Mapping[int, Solution | Curve | Known]) -> dict[str, Any]:
     """Solutions as what JSON can hold, and any process can read in its precision."""
-    texts = {}
-    for column, solution in solutions.items():
-        text: dict[str, Any] = {"kind": type(solution).__name__}
-        for name, value in solution._asdict().items():
-            is_array = hasattr(value, "shape")
-            plain = asdict(value) if name == "statistics" else value
-            text[name] = _text(value) if is_array else plain
-        texts[str(column)] = text
-    return texts
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "shape"):
+            return [str(value.dtype), np.asarray(value).tolist()]
+        return asdict(value) if is_dataclass(value) else value  # pyright: ignore
+
+    return {
+        str(column): [type(each).__name__, *map(plain, each)]
+        for column, each in solutions.items()
+    }
 
 
-def decoded(
-    texts: Mapping[str, Mapping[str, Any]],
-) -> dict[int, Solution | Curve | Known]:
+def decoded(texts: Mapping[str, Sequence[Any]]) -> dict[int, Solution | Curve | Known]:
     """Solutions from what JSON holds."""
     import jax.numpy as jnp
 
     import softsort_core as soft
 
+    def field(value: Any, to_array: Callable[..., Any]) -> Any:
+        if isinstance(value, list):
+            dtype, numbers = value
+            return to_array(np.array(numbers, dtype))
+        return soft.Statistics(**value) if isinstance(value, dict) else value
+
     solutions = {}
-    for column, text in texts.items():
-        fields = dict(text)
-        kind = fields.pop("kind")
-        if kind == Known.__name__:
-            arrays = {name: _array(each) for name, each in fields.items()}
-            solutions[int(column)] = Known(**arrays)
-            continue
-        fields["statistics"] = soft.Statistics(**fields["statistics"])
-        series = {
-            name: jnp.asarray(_array(each))
-            for name, each in fields.items()
-            if isinstance(each, list)
-        }
-        solutions[int(column)] = getattr(soft, kind)(**fields | series)
+    for column, (name, *values) in texts.items():
+        kind = Known if name == Known.__name__ else getattr(soft, name)
+        to_array = np.asarray if kind is Known else jnp.asarray
+        solutions[int(column)] = kind(*(field(each, to_array) for each in values))
     return solutions
-
-
-def _text(series: Any) -> list[Any]:
-    array = np.asarray(series)
-    return [str(array.dtype), array.shape, base64.b64encode(array.tobytes()).decode()]
-
-
-def _array(text: Sequence[Any]) -> np.ndarray:
-    dtype, shape, data = text
-    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
 
 
 def evaluated(
