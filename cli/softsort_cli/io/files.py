@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from softsort_cli import interrupts
-from softsort_cli.errors import ClosedPipeError, CommandError, UsageError
+from softsort_cli.errors import ClosedPipeError, CommandError, UsageError, reported
 
 STDIN = "standard input"
 LONGEST_NAME = 200  # bytes, of 255, that leave room for what marks a temporary file
@@ -65,10 +65,8 @@ def read_bytes(path: Path | None) -> bytes:
     """All bytes of a file, or of standard input for None and `-`."""
     if path is None or is_stream(path):
         return open_input(path).read()
-    try:
+    with reported(f"cannot read {path}"):
         return path.read_bytes()
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error
 
 
 def is_pattern(path: Path) -> bool:
@@ -85,10 +83,8 @@ def matches(pattern: Path) -> list[tuple[Path, Path]]:
 
 def make_folder(path: Path) -> None:
     """Make a folder, and those that it is in, if they are not there."""
-    try:
+    with reported(f"cannot make {path}"):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"cannot make {path}: {error.strerror}") from error
 
 
 def check_output(path: Path | None, *, force: bool) -> None:

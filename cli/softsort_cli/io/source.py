@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from softsort_cli.errors import CommandError
+from softsort_cli.errors import CommandError, reported
 from softsort_cli.io import compression, files
 
 BLOCK = 3 << 20  # bytes read at a time
@@ -45,13 +45,9 @@ class Input:
 
     def read(self, place: int, size: int) -> bytes:
         """So many bytes of plain content, if it is what was there before."""
-        try:
+        with reported(f"cannot read {self.source}"):
             self.file.seek(self.start + place)
             data = self.file.read(size)
-        except OSError as error:
-            raise CommandError(
-                f"cannot read {self.source}: {error.strerror}"
-            ) from error
         self.check_unchanged()
         return data
 
@@ -76,15 +72,13 @@ def unpacked(file: Input) -> Input:
 def open_input(path: Path | None, encoding: str | None = None) -> Input:
     """Open a file, or standard input for None and `-`."""
     source = files.label(path)
-    try:
+    with reported(f"cannot read {source}"):
         file = files.open_input(path)
         stamp = _stamp(file)
         if not file.seekable():
             file, stamp = _spooled(file, source), None
         place = file.tell()
         start = file.read(4)
-    except OSError as error:
-        raise CommandError(f"cannot read {source}: {error.strerror}") from error
     opened = Input(source, file, compression.packing_of(start), "utf-8", stamp, place)
     if not files.is_stream(path) or stamp is None:
         weakref.finalize(opened, file.close)
@@ -119,7 +113,7 @@ def read_blocks(
 ) -> Iterator[bytes]:
     """The content of a stream in pieces of whole records, by where they end."""
     buffer, held = bytearray(BLOCK), 0
-    try:
+    with reported(f"cannot read {source}"):
         while True:
             with memoryview(buffer) as view:
                 held += stream.readinto(view[held:])  # pyright: ignore[reportAttributeAccessIssue]
@@ -133,5 +127,3 @@ def read_blocks(
             held -= end
             if not end:
                 buffer += bytes(len(buffer))
-    except OSError as error:
-        raise CommandError(f"cannot read {source}: {error.strerror}") from error

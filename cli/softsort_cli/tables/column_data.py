@@ -128,11 +128,10 @@ def read(
     )
     apart = {*keys.columns, *blurs, meaning.weights} - {None}
     columns = wanted or candidates.candidates_of(table, excluded | apart)
-    beside = [*by, *blurs]
-    used = list(dict.fromkeys([*columns, *beside]))
+    used = list(dict.fromkeys([*columns, *by, *blurs]))
     meaning = candidates.with_times(table, meaning, [*(wanted or []), *by])
     seen = _pass(table, used, keys, meaning, reading.allowed())
-    late = [column for column in used if seen.tallies[column].is_none]
+    late = [c for c in used if seen.tallies[c].invalid and not seen.tallies[c].present]
     later = candidates.with_times(table, meaning, late, everywhere=True)
     if later != meaning:  # columns that begin with absent cells
         keys, meaning = Keys(keys.columns), later
@@ -141,16 +140,15 @@ def read(
         columns = candidates.numeric(table, columns, seen.tallies, reading.on_invalid)
     if not seen.height:
         console.note(f"{table.source} has no rows")
-    used = list(dict.fromkeys([*columns, *beside]))
+    used = list(dict.fromkeys([*columns, *by, *blurs]))
     skipped = _rows_to_skip(table, used, seen, reading.on_invalid)
-    values = seen.values(used, skipped)
-    needs_all |= criterion is not None or bool(keys.columns)
-    if needs_all and columns and not values:
+    values = {} if seen.arrays is None else seen.values(used, skipped)
+    if (needs_all or by or keys.columns) and columns and not values:
+        what = f"{seen.height:,} numbers in each of {len(columns)} columns"
         raise CommandError(
-            f"{table.source}: {seen.height:,} numbers in each of {len(columns)} "
-            f"columns take more than --max-memory {reading.max_memory}: allow more, or "
-            "choose fewer columns; what needs all rows together, as --by does, cannot "
-            "do with less"
+            f"{table.source}: {what} take more than --max-memory {reading.max_memory}: "
+            "allow more, or choose fewer columns; what needs all rows together, as "
+            "--by does, cannot do with less"
         )
     return Chosen(
         table,
@@ -180,8 +178,7 @@ class Seen:
 
     def values(self, used: Sequence[int], skipped: np.ndarray) -> dict[int, np.ndarray]:
         """The numbers of each column in one array."""
-        if self.arrays is None:
-            return {}
+        assert self.arrays is not None
         values = {}
         for column in used:
             values[column] = np.concatenate([np.zeros(0), *self.arrays.pop(column)])

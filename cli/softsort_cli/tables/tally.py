@@ -26,11 +26,6 @@ class Tally:
     rounded: bool = False  # whether float64 does not hold an integer among them
     step: int = 0  # of times, the ticks of the finest place
 
-    @property
-    def is_none(self) -> bool:
-        """Whether there are cells, but none that says what it should."""
-        return bool(self.invalid) and not self.present
-
     @classmethod
     def of(cls, part: Part, column: int, cells: numbers.Numbers) -> Tally:
         """What the cells of a part of the table say."""
