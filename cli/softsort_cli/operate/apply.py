@@ -41,7 +41,7 @@ def append(
             paths, suffix, operator, solver, reading, writing, views=views
         )
         return
-    path = only(paths)
+    path = paths[0] if paths else None
     form = target.check(path, reading, writing)
     start(solver)
     criterion = operator.criterion and operator.criterion[0]
@@ -84,7 +84,7 @@ def tabulate(
     """The few results for each column."""
     if file_parts.are_wanted(paths, solver):
         return many_files.tabulate(paths, operator, solver, reading, writing, naming)
-    path = only(paths)
+    path = paths[0] if paths else None
     form = target.check(path, reading, writing)
     start(solver)
     data = column_data.read(path, reading, errors=solver.blur_column)
@@ -105,11 +105,6 @@ def tabulate(
     else:
         outputs = [each.outputs for each in groups.results(data, operator, solver)]
     return ResultTable(data, form, names, operator, outputs)
-
-
-def only(paths: Sequence[Path] | None) -> Path | None:
-    """The path of a table that is in one file; None for standard input."""
-    return paths[0] if paths else None
 
 
 def start(solver: Solver) -> None:

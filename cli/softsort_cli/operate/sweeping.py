@@ -99,26 +99,20 @@ def _table(
     levels: Sequence[float],
 ) -> dict[str, Any]:
     """Results as arrays, and as series the labels, which --float-format is not for."""
-    frames = []
-    for column, (values, ordered, ranks) in columns.items():
-        content = (
-            [data.table.names[column]] * ordered.size,
-            np.repeat(levels, len(values)),
-            np.tile(np.arange(len(values)), len(levels)),
-            ordered.ravel(),
-            np.tile(values, len(levels)),
-            ranks.ravel(),
-        )
-        frames.append(pl.DataFrame(dict(zip(COLUMNS, content, strict=True))))
-    table = pl.concat(frames)
-    sizes = np.cumsum([frame.height for frame in frames])[:-1]
-    sorted_values, values = (
-        together(data, np.split(table[name].to_numpy(), sizes))
-        for name in ("sorted", "value")
-    )
+    count, parts, none = len(levels), list(columns.values()), np.zeros(0)
+    sizes = [len(values) for values, _, _ in parts]
+    names = [
+        name
+        for name, size in zip(data.names(), sizes, strict=True)
+        for _ in range(size * count)
+    ]
+    epsilons = np.concatenate([none, *(np.repeat(levels, size) for size in sizes)])
+    places = [np.tile(np.arange(size), count) for size in sizes]
     return {
-        **table.to_dict(),
-        "sorted": sorted_values,
-        "value": pl.Series(values),
-        "rank": table["rank"].to_numpy(),
+        "column": pl.Series(names, dtype=pl.String),
+        "epsilon": pl.Series(epsilons),
+        "place": pl.Series(np.concatenate([none.astype(int), *places])),
+        "sorted": together(data, [ordered.ravel() for _, ordered, _ in parts]),
+        "value": pl.Series(together(data, [np.tile(x, count) for x, _, _ in parts])),
+        "rank": np.concatenate([none, *(ranks.ravel() for _, _, ranks in parts)]),
     }

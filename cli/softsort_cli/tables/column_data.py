@@ -1,7 +1,7 @@
 """The numbers that a command works on: a table, and the columns chosen from it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -118,7 +118,7 @@ def read(
     """
     table = opening.open_table(path, reading, twice=again)
     if not table.names:  # NDJSON without objects, of whatever columns
-        reading = replace(reading, columns=None, by=None)
+        criterion = errors = None
     wanted, excluded = select.choose(reading.columns or [], table.names)
     keys = Keys(select.choose_keys(reading.by or [], table.names))
     meaning = Meaning.of(table, reading)

@@ -41,7 +41,7 @@ class Meaning:
     @classmethod
     def of(cls, table: Table, reading: Reading) -> Meaning:
         """That of a table which is read so, before any cell is looked at."""
-        if reading.weights is None:
+        if reading.weights is None or not table.names:
             return cls()
         return cls(select.choose_one(reading.weights, table.names, "--weights"))
 

@@ -34,11 +34,13 @@ class Grouped:
         return cls(np.concatenate(parts), sizes)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self.together[rows] for rows in self._rows())
+        return (values for values, _ in self.each())
 
     def each(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """The values of each group, and how often they count."""
-        for rows in self._rows():
+        ends = np.cumsum(self.sizes).tolist()
+        for end, size in zip(ends, self.sizes.tolist(), strict=True):
+            rows = slice(end - size, end)
             counts = None if self.counts is None else self.counts[rows]
             yield self.together[rows], counts
 
@@ -49,12 +51,6 @@ class Grouped:
         groups = np.repeat(np.arange(len(self.sizes)), self.sizes)
         sums = np.bincount(groups, self.counts, len(self.sizes))
         return np.maximum(1, np.rint(sums)).astype(np.int64)
-
-    def _rows(self) -> Iterator[slice]:
-        for start, size in zip(
-            self.starts().tolist(), self.sizes.tolist(), strict=True
-        ):
-            yield slice(start, start + size)
 
     def starts(self) -> np.ndarray:
         """Where each group begins."""

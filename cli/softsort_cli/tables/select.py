@@ -16,13 +16,15 @@ def choose(
     """Positions that were chosen, in the order asked for, and those excluded.
 
     The first is None if nothing was chosen but only excluded, or no choice made at all:
-    the caller then starts from every numeric column.
+    the caller then starts from every numeric column. NDJSON without objects, which has
+    no names, has whatever columns are asked for.
 
     >>> choose(["b,1", "!c"], ["a", "b", "c"])
     ([1, 0], {2})
     """
     chosen: list[int] = []
     excluded: set[int] = set()
+    choices = choices if names else ()
     for choice in choices:
         for token in _tokens(choice, names):
             if token in names or not token.startswith("!"):
@@ -60,10 +62,11 @@ def choose_keys(choices: Sequence[str], names: Sequence[str]) -> list[int]:
     columns = [
         place
         for choice in choices
+        if names
         for token in _tokens(choice, names)
         for place in _positions(token, names, "--by")
     ]
-    if choices and not columns:
+    if choices and names and not columns:
         raise UsageError(f"--by {','.join(choices)!r} names no column")
     return list(dict.fromkeys(columns))
 

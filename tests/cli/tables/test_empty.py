@@ -76,6 +76,31 @@ def test_no_objects_are_a_table_of_any_columns(softsort, folder, goes):
         assert (folder / f"o.{goes}").read_bytes() == b"\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sort", "--by-column", "x", "--hard"],
+        ["rank", "-c", "x", "--weights", "w", "--blur", "se"],
+        ["sweep", "-c", "x", "--weights", "w"],
+    ],
+    ids=" ".join,
+)
+def test_no_objects_have_every_column_that_is_named(softsort, arguments):
+    code, _, err = softsort(*arguments, "--format", "ndjson", stdin=b"\n")
+    assert (code, err) == (0, "softsort: standard input has no rows\n")
+
+
+def test_parts_without_objects_have_every_column(softsort, folder):
+    (folder / "a.ndjson").write_text("\n")
+    (folder / "b.ndjson").write_text('{"x": 1, "w": 2}\n{"x": 2, "w": 2}\n')
+    (folder / "none.ndjson").write_text("")
+    arguments = ["rank", "-c", "x", "--weights", "w"]
+    assert softsort(*arguments, "a.ndjson", "b.ndjson", "--out-dir", "o")[0] == 0
+    assert (folder / "o/a.ndjson").read_text() == "\n"
+    assert pl.read_ndjson("o/b.ndjson")["x_rank"].round(3).to_list() == [0.5, 2.5]
+    assert softsort(*arguments, "a.ndjson", "none.ndjson", "--out-dir", "p")[0] == 0
+
+
 def test_rows_that_are_all_left_out_leave_a_table(softsort, folder):
     arguments = ["rank", "--hard", "-c", "x", "--on-invalid", "skip"]
     for goes in ("csv", "parquet", "tsv"):
