@@ -36,8 +36,16 @@ TABLES = {
     "german.csv": "x;w;g;y\n1.234,5;1;a;2024-01-31\n-0,25;2;b;\n1000;1;a;0001-01-01\n",
     "times.csv": "x,w,g,y\n2024-01-31,1,a,2024-01-31T00:00:00Z\n,2,b,\n"
     "2023-12-31,1,a,2024-01-31T00:00:00.5Z\n",
+    "head.csv": "x,w,g,y\n",
+    "blank.csv": "x\n1\n\n3\n",
+    "remarks.csv": "# first\nx,w,g,y\n3,1,a,2\n# between\n4,2,b,1\n",
+    "mark.csv": "\ufeff" + NUMBERS,
+    "ragged.csv": "x,w\n1,2\n3\n",
+    "nothing.csv": "",
+    "nothing.ndjson": "\n",
+    "broken.ndjson": '{"x": 1}\n{"x":\n',
     "lines.ndjson": '{"x": 1.10, "w": 2, "g": "a"}\n{"x": 3, "w": 1, "y": null}\n'
-    '{"w": 1, "x": 2, "g": 1}\n',
+    '{"w": 1, "x": 2, "g": 1, "y": 4}\n',
 }
 OPTIONS = [
     ["--by", "g"],
@@ -60,6 +68,9 @@ OPTIONS = [
     ["--no-headers"],
     ["--dry-run"],
     ["-e", "0.1"],
+    ["--comment", "#"],
+    ["--na-values", "3,a"],
+    ["--encoding", "latin-1"],
     ["-d", ";"],
     ["--decimal", ","],
     ["-d", ";", "--decimal", ",", "--thousands", "."],
@@ -110,10 +121,10 @@ def drawn(seed: int) -> tuple[str, list[str]]:
 
 def rows_of(out: bytes, table: str, *, headers: bool, separator: str) -> pl.DataFrame:
     if table.endswith("ndjson"):
-        return pl.read_ndjson(io.BytesIO(out))
+        return pl.read_ndjson(io.BytesIO(out)) if out.strip() else pl.DataFrame()
     if table.endswith("parquet"):
         return pl.read_parquet(io.BytesIO(out))
-    settings = {"separator": separator, "infer_schema": False}
+    settings = {"separator": separator, "infer_schema": False, "comment_prefix": "#"}
     frame = pl.read_csv(io.BytesIO(out), has_header=False, **settings)
     return frame[1:] if headers else frame
 
@@ -128,7 +139,7 @@ def assert_whole(table: str, arguments: list[str], before: bytes, out: bytes) ->
     is_own = command in OWN or "--targets" in arguments
     is_own |= command == "topk" and "--mask" not in arguments
     if is_own:
-        assert rows.height > 0
+        assert rows.height > 0 or not came.height
         return
     skips = "skip" in arguments
     assert rows.height <= came.height if skips else rows.height == came.height
