@@ -8,15 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from softsort_cli import compile_cache, console
 from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch
 from softsort_cli.options.softness import Device
-
-if TYPE_CHECKING:
-    pass
 
 _shares_machine = False  # with other processes that work for any command
 _starting: concurrent.futures.Future[None] | None = None  # on another thread
