@@ -58,26 +58,17 @@ def gif(data: bytes) -> Iterator[Sides]:
     """
     if len(data) < 13:
         return
-    width, height, flags = struct.unpack_from("<2HB", data, 6)
-    yield Sides(width, height)
-    place = gif_start(data)
-    while place < len(data) and data[place] != ord(";"):
-        if data[place] == ord(","):
-            if place + 10 > len(data):
-                return
-            frame = struct.unpack_from("<4HB", data, place + 1)
-            left, top, width, height, flags = frame
+    yield Sides(*struct.unpack_from("<2H", data, 6))
+    for start, _ in _gif_blocks(data):
+        if data[start] == ord(","):
+            left, top, width, height = struct.unpack_from("<4H", data, start + 1)
             yield Sides(left + width, top + height)
-            place = _behind_blocks(data, place + 11 + _palette(flags))
-        elif data[place] == ord("!"):
-            first, length = place + 3, data[place + 2 : place + 3]
-            loop = data.startswith(b"NETSCAPE2.0", first)
-            needed = data[first + length[0] :][:1] if loop and length else length
-            if needed == b"\0" and data[place + 1] != COMMENT:
-                raise ValueError("an extension has no content")
-            place = _behind_blocks(data, place + 2)
-        else:
-            place += 1
+            continue
+        first, length = start + 3, data[start + 2 : start + 3]
+        loop = data.startswith(b"NETSCAPE2.0", first)
+        needed = data[first + length[0] :][:1] if loop and length else length
+        if needed == b"\0" and data[start + 1] != COMMENT:
+            raise ValueError("an extension has no content")
 
 
 def gif_start(data: bytes) -> int:
@@ -87,21 +78,29 @@ def gif_start(data: bytes) -> int:
 
 def gif_extensions(data: bytes) -> bytes:
     """What a GIF holds for applications, such as XMP, but for how often it plays."""
-    place, extensions = gif_start(data), b""
+    extensions = b""
+    for start, end in _gif_blocks(data):
+        is_one = data[start : start + 2] == b"!" + APPLICATION and end <= len(data)
+        if is_one and data[start + 3 : start + 14] not in LOOPS:
+            extensions += data[start:end]
+    return extensions
+
+
+def _gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where each frame and extension of a GIF begins and ends."""
+    place = gif_start(data)
     while place < len(data) and data[place] != ord(";"):
         start = place
         if data[place] == ord(","):
             if place + 10 > len(data):
-                break
+                return
             place = _behind_blocks(data, place + 11 + _palette(data[place + 9]))
         elif data[place] == ord("!"):
             place = _behind_blocks(data, place + 2)
-            kind, name = data[start + 1 : start + 2], data[start + 3 : start + 14]
-            if kind == APPLICATION and name not in LOOPS and place <= len(data):
-                extensions += data[start:place]
         else:
             place += 1
-    return extensions
+            continue
+        yield start, place
 
 
 def _palette(flags: int) -> int:
