@@ -161,9 +161,8 @@ def _moments(cells: pl.Series) -> tuple[list[Any], str, list[str]]:
     """Days, with fractions, which are shown as dates and times."""
     time, changed = Time.of_type(cells.dtype), []
     assert time is not None
-    texts = cells.cast(pl.String).to_list()
     if time.zone:
-        return texts, "", ["as texts, for they have zones"]
+        return cells.cast(pl.String).to_list(), "", ["as texts, for they have zones"]
     ticks, fine = cells.to_physical().cast(pl.Int64), time.per_unit // 1000
     if fine and (ticks % fine != 0).any():
         changed.append("to milliseconds")
@@ -171,6 +170,7 @@ def _moments(cells: pl.Series) -> tuple[list[Any], str, list[str]]:
     days, shown = (ticks / unit).to_list(), SHOWN[time.name]
     if time.name in ("time", "duration"):
         return days, shown, changed
+    texts = cells.cast(pl.String).to_list()
     values = [
         text if day is None or day < FIRST else day - EPOCH
         for day, text in zip(days, texts, strict=True)
