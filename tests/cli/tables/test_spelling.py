@@ -136,3 +136,38 @@ def test_marks_that_mean_two_things(softsort, folder, arguments, message):
     code, out, err = softsort("rank", "t.csv", *arguments)
     assert (code in (1, 2), out) == (True, b"")
     assert message in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["rank", "-c", "x,d", "--desc", "--pct"], ["sort", "-c", "d", "--blur", "90"]],
+    ids=" ".join,
+)
+def test_every_way_gives_the_same(softsort, folder, arguments):
+    """Numbers, dates and weights as Germans write them: alone, in passes, in parts."""
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2024-01-01") + rng.integers(0, 900, 40)
+    values = [f"{x:,.2f}".translate({44: ".", 46: ","}) for x in 1e4 * rng.random(40)]
+    weights = rng.choice(["1", "2", "0,5", "3,0"], 40)
+    cells = zip(values, days, weights, strict=True)
+    rows, head = [";".join(map(str, row)) + "\n" for row in cells], "x;d;w\n"
+    (folder / "t.csv").write_text(head + "".join(rows))
+    for part in range(2):
+        (folder / f"p{part}.csv").write_text(head + "".join(rows[25 * part :][:25]))
+    spelling = ["-d", ";", "--decimal", ",", "--thousands", ".", "--weights", "w"]
+    arguments = [*arguments, *spelling, "--only"]
+    _, whole, _ = softsort(*arguments, "t.csv")
+    _, little, _ = softsort(*arguments, "t.csv", "--max-memory", "1B")
+    assert softsort(*arguments, "p*.csv", "--out-dir", "o")[0] == 0
+    parts = [(folder / f"o/p{part}.csv").read_bytes() for part in range(2)]
+    assert [each.count(b"\n") for each in parts] == [26, 16]
+    expected = read_only(whole)
+    for other in (little, parts[0] + parts[1].split(b"\n", 1)[1]):
+        np.testing.assert_allclose(read_only(other), expected, rtol=0, atol=1e-10)
+
+
+def read_only(out: bytes) -> list[list[float]]:
+    """The numbers of results, of dates those of their digits."""
+    rows = out.decode().splitlines()[1:]
+    plain = [row.replace(",", ".").replace("-", "").split(";") for row in rows]
+    return [[float(cell) for cell in row] for row in plain]
