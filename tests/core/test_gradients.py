@@ -72,7 +72,7 @@ def test_single_precision_gradients(x64, name, n):
     """They are near those in double precision, of the same rounded values."""
     rng = np.random.default_rng(n)
     # Those of many values take long.
-    for seed in range(0, 20, 1 if n < 200 else 2):
+    for seed in range(0, 20, 1 if n < 200 else 3):
         kind = KINDS[seed % len(KINDS)]
         x = sample(kind, n, seed).astype(np.float32)
         direction = rng.normal(size=n).astype(np.float32)
