@@ -252,8 +252,8 @@ def _exact_ranks(values: Numbers, where: Any) -> Float[Array, "*batch n"]:
         return (below + up_to - 1) / 2
 
     rows = x.reshape(-1, x.shape[-1])
-    found = jax.vmap(among)(jnp.sort(rows, axis=-1), rows).reshape(x.shape)
-    return jnp.where(where, jnp.where(numbers, found, jnp.nan), 0.0)
+    results = jax.vmap(among)(jnp.sort(rows, axis=-1), rows).reshape(x.shape)
+    return jnp.where(where, jnp.where(numbers, results, jnp.nan), 0.0)
 
 
 def _any(shares: Array | None) -> Array | None:
