@@ -57,6 +57,7 @@ COMMANDS = {
     "quantize": "Draw the values of each column to a few levels.",
     "sweep": "Sort and rank each column at many epsilons.",
     "denoise": "Take noise out of images with a soft median filter.",
+    "learn-filter": "Learn a filter from noisy images, for denoise --filter.",
     "noise": "Spoil an image with noise, to try denoise on.",
     "compare": "Show what filters make of noise, in one picture and one table.",
     "train": "Train a small network to classify images, by the soft 0/1 loss or "
@@ -77,9 +78,10 @@ class Commands(HelpPage, Plainly, TyperGroup):
         """The command of this name, imported now; None if there is no such."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"softsort_cli.commands.{cmd_name}")
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"softsort_cli.commands.{name}")
         single = typer.Typer(rich_markup_mode=None, add_completion=False)
-        single.command(cmd_name, cls=Command)(getattr(module, cmd_name))
+        single.command(cmd_name, cls=Command)(getattr(module, name))
         command = typer.main.get_command(single)
         for parameter in command.params:
             # By default a variable would be split at spaces, which names may have.

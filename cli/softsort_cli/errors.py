@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 class CommandError(Exception):
@@ -21,6 +22,15 @@ class ClosedPipeError(Exception):
 
     Not an OSError, because Typer turns those into exit code 1.
     """
+
+
+def need_libraries(*names: str) -> None:
+    """Refuse to go on without these libraries of the extra `learn`."""
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"this needs {' and '.join(missing)}: pip install 'softsort-cli[learn]'"
+        )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from softsort_cli.errors import need_libraries
 from softsort_cli.images.formats import LISTED
 from softsort_cli.options.declare import command, option
 from softsort_cli.options.images import BatchWriting, ImageSolver, Shape
@@ -23,14 +24,30 @@ def denoise(
     ],
     *,
     method: Annotated[
-        Literal["median", "keep", "auto"],
+        Literal["median", "keep", "auto"] | None,
         option(
             "--method",
+            show_default="median; auto to --learn",
             help="median: every pixel becomes that of its window; keep: only what is "
             "likely noise changes, to the median of what around it is not; auto: so it "
             "does, and noise that all pixels have is taken out by means of alike ones.",
         ),
-    ] = "median",
+    ] = None,
+    learned: Annotated[
+        Path | None,
+        option(
+            "--filter",
+            metavar="FILE",
+            help="What softsort learn-filter wrote: its method, window and epsilon.",
+        ),
+    ] = None,
+    learn: Annotated[
+        bool,
+        option(
+            "--learn",
+            help="Learn how to keep, or auto, from each image first: seconds more.",
+        ),
+    ] = False,
     shape: Shape,
     quantile: Annotated[
         float,
@@ -61,6 +78,23 @@ def denoise(
             "ignore takes what a GeoTIFF says to be none for values, without a word.",
         ),
     ] = None,
+    mask: Annotated[
+        Path | None,
+        option(
+            "--mask",
+            metavar="FILE",
+            help="Write also how far each pixel was moved, as a grey image: black for "
+            "not at all, white for the whole range.",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        option(
+            "--explain",
+            help="Tell kind and share of the noise that the image seems to have, and "
+            "what is left of it.",
+        ),
+    ] = False,
     solver: ImageSolver,
     writing: BatchWriting,
 ) -> None:
@@ -87,15 +121,22 @@ def denoise(
       softsort denoise photo.png --size 5 --epsilon 0.001
       softsort denoise noisy.png --method keep
       softsort denoise photo.jpg --method auto
+      softsort denoise noisy.png --learn --mask noise.png --explain
       softsort denoise scan.tif --footprint disk:2
       softsort denoise noisy.png --size auto --epsilon auto
       softsort denoise -r scans --out-dir clean --skip-existing
     """
     from softsort_cli.images import batch, denoising
 
+    if learn:
+        need_libraries("optax")
     filtering = denoising.Filtering(
         *(shape, quantile, iterations, border, max_memory, solver, writing),
         nodata=nodata,
         method=method,
+        filter=learned,
+        learns=learn,
+        mask=mask,
+        explains=explain,
     )
     batch.run(images, "_soft", filtering)

@@ -31,6 +31,11 @@ def run(images: Sequence[Path], addition: str, filtering: Filtering) -> None:
     if not jobs:
         console.note("all images are done already")
         return
+    if filtering.mask is not None and len(jobs) > 1:
+        raise UsageError("--mask names one file: give one image")
+    if solver.cluster is not None and (filtering.mask or filtering.explains):
+        raise UsageError("--mask and --explain: leave out --cluster")
+    files.check_output(filtering.mask, force=writing.force)
     alone = solver.cluster is None and len(jobs) == 1
     if alone:
         _prepare(jobs[0], writing, force=writing.force)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import (
     alpha,
+    changes,
     cost,
     image_file,
     keeping,
@@ -65,9 +67,23 @@ class Filtering:
     solver: Computing
     writing: BatchWriting
     nodata: str | None = None
-    method: str = "median"
+    method: str | None = None
+    filter: Path | None = None  # that was learned
+    learns: bool = False
+    mask: Path | None = None
+    explains: bool = False
 
     def __post_init__(self) -> None:
+        chosen = self.method, self.filter, self.learns
+        self.method, self.learned = keeping.chosen(*chosen)
+        if self.learned:
+            sides = self.learned["weights"].shape
+            size = "x".join(map(str, reversed(sides)))
+            if self.shape.size not in (None, size, str(sides[0])):
+                raise UsageError(f"--size: leave it out, {self.filter} has {size}")
+            self.shape = replace(self.shape, size=size)
+            epsilon = float(self.learned["epsilon"])
+            self.solver = replace(self.solver, epsilon=epsilon)
         shape, solver = self.shape, self.solver
         self.sizes = AUTO_SIZES if shape.size == "auto" else ()
         self.window = window.read(replace(shape, size=None) if self.sizes else shape)
@@ -126,6 +142,11 @@ class Filtering:
                 console.note(note)
             self._copy(job, partial(tiff_bands.strips, bands=bands))
         elif self._is_large(job):
+            if self.mask is not None or self.explains:
+                raise CommandError(
+                    f"{job.path}: --mask and --explain need the whole image: give more "
+                    "--max-memory, or leave them out"
+                )
             self._copy(
                 job, lambda rows: self.filtered(rows, *self.choose_epsilon(rows))
             )
@@ -192,8 +213,12 @@ class Filtering:
         else:
             epsilon, size = self.choose_epsilon(rows[0])
             frames = [self._frame(each, epsilon, size) for each in rows]
-        picture = replace(picture, frames=frames, premultiplied=multiplies)
-        image_file.write(picture, form, job.output, self.rewriting)
+        result = replace(picture, frames=frames, premultiplied=multiplies)
+        image_file.write(result, form, job.output, self.rewriting)
+        if self.mask is not None:
+            changes.write_mask(self.mask, picture, result, self.rewriting)
+        if self.explains:
+            changes.explain(picture, result, self.solver)
 
     def _frame(self, rows: alpha.FrameRows, epsilon: float, size: Size) -> np.ndarray:
         pixels = np.empty_like(rows.frame)
@@ -271,8 +296,10 @@ class Filtering:
         is_whole = is_short and self._fits(rows)
         if self.method != "median":
             settings = {"size": size, "epsilon": epsilon, "border": self.border}
+            settings |= self.learned
             strips = keeping.strips(
-                self.method, self.solver, rows, self._free(rows), settings
+                *(str(self.method), self.solver, rows, self._free(rows), settings),
+                learns=self.learns,
             )
         elif is_whole and (where := rows.known(slice(None))) is not None:
             settings = self.settings(size, rows.alpha)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softsort_cli import jax_setup
 from softsort_cli.errors import UsageError
-from softsort_cli.images import precision
+from softsort_cli.images import learned, precision
 from softsort_cli.images.filters import BITS, Rows
 from softsort_cli.options.images import AUTO, Shape
 from softsort_cli.options.softness import Computing
@@ -25,6 +26,19 @@ class Present:
     def __getitem__(self, rows: slice) -> np.ndarray:
         values, known = self.rows[rows], self.rows.known(rows)
         return values if known is None else np.where(known, values, np.nan)
+
+
+def chosen(
+    method: str | None, path: Path | None, learns: bool
+) -> tuple[str, dict[str, Any]]:
+    """The method, and the settings of a filter that was learned."""
+    if path is not None:
+        if method is not None or learns:
+            raise UsageError("--filter: leave out --method and --learn, it knows both")
+        return learned.read(path)
+    if learns and method == "median":
+        raise UsageError("--learn: give --method keep or auto")
+    return method or ("auto" if learns else "median"), {}
 
 
 def check(
@@ -54,18 +68,27 @@ def check(
 
 
 def strips(
-    method: str, solver: Computing, rows: Rows, memory: int, settings: dict[str, Any]
+    method: str,
+    solver: Computing,
+    rows: Rows,
+    memory: int,
+    settings: dict[str, Any],
+    *,
+    learns: bool = False,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """An image with less noise, strip by strip.
 
     By keep, only what is likely noise of single pixels changes; by auto, the noise that
-    all pixels have is also taken out, as far as there is some.
+    all pixels have is also taken out, as far as there is some. How, each image may
+    tell first.
     """
     jax_setup.start(solver, BITS)
     from softsort_filters import denoise_strips
 
     settings = settings | {"alpha": rows.alpha, "memory": memory}
-    if method == "keep":
-        settings["deviation"] = 0
+    settings |= learned.deviation(method)
+    if learns:
+        with precision.of("float32"):
+            settings |= learned.of_image(rows, Present(rows), method, settings["size"])
     start = partial(denoise_strips, Present(rows), **settings)
     return precision.throughout(rows.dtype, start)

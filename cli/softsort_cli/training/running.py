@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softsort_cli import console, interrupts, jax_setup
-from softsort_cli.errors import CommandError, UsageError
+from softsort_cli.errors import CommandError, UsageError, need_libraries
 from softsort_cli.options.softness import Device, Place
 from softsort_cli.training import run_folder
 from softsort_cli.training.settings import CROSS, DEFAULTS, DIGITS, Settings
@@ -63,15 +62,6 @@ def resume(folder: Path, chosen: Mapping[str, Any], place: Place) -> None:
             "begun with: begin another with --out"
         )
     _run(folder, begun, data)
-
-
-def need_libraries(*names: str) -> None:
-    """Refuse to go on without these libraries of the extra `learn`."""
-    missing = [name for name in names if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"this needs {' and '.join(missing)}: pip install 'softsort-cli[learn]'"
-        )
 
 
 def _load(choices: Mapping[str, Any], place: Place) -> Data:
