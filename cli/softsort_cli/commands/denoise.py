@@ -8,7 +8,7 @@ import typer
 from softsort_cli.errors import need_libraries
 from softsort_cli.images.formats import LISTED
 from softsort_cli.options.declare import command, option
-from softsort_cli.options.images import BatchWriting, ImageSolver, Shape
+from softsort_cli.options.images import BatchWriting, ImageSolver, Method, Report, Shape
 from softsort_cli.options.sizes import memory
 
 
@@ -23,31 +23,7 @@ def denoise(
         ),
     ],
     *,
-    method: Annotated[
-        Literal["median", "keep", "auto"] | None,
-        option(
-            "--method",
-            show_default="median; auto to --learn",
-            help="median: every pixel becomes that of its window; keep: only what is "
-            "likely noise changes, to the median of what around it is not; auto: so it "
-            "does, and noise that all pixels have is taken out by means of alike ones.",
-        ),
-    ] = None,
-    learned: Annotated[
-        Path | None,
-        option(
-            "--filter",
-            metavar="FILE",
-            help="What softsort learn-filter wrote: its method, window and epsilon.",
-        ),
-    ] = None,
-    learn: Annotated[
-        bool,
-        option(
-            "--learn",
-            help="Learn how to keep, or auto, from each image first: seconds more.",
-        ),
-    ] = False,
+    method: Method,
     shape: Shape,
     quantile: Annotated[
         float,
@@ -78,23 +54,7 @@ def denoise(
             "ignore takes what a GeoTIFF says to be none for values, without a word.",
         ),
     ] = None,
-    mask: Annotated[
-        Path | None,
-        option(
-            "--mask",
-            metavar="FILE",
-            help="Write also how far each pixel was moved, as a grey image: black for "
-            "not at all, white for the whole range.",
-        ),
-    ] = None,
-    explain: Annotated[
-        bool,
-        option(
-            "--explain",
-            help="Tell kind and share of the noise that the image seems to have, and "
-            "what is left of it.",
-        ),
-    ] = False,
+    report: Report,
     solver: ImageSolver,
     writing: BatchWriting,
 ) -> None:
@@ -128,15 +88,12 @@ def denoise(
     """
     from softsort_cli.images import batch, denoising
 
-    if learn:
+    if method.learn:
         need_libraries("optax")
     filtering = denoising.Filtering(
         *(shape, quantile, iterations, border, max_memory, solver, writing),
         nodata=nodata,
-        method=method,
-        filter=learned,
-        learns=learn,
-        mask=mask,
-        explains=explain,
+        how=method,
+        report=report,
     )
     batch.run(images, "_soft", filtering)

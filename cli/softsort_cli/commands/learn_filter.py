@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from softsort_cli.errors import UsageError, need_libraries
 from softsort_cli.images.formats import LISTED
 from softsort_cli.io import files
-from softsort_cli.options.declare import command, option, positive
+from softsort_cli.options.declare import command, option
+from softsort_cli.options.images import Recipe
 from softsort_cli.options.output import to_file
 from softsort_cli.options.softness import Device, Place
 
@@ -34,27 +35,7 @@ def learn_filter(
             "pattern. By default noise is added again to the noisy ones.",
         ),
     ] = None,
-    method: Annotated[
-        Literal["keep", "auto"],
-        option("--method", help="Of denoise, that the filter is for."),
-    ] = "auto",
-    size: Annotated[
-        str,
-        option("--size", metavar="N|WxH", help="The largest window in pixels, odd."),
-    ] = "5",
-    steps: Annotated[
-        int, option("--steps", min=1, max=100_000, help="Of learning, in all.")
-    ] = 200,
-    learning_rate: Annotated[
-        float,
-        option(
-            "--learning-rate", callback=positive, help="That of Adam; it falls to 0."
-        ),
-    ] = 0.1,
-    seed: Annotated[
-        int,
-        option("--seed", min=0, max=2**32 - 1, help="Of the noise that is added."),
-    ] = 0,
+    recipe: Recipe,
     recursive: Annotated[
         bool, option("--recursive", "-r", help="Take all images in folders.")
     ] = False,
@@ -68,7 +49,7 @@ def learn_filter(
         ),
     ] = None,
     place: Place,
-    output: Annotated[Path, to_file()] = Path("filter.npz"),
+    output: Annotated[Path | None, to_file(show_default="filter.npz")] = None,
     force: Annotated[bool, option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Learn a filter from noisy images, for denoise --filter.
@@ -91,13 +72,14 @@ def learn_filter(
     from softsort_cli import jax_setup
     from softsort_cli.images import learned, window
 
-    *pages, rows, columns = window.size_of(size)
+    *pages, rows, columns = window.size_of(recipe.size)
     if pages or rows == columns == 1:
-        raise UsageError(f"--size {size!r}: give two sides, not both 1")
+        raise UsageError(f"--size {recipe.size!r}: give two sides, not both 1")
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UsageError(f"--plot {plot}: name a .png, .svg or .pdf file")
-    for path, replaced in ((output, force or resume), (plot, force or resume)):
-        files.check_output(path, force=replaced)
+    output = output or Path("filter.npz")
+    for path in (output, plot):
+        files.check_output(path, force=force or resume)
     noisy = learned.pixels_of(images, recursive=recursive)
     pairs = None if clean is None else learned.pixels_of(clean, recursive=recursive)
     if pairs is not None and [x.shape for x in noisy] != [x.shape for x in pairs]:
@@ -105,9 +87,9 @@ def learn_filter(
     jax_setup.start(Device(device=place.device), "32")
     from softsort_filters import beginning
 
-    recipe = learned.Recipe(method, steps, seed, learning_rate, (rows, columns))
-    result = learned.learn(noisy, pairs, output, recipe, resume=resume)
+    start = beginning((rows, columns))
+    result = learned.learn(noisy, pairs, start, output, recipe, resume=resume)
     if plot is not None:
         with files.open_output(plot, force=True) as stream:
             stream.write(learned.figure(result, plot.suffix.lower()))
-    typer.echo(learned.table(beginning(recipe.size), result))
+    typer.echo(learned.table(start, result))

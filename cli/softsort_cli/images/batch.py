@@ -13,7 +13,7 @@ from softsort_cli.images.filters import BITS
 from softsort_cli.images.selection import Job, select
 from softsort_cli.images.tiff_bands import Band
 from softsort_cli.io import files
-from softsort_cli.options.images import BatchWriting
+from softsort_cli.options.images import BatchWriting, Report
 from softsort_cli.work import engine, manifest
 
 
@@ -31,11 +31,11 @@ def run(images: Sequence[Path], addition: str, filtering: Filtering) -> None:
     if not jobs:
         console.note("all images are done already")
         return
-    if filtering.mask is not None and len(jobs) > 1:
+    if filtering.report.mask is not None and len(jobs) > 1:
         raise UsageError("--mask names one file: give one image")
-    if solver.cluster is not None and (filtering.mask or filtering.explains):
+    if solver.cluster is not None and filtering.report != Report():
         raise UsageError("--mask and --explain: leave out --cluster")
-    files.check_output(filtering.mask, force=writing.force)
+    files.check_output(filtering.report.mask, force=writing.force)
     alone = solver.cluster is None and len(jobs) == 1
     if alone:
         _prepare(jobs[0], writing, force=writing.force)

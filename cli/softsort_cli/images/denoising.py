@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -39,7 +38,7 @@ from softsort_cli.images.picture import (
 )
 from softsort_cli.images.tiff_streaming import PageRows, Strips
 from softsort_cli.io import files
-from softsort_cli.options.images import AUTO, BatchWriting, Shape
+from softsort_cli.options.images import AUTO, BatchWriting, Method, Report, Shape
 from softsort_cli.options.sizes import bytes_of
 from softsort_cli.options.softness import Computing
 from softsort_cli.work import engine, manifest
@@ -66,21 +65,17 @@ class Filtering:
     max_memory: str
     solver: Computing
     writing: BatchWriting
+    how: Method
+    report: Report
     nodata: str | None = None
-    method: str | None = None
-    filter: Path | None = None  # that was learned
-    learns: bool = False
-    mask: Path | None = None
-    explains: bool = False
 
     def __post_init__(self) -> None:
-        chosen = self.method, self.filter, self.learns
-        self.method, self.learned = keeping.chosen(*chosen)
+        self.method, self.learned = keeping.chosen(self.how)
         if self.learned:
             sides = self.learned["weights"].shape
             size = "x".join(map(str, reversed(sides)))
             if self.shape.size not in (None, size, str(sides[0])):
-                raise UsageError(f"--size: leave it out, {self.filter} has {size}")
+                raise UsageError(f"--size: leave it out, {self.how.filter} has {size}")
             self.shape = replace(self.shape, size=size)
             epsilon = float(self.learned["epsilon"])
             self.solver = replace(self.solver, epsilon=epsilon)
@@ -142,7 +137,7 @@ class Filtering:
                 console.note(note)
             self._copy(job, partial(tiff_bands.strips, bands=bands))
         elif self._is_large(job):
-            if self.mask is not None or self.explains:
+            if self.report != Report():
                 raise CommandError(
                     f"{job.path}: --mask and --explain need the whole image: give more "
                     "--max-memory, or leave them out"
@@ -215,9 +210,9 @@ class Filtering:
             frames = [self._frame(each, epsilon, size) for each in rows]
         result = replace(picture, frames=frames, premultiplied=multiplies)
         image_file.write(result, form, job.output, self.rewriting)
-        if self.mask is not None:
-            changes.write_mask(self.mask, picture, result, self.rewriting)
-        if self.explains:
+        if self.report.mask is not None:
+            changes.write_mask(self.report.mask, picture, result, self.rewriting)
+        if self.report.explain:
             changes.explain(picture, result, self.solver)
 
     def _frame(self, rows: alpha.FrameRows, epsilon: float, size: Size) -> np.ndarray:
@@ -298,8 +293,8 @@ class Filtering:
             settings = {"size": size, "epsilon": epsilon, "border": self.border}
             settings |= self.learned
             strips = keeping.strips(
-                *(str(self.method), self.solver, rows, self._free(rows), settings),
-                learns=self.learns,
+                *(self.method, self.solver, rows, self._free(rows), settings),
+                learns=self.how.learn,
             )
         elif is_whole and (where := rows.known(slice(None))) is not None:
             settings = self.settings(size, rows.alpha)

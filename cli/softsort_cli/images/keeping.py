@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from softsort_cli import jax_setup
 from softsort_cli.errors import UsageError
 from softsort_cli.images import learned, precision
 from softsort_cli.images.filters import BITS, Rows
-from softsort_cli.options.images import AUTO, Shape
+from softsort_cli.options.images import AUTO, Method, Shape
 from softsort_cli.options.softness import Computing
 
 SIZE = 5, 5  # of the window, where none is asked for
@@ -29,16 +28,16 @@ class Present:
 
 
 def chosen(
-    method: str | None, path: Path | None, learns: bool
+    method: Method,
 ) -> tuple[str, dict[str, Any]]:
     """The method, and the settings of a filter that was learned."""
-    if path is not None:
-        if method is not None or learns:
+    if method.filter is not None:
+        if method.method is not None or method.learn:
             raise UsageError("--filter: leave out --method and --learn, it knows both")
-        return learned.read(path)
-    if learns and method == "median":
+        return learned.read(method.filter)
+    if method.learn and method.method == "median":
         raise UsageError("--learn: give --method keep or auto")
-    return method or ("auto" if learns else "median"), {}
+    return method.method or ("auto" if method.learn else "median"), {}
 
 
 def check(

@@ -8,7 +8,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -21,31 +21,16 @@ from softsort_cli.images.alpha import FrameRows
 from softsort_cli.images.filters import Rows
 from softsort_cli.images.picture import floats_of
 from softsort_cli.io import files
-from softsort_cli.options.images import BatchWriting
+from softsort_cli.options.images import BatchWriting, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
     from softsort_filters import Learning
 
+NAMES = "weights", "level", "epsilon", "threshold", "spread", "strength"
 SECONDS_BETWEEN = 15  # of what is learned to the file
 STEPS = 40  # for one image
 SMOOTHED = 10  # losses, of parts that differ much, of which the mean is drawn
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides what is learned, besides the images."""
-
-    method: str  # keep or auto
-    steps: int
-    seed: int
-    learning_rate: float
-    size: tuple[int, int]
-
-    def keywords(self) -> dict[str, Any]:
-        """What `learn_filter` is told."""
-        told = {"steps": self.steps, "seed": self.seed}
-        return told | {"learning_rate": self.learning_rate} | deviation(self.method)
 
 
 def deviation(method: str) -> dict[str, Any]:
@@ -70,19 +55,24 @@ def _frames(path: Path) -> Iterator[np.ndarray]:
 def learn(
     noisy: list[np.ndarray],
     clean: list[np.ndarray] | None,
+    start: Learning,
     output: Path,
     recipe: Recipe,
     *,
     resume: bool,
 ) -> Learning:
     """Learn a filter, and write it to a file; go on with the one there if asked to."""
-    from softsort_filters import beginning, learn_filter
+    from softsort_filters import learn_filter
 
-    told = {"images": _fingerprint([*noisy, *(clean or ())]), **asdict(recipe)}
-    now = beginning(recipe.size)
-    now = _read_learning(output, told, now) if resume else now
+    told: dict[str, Any] = {
+        "images": _fingerprint([*noisy, *(clean or ())]),
+        **asdict(recipe),
+    }
+    now = _read_learning(output, told, start) if resume else start
     tell = partial(console.note, f"interrupted: --resume goes on with {output}")
-    steps = learn_filter(noisy, clean, start=now, **recipe.keywords())
+    settings = {name: told[name] for name in ("steps", "seed", "learning_rate")}
+    settings |= deviation(recipe.method)
+    steps = learn_filter(noisy, clean, start=now, **settings)
     saved = time.monotonic()
     with console.progress("learning", recipe.steps - len(now.losses)) as step:
         try:
@@ -123,10 +113,7 @@ def of_image(rows: Rows, values: Any, method: str, size: Sequence[int]) -> Any:
 def read(path: Path) -> tuple[str, dict[str, Any]]:
     """The method of a filter that was learned, and its settings."""
     told, arrays = _arrays(path)
-    return told["method"], {name: arrays[name] for name in _NAMES}
-
-
-_NAMES = "weights", "level", "epsilon", "threshold", "spread", "strength"
+    return told["method"], {name: arrays[name] for name in NAMES}
 
 
 def _write(path: Path, told: dict[str, Any], learning: Learning) -> None:
@@ -154,7 +141,7 @@ def _arrays(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         told = json.loads(str(arrays["recipe"]))
         if told["method"] not in ("keep", "auto") or arrays["weights"].ndim != 2:
             raise ValueError
-        if not all(np.isfinite(arrays[name]).all() for name in _NAMES):
+        if not all(np.isfinite(arrays[name]).all() for name in NAMES):
             raise ValueError
     except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         raise CommandError(
@@ -191,7 +178,7 @@ def _fingerprint(images: Sequence[np.ndarray]) -> int:
 
 def table(before: Learning, after: Learning) -> str:
     """The settings as they were and as they are, as CSV."""
-    pairs = zip(_NAMES, before.filter, after.filter, strict=True)
+    pairs = zip(NAMES, before.filter, after.filter, strict=True)
     lines = [f"{name},{old:.4g},{new:.4g}" for name, old, new in list(pairs)[1:]]
     return "\n".join(["setting,before,learned", *lines])
 
@@ -220,7 +207,7 @@ def figure(learning: Learning, suffix: str) -> bytes:
     errors.plot(width + np.arange(len(means)), means, color="#0072B2")
     errors.set(xlabel="step", ylabel="error, in units of the range", ylim=(0, None))
     errors.spines[["top", "right"]].set_visible(False)
-    told = zip(_NAMES[1:], learning.filter[1:], strict=True)
+    told = zip(NAMES[1:], learning.filter[1:], strict=True)
     drawing.suptitle(", ".join(f"{name} {value:.3g}" for name, value in told))
     buffer = BytesIO()
     drawing.savefig(buffer, format=suffix.removeprefix("."))

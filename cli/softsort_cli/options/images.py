@@ -10,6 +10,7 @@ from softsort_cli.options.declare import option, positive
 from softsort_cli.options.output import Writing, to_folder
 from softsort_cli.options.softness import EPSILON_HELP, Computing
 
+Kind = Literal["salt-and-pepper", "gaussian", "speckle"]
 AUTO = 0.0  # the epsilon that stands for the choice of one
 
 
@@ -74,6 +75,93 @@ class BatchWriting(ImageWriting):
 
 
 @dataclass(frozen=True)
+class Method:
+    """How noise is taken out."""
+
+    theme: ClassVar = "Method"
+
+    method: Annotated[
+        Literal["median", "keep", "auto"] | None,
+        option(
+            "--method",
+            show_default="median; auto to --learn",
+            help="median: every pixel becomes that of its window; keep: only what is "
+            "likely noise changes, to the median of what around it is not; auto: so it "
+            "does, and noise that all pixels have is taken out by means of alike ones.",
+        ),
+    ] = None
+    filter: Annotated[
+        Path | None,
+        option(
+            "--filter",
+            metavar="FILE",
+            help="What softsort learn-filter wrote: its method, window and epsilon.",
+        ),
+    ] = None
+    learn: Annotated[
+        bool,
+        option(
+            "--learn",
+            help="Learn how to keep, or auto, from each image first: seconds more.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is told besides."""
+
+    theme: ClassVar = "Report"
+
+    mask: Annotated[
+        Path | None,
+        option(
+            "--mask",
+            metavar="FILE",
+            help="Write also how far each pixel was moved, as a grey image: black for "
+            "not at all, white for the whole range.",
+        ),
+    ] = None
+    explain: Annotated[
+        bool,
+        option(
+            "--explain",
+            help="Tell kind and share of the noise that the image seems to have, and "
+            "what is left of it.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides what is learned, besides the images."""
+
+    theme: ClassVar = "Learning"
+
+    method: Annotated[
+        Literal["keep", "auto"],
+        option("--method", help="Of denoise, that the filter is for."),
+    ] = "auto"
+    size: Annotated[
+        str,
+        option("--size", metavar="N|WxH", help="The largest window in pixels, odd."),
+    ] = "5"
+    steps: Annotated[
+        int, option("--steps", min=1, max=100_000, help="Of learning, in all.")
+    ] = 200
+    learning_rate: Annotated[
+        float,
+        option(
+            "--learning-rate", callback=positive, help="That of Adam; it falls to 0."
+        ),
+    ] = 0.1
+    seed: Annotated[
+        int,
+        option("--seed", min=0, max=2**32 - 1, help="Of the noise that is added."),
+    ] = 0
+
+
+@dataclass(frozen=True)
 class Shape:
     """Which pixels around each one count, and how much."""
 
@@ -117,7 +205,7 @@ class Noise:
     theme: ClassVar = "Noise"
 
     kind: Annotated[
-        Literal["salt-and-pepper", "gaussian", "speckle"],
+        Kind,
         option("--kind", help="Of which kind the noise is."),
     ] = "salt-and-pepper"
     amount: Annotated[

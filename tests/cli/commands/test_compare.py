@@ -34,11 +34,14 @@ def test_the_table_is_that_of_scikit_image(on_images, dtype):
     table = pl.read_csv(io.StringIO(out))
     assert table.columns == ["picture", "psnr", "ssim"]
     names = ["noisy", "median", "soft median (epsilon 0.02)"]
-    assert table["picture"].to_list() == [*names, "soft median (epsilon 0.3)", "mean"]
+    names += ["soft median (epsilon 0.3)", "mean", "keep", "auto"]
+    names += ["total variation", "non-local means"]
+    assert table["picture"].to_list() == names
     on_images("noise", "a.tif", *NOISE, "-o", "noisy.tif")
     on_images("denoise", "--hard", "noisy.tif", "-o", "median.tif")
     on_images("denoise", "-e", "0.3", "noisy.tif", "-o", "soft.tif")
-    for row, name in ((0, "noisy"), (1, "median"), (3, "soft")):
+    on_images("denoise", "--method", "keep", "noisy.tif", "-o", "keep.tif")
+    for row, name in ((0, "noisy"), (1, "median"), (3, "soft"), (5, "keep")):
         image = tifffile.imread(f"{name}.tif")
         _, psnr, ssim = table.row(row)
         settings = {"data_range": np.ptp(original) if white == 1 else white}
@@ -59,6 +62,22 @@ def test_the_picture(on_images, extension, monkeypatch):
         # Grey on white, in three columns of which the last lacks its lower panel.
         assert (shown[:, -200:] < 250).sum() < (shown[:, 200:400] < 250).sum()
     assert Path(output).stat().st_size > 5000
+
+
+def test_several_noises_have_a_row_each(on_images):
+    PIL.Image.fromarray((smooth(48, 64) * 255).astype(np.uint8)).save("a.png")
+    noises = "salt-and-pepper:0.2,gaussian:0.1"
+    code, out, _ = on_images(
+        "compare", "a.png", "--epsilons", "0.1", "--noises", noises
+    )
+    table = pl.read_csv(io.StringIO(out))
+    assert (code, table.columns) == (0, ["noise", "picture", "psnr", "ssim"])
+    kinds = ["salt-and-pepper 0.2", "gaussian 0.1"]
+    assert table["noise"].unique(maintain_order=True).to_list() == kinds
+    best = table.sort("psnr").group_by("noise", maintain_order=True).last()
+    assert best["picture"].to_list() == ["total variation", "keep"]
+    shown = np.asarray(PIL.Image.open("a_compare.png"))
+    assert shown.shape[1] > 3 * shown.shape[0]
 
 
 @pytest.mark.parametrize("turn", [None, 0, *range(1, 9), 99])
@@ -97,6 +116,8 @@ def test_pictures_of_long_images_are_not_huge(shape):
         (["a.png", "-o", "-"], 2, "name the picture with -o"),
         (["a.png", "--epsilons", "0.1,x"], 2, "give positive numbers"),
         (["a.png", "--epsilons", "0"], 2, "give positive numbers"),
+        (["a.png", "--noises", "rain:0.1"], 2, "salt-and-pepper, gaussian, speckle"),
+        (["a.png", "--noises", "gaussian"], 2, "--noises 'gaussian'"),
         (["a.png", "--size", "2"], 2, "--size '2'"),
         (["cmyk.tif"], 1, "4 channels"),
         (["a.png", "-o", "a.png"], 1, "a.png exists"),
