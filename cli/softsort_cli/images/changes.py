@@ -1,9 +1,8 @@
 """What filtering changed of an image: shown as another one, and told in words."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from softsort_cli import console, jax_setup
 from softsort_cli.images import image_file, precision
@@ -13,9 +12,6 @@ from softsort_cli.images.picture import Picture, floats_of, to_pixels
 from softsort_cli.options.images import ImageWriting
 from softsort_cli.options.softness import Computing
 
-if TYPE_CHECKING:
-    import numpy as np
-
 
 def write_mask(
     path: Path, before: Picture, after: Picture, writing: ImageWriting
@@ -24,8 +20,6 @@ def write_mask(
 
     White is the range that whole numbers have, or that floats of the frame take.
     """
-    import numpy as np
-
     frames = []
     pairs = zip(_colours(before), _colours(after), strict=True)
     for (old, new), frame in zip(pairs, before.frames, strict=True):
@@ -46,7 +40,6 @@ def explain(before: Picture, after: Picture, solver: Computing) -> None:
 
 def _noise(picture: Picture, solver: Computing) -> str:
     jax_setup.start(solver, BITS)
-    import numpy as np
     from softsort_filters import estimate_noise
 
     (values, *_), dtype = _colours(picture), floats_of(picture, finite=False)

@@ -144,7 +144,6 @@ def _others(span: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
 
     Non-local means are told the deviation of the noise in all pixels, as auto is.
     """
-    import numpy as np
     from softsort_filters import denoise, estimate_noise
 
     def ours(image: np.ndarray, **settings: Any) -> np.ndarray:

@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softsort_cli import console, interrupts
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import image_file, selection
@@ -24,7 +26,6 @@ from softsort_cli.io import files
 from softsort_cli.options.images import BatchWriting, Recipe
 
 if TYPE_CHECKING:
-    import numpy as np
     from softsort_filters import Learning
 
 NAMES = "weights", "level", "epsilon", "threshold", "spread", "strength"
@@ -118,7 +119,6 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _write(path: Path, told: dict[str, Any], learning: Learning) -> None:
     import jax
-    import numpy as np
 
     leaves = jax.tree.leaves(learning[:2])
     arrays: Any = learning.filter._asdict() | {"losses": np.array(learning.losses)}
@@ -130,7 +130,6 @@ def _write(path: Path, told: dict[str, Any], learning: Learning) -> None:
 
 
 def _arrays(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    import numpy as np
 
     content = BytesIO(files.read_bytes(path))
     try:
@@ -185,7 +184,6 @@ def table(before: Learning, after: Learning) -> str:
 
 def figure(learning: Learning, suffix: str) -> bytes:
     """What was learned, and how: the weights of the window, and the error by steps."""
-    import numpy as np
     from matplotlib.figure import Figure
 
     drawing = Figure((9, 4), dpi=150, layout="constrained")
