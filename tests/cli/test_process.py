@@ -60,7 +60,8 @@ def test_help_imports_nothing_heavy(arguments):
 
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_help_says_what_each_command_does(name):
-    function = getattr(importlib.import_module(f"softsort_cli.commands.{name}"), name)
+    module = importlib.import_module(f"softsort_cli.commands.{name.replace('-', '_')}")
+    function = getattr(module, name.replace("-", "_"))
     first = function.__doc__.partition("\n\n")[0]
     assert " ".join(first.split()) == app.COMMANDS[name]
 
