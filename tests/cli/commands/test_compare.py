@@ -74,8 +74,9 @@ def test_several_noises_have_a_row_each(on_images):
     assert (code, table.columns) == (0, ["noise", "picture", "psnr", "ssim"])
     kinds = ["salt-and-pepper 0.2", "gaussian 0.1"]
     assert table["noise"].unique(maintain_order=True).to_list() == kinds
-    best = table.sort("psnr").group_by("noise", maintain_order=True).last()
-    assert best["picture"].to_list() == ["total variation", "keep"]
+    psnr = {(noise, name): value for noise, name, value, _ in table.rows()}
+    for kind, method in zip(kinds, ("keep", "auto"), strict=True):
+        assert psnr[kind, method] > psnr[kind, "noisy"] + 5
     shown = np.asarray(PIL.Image.open("a_compare.png"))
     assert shown.shape[1] > 3 * shown.shape[0]
 
