@@ -74,7 +74,7 @@ def learn(
     settings = {name: told[name] for name in ("steps", "seed", "learning_rate")}
     settings |= deviation(recipe.method)
     steps = learn_filter(noisy, clean, start=now, **settings)
-    saved = time.monotonic()
+    saved = -math.inf
     with console.progress("learning", recipe.steps - len(now.losses)) as step:
         try:
             with interrupts.on_forced_exit(tell):
