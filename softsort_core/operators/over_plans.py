@@ -5,6 +5,7 @@ evenly spaced in [0, 1]; the weights of the targets make the operator (Cuturi, T
 and Vert 2019, "Differentiable ranks and sorting using optimal transport").
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -32,6 +33,7 @@ from softsort_core.axis import (
 from softsort_core.defaults import LIMIT, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.exact import hard_if_certain
+from softsort_core.operators.mapped import read_mapped
 from softsort_core.operators.masks import (
     EvenPerSlice,
     PerSlice,
@@ -134,13 +136,14 @@ def over_plans(
         return x.astype(dtype)
     own, common, arguments = _parted(targets, arguments, x, axes)
     slices = Slices(x, a, squashed, own)
+    number, points = _number_of(common)
     if softness.epsilon is LIMIT:
-        number, points = _number_of(common)
         results = marked(
             *read_limit(reading.read, slices, points, number, arguments, axes)
         )
     else:
-        results = _read(reading, slices, softness, common, arguments, axes)
+        problem = Problem(points, softness.epsilon, softness.tolerance, arguments)
+        results = _read(reading, slices, problem, number, axes)
     if mask is not None:
         size = n if same_shape else None
         results = filled(results, mask, softness.fill, axes, size, *reading.kind)
@@ -197,9 +200,8 @@ def _number_of(targets: Any) -> tuple[int | None, Any]:
 def _read(
     reading: Reading,
     slices: Slices,
-    softness: Softness,
-    targets: Any,
-    arguments: tuple[Any, ...],
+    problem: Problem,
+    number: int | None,
     axes: tuple[int, ...],
 ) -> Array | np.ndarray:
     """Return what is read of the plans of slices, in the order of `as_slices`.
@@ -207,12 +209,11 @@ def _read(
     Arrays of NumPy's are made into others without anything that would be compiled.
     """
     x, a, *_ = slices
-    epsilon, tolerance = as_epsilon(softness.epsilon), as_tolerance(softness.tolerance)
-    number, points = _number_of(targets)
+    epsilon, tolerance = as_epsilon(problem.epsilon), as_tolerance(problem.tolerance)
     points, scale = jax.tree.map(
-        lambda each: _converted(each, x.dtype), (points, epsilon)
+        lambda each: _converted(each, x.dtype), (problem.targets, epsilon)
     )
-    problem = Problem(points, scale, tolerance, arguments)
+    problem = Problem(points, scale, tolerance, problem.arguments)
     n, m = slice_size(x, axes), target_count(slices, points, number)
     is_even, have_rest = number is not None, number is not None and points is not None
     is_same = is_even and slices.own[0] is None
@@ -223,7 +224,15 @@ def _read(
         # The others have nodes that depend on the number of targets.
         resolutions = resolutions[-1:]
     if not is_concrete((slices, problem)) or is_staging():
-        return _read_traced(reading, slices, problem, number, resolutions[-1], axes)
+        how = number, resolutions[-1], axes
+
+        def read_rows(rows: Slices, problem: Problem) -> Any:
+            if is_concrete(epsilon):
+                problem = problem._replace(epsilon=epsilon)
+            return _read(reading, rows, problem, number, (1,))
+
+        read = functools.partial(_read_traced, reading, how)
+        return read_mapped(read, read_rows, slices, problem, axes)
     if limit is not None and m == n > 1 and epsilon < LEAST_EPSILON:
         results = _at_limit(limit, slices, axes, float(epsilon), float(tolerance))
         if results is not None:
@@ -243,16 +252,15 @@ def _read(
     )
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _read_traced(
     reading: Reading,
+    how: tuple[int | None, AnyResolution, tuple[int, ...]],
     slices: Slices,
     problem: Problem,
-    number: int | None,
-    resolution: AnyResolution,
-    axes: tuple[int, ...],
 ) -> Array:
     """Return results at the one resolution that is enough for all: all is compiled."""
-    values, certain = read_with(reading.read, slices, problem, number, resolution, axes)
+    values, certain = read_with(reading.read, slices, problem, *how)
     # What is wrong with those that are traced has made them NaN.
     numbers = [jnp.sum(each) for each in jax.tree.leaves(problem[:3])]
     return marked(values, certain & jnp.isfinite(sum(numbers)))

@@ -56,6 +56,29 @@ def test_weights_may_differ_between_slices():
         np.testing.assert_allclose(result[key], expected, atol=1e-5)
 
 
+def test_what_is_mapped_is_solved_as_along_an_axis():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, 5)).astype(np.float32)
+    weights, mask = rng.uniform(size=(2, 3, 5)).astype(np.float32), x > -1
+    expected = soft.ranks(x)
+    rows = jax.vmap(soft.ranks)
+    for found in (rows(x), jax.vmap(rows)(x), jax.jit(jax.vmap(rows))(x)):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    columns = jax.vmap(lambda x: soft.sort(x, 1, 2), in_axes=2, out_axes=2)(x)
+    np.testing.assert_allclose(columns, soft.sort(x, 1, 2), atol=1e-5)
+    some = jax.vmap(lambda x, a, m: soft.ranks(x, input_weights=a, where=m))
+    expected = soft.ranks(x, input_weights=weights, where=mask)
+    np.testing.assert_allclose(some(x, weights, mask), expected, atol=1e-5)
+    weighted = jax.vmap(lambda a: soft.ranks(x[0, 0], input_weights=a))(weights[:, 0])
+    expected = [soft.ranks(x[0, 0], input_weights=a) for a in weights[:, 0]]
+    np.testing.assert_allclose(weighted, expected, atol=1e-5)
+    epsilons = jnp.array([0.1, 0.5])
+    found = jax.vmap(lambda x, epsilon: soft.ranks(x, epsilon=epsilon))(x, epsilons)
+    for each, epsilon, ranks in zip(x, epsilons, found, strict=True):
+        expected = soft.ranks(each, epsilon=float(epsilon))
+        np.testing.assert_allclose(ranks, expected, atol=1e-5)
+
+
 MEDIAN = functools.partial(soft.quantile, q=0.5)
 
 
