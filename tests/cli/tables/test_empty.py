@@ -24,7 +24,7 @@ SCHEMA = {"g": pl.String, "x": pl.Float64}
 
 
 def test_every_command_on_tables_is_tried():
-    images = {"denoise", "noise", "compare", "train", "predict", "info"}
+    images = {"denoise", "noise", "compare", "learn-filter", "train", "predict", "info"}
     tried = {command.split()[0] for command in [*APPENDED, *TABULATED]}
     assert tried | images == set(app.COMMANDS)
 
