@@ -55,7 +55,9 @@ def encode(picture: Picture) -> bytes:
     if plays := settings.get("loop"):  # those after the first are counted, if any
         settings["loop"] = plays - 1 or None
     if picture.alpha:
-        settings |= {"transparency": NOTHING, "disposal": 2}
+        # In the palette even of frames that are opaque: what these leave behind is then
+        # nothing to every reader, and not some colour.
+        settings |= {"transparency": NOTHING, "disposal": 2, "optimize": False}
     images = [_quantized(image) for image in pillow.images(picture)]
     extensions = settings.pop("extensions", b"")
     data = pillow.saved(images, "GIF", settings)

@@ -215,6 +215,17 @@ def test_frames_of_gif(on_images, channels):
     np.testing.assert_array_equal(colours, shown)
 
 
+def test_what_opaque_frames_of_gif_leave_behind_is_nothing(on_images):
+    frames = np.zeros((3, 4, 6, 4), np.uint8)
+    frames[0, :2], frames[1], frames[2, 2:] = (255, 0, 0, 255), (0, 255, 0, 255), 255
+    animate("a.png", list(frames))
+    assert on_images(*SAME, "a.png", "-o", "b.gif") == (0, "", "")
+    with PIL.Image.open("b.gif") as image:
+        for place in range(3):
+            image.seek(place)
+            np.testing.assert_array_equal(image.convert("RGBA"), frames[place])
+
+
 @pytest.mark.parametrize("loop", [None, 0, 1, 5])
 def test_loops_of_gif(on_images, loop):
     save("a.gif", pixels(9, 9))
