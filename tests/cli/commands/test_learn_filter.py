@@ -2,7 +2,6 @@
 
 import io
 import re
-import signal
 
 import numpy as np
 import PIL.Image
@@ -63,7 +62,7 @@ def test_it_goes_on_where_it_was_interrupted(on_images, monkeypatch):
         write(*arguments)
         count.append(1)
         if len(count) == 3:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(learned, "SECONDS_BETWEEN", 0)
     monkeypatch.setattr(learned, "_write", interrupted)
