@@ -46,7 +46,7 @@ EPSILON = 0.1
 
 def all_at_once(f):
     """Return f of rows, in a shard of them, one after another, without what is kept."""
-    mesh = jax.make_mesh((len(jax.devices()),), ("rows",))
+    mesh = jax.sharding.Mesh(jax.devices(), ("rows",))
     spec, same = jax.sharding.PartitionSpec("rows"), jax.sharding.PartitionSpec()
 
     def of_shard(rows, epsilon):
