@@ -27,9 +27,7 @@ class Present:
         return values if known is None else np.where(known, values, np.nan)
 
 
-def chosen(
-    method: Method,
-) -> tuple[str, dict[str, Any]]:
+def chosen(method: Method) -> tuple[str, dict[str, Any]]:
     """The method, and the settings of a filter that was learned."""
     if method.filter is not None:
         if method.method is not None or method.learn:

@@ -130,7 +130,6 @@ def _write(path: Path, told: dict[str, Any], learning: Learning) -> None:
 
 
 def _arrays(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-
     content = BytesIO(files.read_bytes(path))
     try:
         with zipfile.ZipFile(content):
