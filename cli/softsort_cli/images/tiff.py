@@ -86,6 +86,7 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> Picture:
             "white": _white(pages[0]),
             "nodata": _nodata(pages[0]),
             "pages": [tiff_pixels.layout(page) for page in pages],
+            "palettes": [tiff_pixels.colormap(page) for page in pages],
             "bigtiff": file.is_bigtiff,
             "byteorder": file.byteorder,
         },
@@ -131,15 +132,21 @@ def encode(picture: Picture) -> bytes:
         byteorder, first = tiff_tags.from_metadata(metadata)
         tags = [first]
     layouts = encoding.get("pages") or [_default_layout(picture)] * len(frames)
+    palettes = encoding.get("palettes") or [None] * len(frames)
     bigtiff = encoding.get("bigtiff", False)
     tags = tags + [tiff_tags.Tags()] * (len(frames) - len(tags))
 
     def written(tags: Sequence[tiff_tags.Tags]) -> bytes:
         buffer = BytesIO()
         with tifffile.TiffWriter(buffer, bigtiff=bigtiff, byteorder=byteorder) as file:
-            for frame, stored, told in zip(frames, layouts, tags, strict=True):
-                pixels = tiff_pixels.stored(frame, stored)
-                file.write(pixels, **stored, **beside(told))
+            pages = zip(frames, layouts, palettes, tags, strict=True)
+            for frame, stored, colormap, told in pages:
+                page = tiff_pixels.in_palette(frame, colormap)
+                if page is None:
+                    page = {"data": tiff_pixels.stored(frame, stored)}
+                else:
+                    told = tiff_tags.with_colormap(told, colormap)
+                file.write(**(stored | page), **beside(told))
         return buffer.getvalue()
 
     data = written(tags)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from softsort_cli.images import palette
 from softsort_cli.images.tiff_checks import (
     CIELAB,
     PALETTE,
@@ -27,20 +28,44 @@ def frame(page: Any) -> np.ndarray:
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
     if page.photometric == PALETTE:
-        return _colours(page)[pixels.astype(np.intp)]
+        return _colours(np.asarray(page.colormap))[pixels.astype(np.intp)]
     if is_packed(page):
         pixels = _scaled(pixels, 2**page.bitspersample - 1, _most(pixels.dtype))
     return _upright(pixels, page.photometric)
 
 
-def _colours(page: Any) -> np.ndarray:
-    colours = np.asarray(page.colormap).T
-    if page.dtype.itemsize == 1:  # whose colours may be of 8 bits in one of two ways
+def _colours(colormap: np.ndarray) -> np.ndarray:
+    """The colours of a palette, of 8 bits if these say all."""
+    colours = colormap.T
+    if len(colours) <= 2**8:  # whose colours may be of 8 bits in one of two ways
         if not (colours & 255).any():
             return (colours >> 8).astype(np.uint8)
         if not (colours % 257).any():
             return (colours // 257).astype(np.uint8)
     return colours
+
+
+def colormap(page: Any) -> np.ndarray | None:
+    """The palette of a page, of shape (3, n)."""
+    return np.asarray(page.colormap) if page.photometric == PALETTE else None
+
+
+def in_palette(frame: np.ndarray, colormap: np.ndarray | None) -> dict[str, Any] | None:
+    """A frame whose colours are all in a palette, in tifffile's words for `write`."""
+    if colormap is None:
+        return None
+    places = palette.places(frame, _colours(colormap))
+    if places is None:
+        return None
+    bits = colormap.shape[1].bit_length() - 1
+    pixels = places.astype("uint8" if bits <= 8 else "uint16")
+    page: dict[str, Any] = {"data": pixels, "photometric": PALETTE}
+    return page if bits in (8, 16) else page | _packed(bits)
+
+
+def _packed(bits: int) -> dict[str, Any]:
+    """How pixels of other than whole bytes are stored: they can only be so."""
+    return {"bitspersample": bits, "compression": 1, "predictor": None}
 
 
 def stored(frame: np.ndarray, layout: Mapping[str, Any]) -> np.ndarray:
@@ -92,9 +117,8 @@ def layout(page: Any) -> dict[str, Any]:
         "subfiletype": int(page.subfiletype),
         "extrasamples": [int(sample) for sample in page.extrasamples] or None,
     }
-    if is_packed(page) and page.photometric != PALETTE:  # and can only be stored so
-        stored |= {"bitspersample": page.bitspersample}
-        stored |= {"compression": 1, "predictor": None}
+    if is_packed(page) and page.photometric != PALETTE:
+        stored |= _packed(page.bitspersample)
     if page.is_tiled:
         stored["tile"] = (page.tilelength, page.tilewidth)
     elif page.rowsperstrip:

@@ -19,7 +19,7 @@ ByteOrder: TypeAlias = Literal["<", ">"]
 # Code, type, count, value, and whether it is for the first page only.
 Tag: TypeAlias = tuple[int, int, int, Any, bool]
 
-DESCRIPTION = 270
+DESCRIPTION, COLORMAP = 270, 320
 SUB_IFDS, EXIF, GPS, INTEROP = 330, 34665, 34853, 40965
 # tifffile writes no pointers to EXIF, but these tags, which nobody uses, instead.
 STAND_INS = {EXIF: EXIF - 1, GPS: GPS + 1}
@@ -86,6 +86,12 @@ def without_shape(tags: Tags) -> Tags:
             if not (tag[0] == DESCRIPTION and tag[3].startswith(b'{"shape"'))
         ]
     )
+
+
+def with_colormap(tags: Tags, colormap: Any) -> Tags:
+    """Tags of a page and its palette: as such, tifffile takes 8 and 16 bits only."""
+    table = (COLORMAP, SHORT, colormap.size, tuple(colormap.flat), False)
+    return tags._replace(others=[*tags.others, table])
 
 
 def check_shared(data: bytes | mmap.mmap) -> None:

@@ -94,30 +94,6 @@ def test_png_of_one_bit(on_images):
 
 
 @pytest.mark.parametrize(
-    ("mode", "settings", "channels"),
-    [
-        ("P", {}, 3),
-        ("P", {"transparency": 3}, 4),
-        ("L", {"transparency": 3}, 2),
-        ("RGB", {"transparency": (1, 2, 3)}, 4),
-        ("1", {"transparency": 1}, 2),
-    ],
-)
-def test_palettes_and_transparent_colours_become_channels(
-    on_images, mode, settings, channels
-):
-    array = pixels(12, 10, 3)
-    array[0, 0] = [1, 2, 3]
-    array[1, 1] = 3
-    save("a.png", array, mode, **settings)
-    on_images(*SAME, "a.png", "-o", "b.png")
-    expected = pyvips.Image.new_from_file("a.png").colourspace("srgb").numpy()
-    result = pyvips.Image.new_from_file("b.png")
-    assert result.bands == channels
-    np.testing.assert_array_equal(result.colourspace("srgb").numpy(), expected)
-
-
-@pytest.mark.parametrize(
     ("mode", "subsampling"), [("L", 0), ("RGB", 0), ("RGB", 1), ("RGB", 2), ("CMYK", 0)]
 )
 def test_jpeg_keeps_its_quantization(on_images, mode, subsampling):
@@ -380,13 +356,6 @@ def test_tiff_where_white_is_zero(on_images):
     # The brightest pixel of a window is the one with the smallest number.
     on_images("denoise", "--hard", "--quantile", "1", "a.tif", "-o", "c.tif")
     assert tifffile.imread("c.tif").mean() < array.mean() / 2
-
-
-def test_tiff_with_a_palette_becomes_rgb(on_images):
-    save("a.tif", pixels(12, 10, 3), "P")
-    on_images(*SAME, "a.tif", "-o", "b.tif")
-    expected = np.asarray(PIL.Image.open("a.tif").convert("RGB"))
-    np.testing.assert_array_equal(np.asarray(PIL.Image.open("b.tif")), expected)
 
 
 def test_jpeg_inside_a_tiff_becomes_lossless(on_images):

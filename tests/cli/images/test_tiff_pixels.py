@@ -64,9 +64,10 @@ def test_palettes_of_few_bits(on_images):
     data[-4:] = struct.pack("<HHII", 320, 3, 48, place) + bytes(4) + palette
     Path("b.tif").write_bytes(data)
     assert on_images(*SAME, "b.tif", "-o", "c.tif") == (0, "", "")
-    expected = np.asarray(PIL.Image.open("b.tif").convert("RGB"))
-    np.testing.assert_array_equal(tifffile.imread("c.tif"), expected)
-    np.testing.assert_array_equal(expected, colours[values])
+    for name in ("b.tif", "c.tif"):
+        with PIL.Image.open(name) as image:
+            assert (image.mode, image.tag_v2[258]) == ("P", (4,))
+            np.testing.assert_array_equal(image.convert("RGB"), colours[values])
 
 
 def test_a_palette_with_other_values_is_refused(on_images):
