@@ -64,16 +64,17 @@ def denoise(
     frame by frame. Colours count by their opacity, which stays as it is. x.png becomes
     x_soft.png beside it, unless -o or --out-dir says otherwise.
 
-    Pixels keep their type: 1 to 32 bits, integers or floats of a TIFF; palettes
-    become RGB. All frames and pages are kept, and all that a file says besides, byte
-    for byte; what another format cannot say is told. A JPEG is written with the
-    quantization of the original, or quality 95; a WebP without loss if the original
-    was, else at quality 95; a GIF with the best 256 colours a frame, and without what
-    of a frame is beyond the picture. Frames of an animation that become the same may be
-    joined. Of a JPEG with several pictures, such as a preview, the first is kept;
-    copies of lower resolution inside a TIFF are left out.
+    Pixels keep their type: 1 to 32 bits, integers or floats of a TIFF. A palette, or a
+    transparent colour, stays if it has all colours of the result; else these become
+    RGB, and opacity a channel. All frames and pages are kept, and all that a file says
+    besides, byte for byte; what another format cannot say is told. A JPEG is written
+    with the quantization of the original, or quality 95; a WebP without loss if the
+    original was, else at quality 95; a GIF with the best 256 colours of what changes in
+    a frame, and without what of a frame is beyond the picture. Of a JPEG with several
+    pictures, such as a preview, the first is kept; copies of lower resolution inside a
+    TIFF are left out.
 
-    A TIFF that needs more than --max-memory is written in tiles.
+    A TIFF that needs more than --max-memory is written in tiles, without a palette.
 
     If some of several images fail, the others are still done, and the exit code is 3.
 

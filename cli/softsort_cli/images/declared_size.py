@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END, EXIF = 0xDA, 0xD9, 0xE1
 ALONE = {0x01, *range(0xD0, 0xD9)}
-COMMENT, APPLICATION = 0xFE, b"\xff"  # extensions of GIF
+COMMENT, APPLICATION = 0xFE, 0xFF  # extensions of GIF
 LOOPS = b"NETSCAPE2.0", b"ANIMEXTS1.0"
 # The bytes of a value of each type of TIFF.
 TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
@@ -59,7 +59,7 @@ def gif(data: bytes) -> Iterator[Sides]:
     if len(data) < 13:
         return
     yield Sides(*struct.unpack_from("<2H", data, 6))
-    for start, _ in _gif_blocks(data):
+    for start, _ in gif_blocks(data):
         if data[start] == ord(","):
             left, top, width, height = struct.unpack_from("<4H", data, start + 1)
             yield Sides(left + width, top + height)
@@ -79,14 +79,16 @@ def gif_start(data: bytes) -> int:
 def gif_extensions(data: bytes) -> bytes:
     """What a GIF holds for applications, such as XMP, but for how often it plays."""
     extensions = b""
-    for start, end in _gif_blocks(data):
-        is_one = data[start : start + 2] == b"!" + APPLICATION and end <= len(data)
+    for start, end in gif_blocks(data):
+        is_one = data[start : start + 2] == bytes(
+            [ord("!"), APPLICATION]
+        ) and end <= len(data)
         if is_one and data[start + 3 : start + 14] not in LOOPS:
             extensions += data[start:end]
     return extensions
 
 
-def _gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
+def gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
     """Where each frame and extension of a GIF begins and ends."""
     place = gif_start(data)
     while place < len(data) and data[place] != ord(";"):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images import declared_size, pillow
+from softsort_cli.images import declared_size, gif_frames, pillow
+from softsort_cli.images.declared_size import APPLICATION, COMMENT, LOOPS
 from softsort_cli.images.picture import Picture
 
-if TYPE_CHECKING:
-    import PIL.Image
-
-NOTHING = 255  # the place in the palette for pixels that are not there
+HUNDREDTH = 10  # of a second, in milliseconds
+CONTROL = 0xF9  # the extension that says how a frame is shown
+KEPT, CLEARED = 1 << 2, 2 << 2  # what is left of a frame: all, or nothing
+LONGEST = 255  # bytes of a piece of an extension
 # What frames that reach beyond the others may make of the picture.
 MOST_GROWTH = 4
 
@@ -50,43 +51,53 @@ def _check_reach(data: bytes, source: str) -> None:
 
 
 def encode(picture: Picture) -> bytes:
-    """A file of the frames, each in the 256 colours that suit it best."""
-    settings = picture.metadata | pillow.rounded_timing(picture)
-    if plays := settings.get("loop"):  # those after the first are counted, if any
-        settings["loop"] = plays - 1 or None
-    if picture.alpha:
-        # In the palette even of frames that are opaque: what these leave behind is then
-        # nothing to every reader, and not some colour.
-        settings |= {"transparency": NOTHING, "disposal": 2, "optimize": False}
-    images = [_quantized(image) for image in pillow.images(picture)]
-    extensions = settings.pop("extensions", b"")
-    data = pillow.saved(images, "GIF", settings)
-    start = declared_size.gif_start(data)
-    # Before Pillow's, and in a file of the version that has them.
-    return b"GIF89a" + data[6:start] + extensions + data[start:] if extensions else data
+    """A file of the frames, each in its colours, or in 256 that suit it best."""
+    told, (height, width) = picture.metadata, picture.frames[0].shape[:2]
+    parts, shared = gif_frames.drawn(picture.frames, alpha=picture.alpha)
+    flags, table = _palette(shared)
+    several = len(parts) > 1
+    delays = [round(time / HUNDREDTH) for time in told.get("duration", ())]
+    blocks = [b"GIF89a", struct.pack("<2H3B", width, height, flags, 0, 0), table]
+    if several and told["loop"] != 1:  # plays after the first are counted
+        plays = struct.pack("<BH", 1, max(told["loop"] - 1, 0))
+        blocks.append(_extension(APPLICATION, LOOPS[0], plays))
+    if comment := told.get("comment"):
+        text = comment.encode() if isinstance(comment, str) else comment
+        cut = range(0, len(text), LONGEST)
+        pieces = [text[start : start + LONGEST] for start in cut]
+        blocks.append(_extension(COMMENT, *pieces))
+    blocks.append(told.get("extensions", b""))
+    for part, delay in zip(parts, delays if several else [0], strict=True):
+        nothing = part.pixels.nothing
+        if several or nothing is not None:
+            flags = (CLEARED if part.clears else KEPT) | (nothing is not None)
+            told = flags, min(delay, 2**16 - 1), nothing or 0
+            control = struct.pack("<BHB", *told)
+            blocks.append(_extension(CONTROL, control))
+        height, width = part.pixels.places.shape
+        flags, table = _palette(part.pixels.own) if part.pixels.own else (0, b"")
+        place = struct.pack("<4HB", part.left, part.top, width, height, flags)
+        blocks += [b",", place, table, _compressed(part.pixels.places)]
+    return b"".join([*blocks, b";"])
 
 
-def _quantized(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A frame with the 256 colours that suit it best; dithering would be noise."""
+def _extension(kind: int, *pieces: bytes) -> bytes:
+    sized = [bytes([len(piece)]) + piece for piece in pieces]
+    return b"".join([b"!", bytes([kind]), *sized, b"\0"])
+
+
+def _palette(colours: gif_frames.Palette) -> tuple[int, bytes]:
+    """A palette as flags, which say its size, and bytes: of a power of two colours."""
+    power = max((len(colours) - 1).bit_length(), 1)
+    flat = np.array(colours, np.uint8).tobytes()
+    return 128 | power - 1, flat.ljust(3 << power, b"\0")
+
+
+def _compressed(places: np.ndarray) -> bytes:
+    """The bytes of pixels, as Pillow compresses them, without its palette."""
     import PIL.Image
 
-    if image.mode == "L":
-        return image
-    colours = np.array(image.convert("RGB"))
-    alpha = image.mode.endswith("A")
-    gone = np.array(image.getchannel("A")) == 0 if alpha else None
-    if gone is not None:
-        colours[gone] = 0
-    quantized = PIL.Image.fromarray(colours).quantize(
-        NOTHING if alpha else 256,
-        PIL.Image.Quantize.MEDIANCUT,
-        kmeans=1,  # three decibels nearer to the picture
-        dither=PIL.Image.Dither.NONE,
-    )
-    if gone is None:
-        return quantized
-    palette = (quantized.getpalette() or []) + [0] * 768
-    quantized.putpalette(palette[:768])
-    quantized.paste(NOTHING, mask=PIL.Image.fromarray(gone))
-    quantized.info["transparency"] = NOTHING
-    return quantized
+    image = PIL.Image.fromarray(np.ascontiguousarray(places))
+    data = pillow.saved([image], "GIF", {"optimize": False, "interlace": False})
+    ((start, end),) = declared_size.gif_blocks(data)
+    return data[start + 10 : end]

@@ -95,16 +95,3 @@ def saved(frames: list[PIL.Image.Image], name: str, settings: dict[str, Any]) ->
     buffer = BytesIO()
     first.save(buffer, name, **several, **settings)
     return buffer.getvalue()
-
-
-def timing(picture: Picture) -> dict[str, Any]:
-    """How long each frame is shown, and how often all; nothing of a single frame."""
-    if len(picture.frames) == 1:
-        return {}
-    return {name: picture.metadata[name] for name in ("duration", "loop")}
-
-
-def rounded_timing(picture: Picture) -> dict[str, Any]:
-    """Timing in whole milliseconds, as all formats but PNG need it."""
-    told = timing(picture)
-    return told and told | {"duration": [round(time) for time in told["duration"]]}

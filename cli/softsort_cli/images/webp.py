@@ -1,10 +1,18 @@
 """WebP files <-> pictures."""
 
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from softsort_cli.images import declared_size, pillow
 from softsort_cli.images.picture import Picture
+
+START = 12  # of the chunks
+EXTENDED, OPACITY = b"VP8X", 16  # the header of a file that has more than pixels
+FRAME = b"ANMF"
+TIMING = 20  # where it says for how long it is shown, and what is left of it
+MOST = 2**24 - 1  # milliseconds of a frame
+DISPOSED = 1  # the flag of frames of which nothing is left
 
 
 def read(data: bytes, source: str) -> Picture:
@@ -18,19 +26,68 @@ def read(data: bytes, source: str) -> Picture:
 
 def encode(picture: Picture) -> bytes:
     """A file of the frames: without loss, unless they come from a lossy one."""
+    import PIL.ImageChops
+
     lossless = picture.encoding.get("lossless", picture.format != "JPEG")
     settings = {"lossless": lossless, "quality": 95, "exact": True}
-    settings |= picture.metadata | pillow.rounded_timing(picture)
-    return pillow.saved(pillow.images(picture), "WEBP", settings)
+    settings |= picture.metadata
+    several = len(picture.frames) > 1
+    if several:  # by which those that are joined can be told
+        settings["duration"] = 1
+    images = pillow.images(picture)
+    data = pillow.saved(images, "WEBP", settings)
+    if several and not any(kind == FRAME for kind, _ in _chunks(data)):
+        # All are the same: one more that is not makes it an animation.
+        images.append(PIL.ImageChops.invert(images[-1]))
+        data = pillow.saved(images, "WEBP", settings)
+    if not several:
+        return data
+    return _one_by_one(data, picture.metadata["duration"], alpha=picture.alpha)
+
+
+def _one_by_one(data: bytes, durations: Sequence[float], *, alpha: bool) -> bytes:
+    """A file whose frames were shown for a millisecond each, with their own durations.
+
+    One that is shown for longer stands for several that are the same. It is shown once
+    for each of them: where it was, so that the last leaves behind what it left. A frame
+    without a duration is left out.
+    """
+    times, parts = iter(durations), []
+    for kind, chunk in _chunks(data):
+        if kind == EXTENDED and alpha:
+            # Of opaque frames, too, what is disposed of is nothing.
+            parts += [chunk[:8], bytes([chunk[8] | OPACITY]), chunk[9:]]
+            continue
+        if kind != FRAME:
+            parts.append(chunk)
+            continue
+        (told,) = struct.unpack_from("<I", chunk, TIMING)
+        joined, flags = told & MOST, told >> 24
+        for left, time in zip(reversed(range(joined)), times, strict=False):
+            kept = flags & ~DISPOSED if left else flags
+            told = min(round(time), MOST) | kept << 24
+            parts += [chunk[:TIMING], struct.pack("<I", told), chunk[TIMING + 4 :]]
+    chunks = b"".join(parts)
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a file, each after its kind."""
+    place = START
+    while place + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, place)
+        end = place + 8 + size + size % 2
+        yield kind, data[place:end]
+        place = end
 
 
 def _is_lossless(data: bytes) -> bool:
     """Whether the first frame of a file is coded without loss."""
-    place = 12
+    place = START
     while place + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, place)
         if kind in (b"VP8L", b"VP8 "):
             return kind == b"VP8L"
         # An animation's frame has a header of 16 bytes, and chunks of its own.
-        place += 24 if kind == b"ANMF" else 8 + size + size % 2
+        place += 24 if kind == FRAME else 8 + size + size % 2
     return False
