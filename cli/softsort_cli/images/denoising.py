@@ -17,8 +17,10 @@ from softsort_cli.images import (
     alpha,
     changes,
     cost,
+    exact,
     image_file,
     keeping,
+    memory,
     nodata,
     precision,
     size_buckets,
@@ -146,7 +148,8 @@ class Filtering:
                 job, lambda rows: self.filtered(rows, *self.choose_epsilon(rows))
             )
         else:
-            self._filter_in_memory(job)
+            with memory.shared(self.limit):
+                self._filter_in_memory(job)
 
     def bands_of(self, job: Job) -> list[tiff_bands.Band]:
         """The bands that several workers can filter at once, if it is worth it."""
@@ -231,7 +234,7 @@ class Filtering:
     def _volume(self, frames: Sequence[alpha.FrameRows]) -> list[np.ndarray]:
         """All frames, filtered through each other."""
         rows = alpha.VolumeRows(frames)
-        if not self._fits(rows):
+        if not (self.solver.hard or self._fits(rows)):
             raise CommandError(
                 f"{rows.source}: windows of several pages take all of them at once: "
                 "give more --max-memory, or a --size of two sides"
@@ -275,7 +278,7 @@ class Filtering:
 
     def _fits(self, rows: Rows) -> bool:
         """Whether an image can be filtered as a whole."""
-        return self.solver.hard or tiff_streaming.fits(rows.shape, self._free(rows))
+        return tiff_streaming.fits(rows.shape, self._free(rows))
 
     def _free(self, rows: Rows) -> int:
         """The bytes that filtering may take besides those that the image holds."""
@@ -287,7 +290,7 @@ class Filtering:
         used = self.window.footprint
         values = math.prod(size) if used is None else int(used.sum())
         seconds = cost.check(rows.source, rows.shape, values, self.iterations)
-        is_short = self.solver.hard or self._is_of_pages or seconds <= STEP
+        is_short = self._is_of_pages or seconds <= STEP
         is_whole = is_short and self._fits(rows)
         if self.method != "median":
             settings = {"size": size, "epsilon": epsilon, "border": self.border}
@@ -296,10 +299,10 @@ class Filtering:
                 *(self.method, self.solver, rows, self._free(rows), settings),
                 learns=self.how.learn,
             )
+        elif self.solver.hard:
+            strips = self._exact(rows, size)
         elif is_whole and (where := rows.known(slice(None))) is not None:
-            settings = self.settings(size, rows.alpha)
-            if not self.solver.hard:
-                settings["epsilon"] = epsilon
+            settings = self.settings(size, rows.alpha) | {"epsilon": epsilon}
             values = rows[:]
             for _ in range(self.iterations):
                 values = quantile_filter(self.solver)(values, where=where, **settings)
@@ -329,6 +332,13 @@ class Filtering:
                 step(count=place.stop - place.start)
                 engine.check_wanted()
 
+    def _exact(self, rows: Rows, size: Size) -> Strips:
+        """An image of exact quantiles: strip by strip where that is the same."""
+        settings, some = self.settings(size, rows.alpha), rows.shape[0]
+        if self.iterations == 1 and self.border != "wrap" and not self._is_of_pages:
+            some = tiff_streaming.fitting(rows.shape, self._free(rows))
+        return exact.quantile_strips(rows, some, self.iterations, **settings)
+
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
         settings = {"q": self.quantile, "border": self.border, "alpha": alpha}
@@ -352,8 +362,6 @@ def _program(
     """The filter with a window of this size, which all images share."""
     settings = filtering.settings(size, alpha)
     start = quantile_filter(filtering.solver)
-    if filtering.solver.hard:
-        return lambda values, _: start(values, **settings)
 
     def soft(values: np.ndarray, epsilon: float) -> np.ndarray:
         return start(values, epsilon=epsilon, **settings)

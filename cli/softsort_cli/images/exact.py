@@ -1,5 +1,6 @@
 """The exact filters, which the soft ones tend to as epsilon -> 0."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,24 @@ def quantile_filter(
     else:
         result = percentile_filter(colours, 100 * q, **settings)
     return _by_opacity(image, result, q, used, border) if alpha else result
+
+
+def quantile_strips(
+    image: Any, rows: int, iterations: int = 1, **settings: Any
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield the quantiles of the windows around so many rows of an image at a time.
+
+    Only a whole image can be filtered several times, or have a border that wraps.
+    """
+    height, halo = image.shape[0], settings["size"][0]
+    for start in range(0, height, rows):
+        place = slice(start, min(start + rows, height))
+        around = slice(max(start - halo, 0), min(place.stop + halo, height))
+        values, known = image[around], image.known(around)
+        for _ in range(iterations):
+            values = quantile_filter(values, where=known, **settings)
+        first = start - around.start
+        yield place, values[first : first + place.stop - start]
 
 
 def _of_known(

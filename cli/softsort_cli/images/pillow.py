@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images import declared_size, formats
+from softsort_cli.images import declared_size, formats, memory
 from softsort_cli.images.picture import Picture
 
 if TYPE_CHECKING:
     import PIL.Image
 
 MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
+CHANNELS = {"P": 3, "PA": 4}  # of colours that a palette says
 EXIF_START = b"Exif\0\0"  # what JPEG, and some WebP, put before the EXIF itself
 
 
@@ -30,7 +31,9 @@ def picture(
     image: PIL.Image.Image, data: bytes, source: str, name: str, count: int = 1
 ) -> Picture:
     """So many frames of a file, and what it says beside them."""
-    declared_size.check_claim(source, image.width * image.height * count, len(data))
+    pixels = image.width * image.height * count
+    declared_size.check_claim(source, pixels, len(data))
+    memory.claim(source, pixels * CHANNELS.get(image.mode, len(image.getbands())))
     plain, durations, size = [], [], image.size
     for index in range(count):
         image.seek(index)

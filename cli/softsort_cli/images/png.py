@@ -8,12 +8,13 @@ from fractions import Fraction
 from typing import Any
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images import declared_size, pillow, png_pixels
+from softsort_cli.images import declared_size, memory, pillow, png_pixels
 from softsort_cli.images.picture import Picture
 from softsort_cli.images.png_pixels import END, GREY, START, chunks
 
 DELAY = slice(28, 32)  # where a frame says for how long it is shown
 HUNDREDTHS = 100  # of seconds, if it says no other share
+DEEP = 8  # bytes a pixel of 16 bits and of four channels has
 DEPTH = 24  # where the header says how many bits a channel has
 # These describe the picture, whatever its pixels; others describe how it is stored.
 DESCRIBING = b"cHRM cICP cLLI eXIf gAMA iCCP iTXt mDCV oFFs pHYs sRGB tEXt zTXt".split()
@@ -31,6 +32,7 @@ def read(data: bytes, source: str) -> Picture:
         if data[DEPTH] == 16:
             pixels = image.width * image.height * count
             declared_size.check_claim(source, pixels, len(data))
+            memory.claim(source, pixels * DEEP)
             picture = _read_16(data, source, image)
         else:
             picture = pillow.picture(image, data, source, "PNG", count)

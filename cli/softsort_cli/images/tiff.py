@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
-from softsort_cli.images import tiff_checks, tiff_pixels, tiff_tags
+from softsort_cli.images import memory, tiff_checks, tiff_pixels, tiff_tags
 from softsort_cli.images.picture import Picture
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> Picture:
             "another kind of TIFF first, such as OME-TIFF"
         )
     tiff_checks.check_claim(pages, len(data), source)
+    memory.claim(source, sum(page.nbytes for page in pages))
     for page, place in zip(pages, places, strict=True):
         tiff_checks.check_segments(page, data, place)
     samples, *others = {tuple(page.extrasamples) for page in pages}

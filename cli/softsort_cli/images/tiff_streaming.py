@@ -111,6 +111,11 @@ def fits(shape: Sequence[int], memory: int) -> bool:
     return math.prod(shape) * BYTES_A_VALUE <= memory
 
 
+def fitting(shape: Sequence[int], memory: int) -> int:
+    """How many rows of an image can be filtered in so many bytes, at least one."""
+    return max(memory // (math.prod(shape[1:]) * BYTES_A_VALUE), 1)
+
+
 def is_large(job: Job, limit: int) -> bool:
     """Whether a TIFF becomes another one that is to be filtered strip by strip."""
     import tifffile
