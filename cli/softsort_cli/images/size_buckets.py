@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 SHORT = 128, 256
+MOST = 24  # shapes whose programs are kept, of some 20 MB each
 # numpy's names for scipy.ndimage's borders.
 PAD_MODES: dict[str, Any] = {
     "reflect": "symmetric",
@@ -24,8 +25,10 @@ def shared(
 
     Images are continued, as at their border, to sizes at most an eighth larger, or to
     128 or 256 pixels. Threads that need the same program wait for the first to compile
-    it.
+    it. Programs of many shapes make place for others.
     """
+    import jax
+
     compiling, compiled = threading.Lock(), set[tuple[int, ...]]()
 
     def call(image: np.ndarray, *rest: float) -> np.ndarray:
@@ -33,6 +36,9 @@ def shared(
         if padded.shape in compiled:
             return function(padded, *rest)[rows, columns]
         with compiling:
+            if len(compiled) == MOST:
+                jax.clear_caches()
+                compiled.clear()
             result = function(padded, *rest)[rows, columns]
             compiled.add(padded.shape)
         return result

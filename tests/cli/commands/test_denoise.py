@@ -7,6 +7,7 @@ import zlib
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
+import jax
 import matplotlib.cbook
 import numpy as np
 import PIL.Image
@@ -126,6 +127,23 @@ def test_similar_sizes_share_a_program():
     for side in range(3000, 4000, 7):
         assert shared(np.zeros((side, 5))).shape == (side, 5)
     assert len(seen) <= 6
+
+
+def test_programs_of_many_sizes_make_place_for_others(monkeypatch):
+    monkeypatch.setattr(size_buckets, "MOST", 2)
+    kept, most = set(), 0
+    monkeypatch.setattr(jax, "clear_caches", kept.clear)
+
+    def filtered(values):
+        nonlocal most
+        kept.add(values.shape)
+        most = max(most, len(kept))
+        return values
+
+    shared = size_buckets.shared(filtered, (3, 3), "reflect")
+    for side in (100, 200, 300, 400, 100, 500):
+        assert shared(np.zeros((side, 5))).shape == (side, 5)
+    assert (most, len(kept)) == (2, 2)
 
 
 @pytest.mark.parametrize(
