@@ -77,19 +77,27 @@ def _may_be(cells: pl.Series, spelling: Spelling) -> list[str]:
     """What all of the cells may be: anything if none says something."""
     some = cells.drop_nulls().unique()
     some = some.filter(~says_nothing(some, spelling))
-    kinds = []
-    for kind in ALL:
-        if kind in TIMES:
-            fits = not some.str.contains(r"[.,]\d{7}").any()
-        else:
-            fits = spelling.plain(some).str.contains(PATTERNS[kind]).all()
-        if fits and kind == "number":
-            whole = spelling.plain(some)
-            whole = whole.filter(whole.str.contains(PATTERNS["integer"]))
-            fits = (whole.str.strip_chars("-").str.len_chars() <= 15).all()
-        if fits and not _cast(some, kind, spelling).is_null().any():
-            kinds.append(kind)
-    return kinds
+    if not len(some):
+        return ALL
+    # What is a number or a boolean is no time, which is more work to find out.
+    kinds = [kind for kind in PATTERNS if _are(some, kind, spelling)]
+    if kinds or not some.str.contains(r"^\d\d").all():
+        return kinds
+    if some.str.contains(r"[.,]\d{7}").any():
+        return []
+    return [kind for kind in TIMES if not _cast(some, kind, spelling).is_null().any()]
+
+
+def _are(some: pl.Series, kind: str, spelling: Spelling) -> bool:
+    """Whether texts, of which all say something, are all numbers or booleans."""
+    plain = spelling.plain(some)
+    if not plain.str.contains(PATTERNS[kind]).all():
+        return False
+    if kind == "number":
+        whole = plain.filter(plain.str.contains(PATTERNS["integer"]))
+        if (whole.str.strip_chars("-").str.len_chars() > 15).any():
+            return False
+    return not _cast(some, kind, spelling).is_null().any()
 
 
 def _cast(cells: pl.Series, kind: str, spelling: Spelling) -> pl.Series:
