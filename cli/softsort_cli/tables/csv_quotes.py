@@ -47,7 +47,7 @@ def count(text: bytes, character: str) -> int:
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(character)))
 
 
-def places(text: bytes, character: str) -> np.ndarray:
+def places(text: bytes | bytearray, character: str) -> np.ndarray:
     """Where an ASCII character occurs."""
     codes = np.frombuffer(text, np.uint8)
     places = np.flatnonzero(codes == ord(character))
@@ -60,12 +60,12 @@ def end_of_records(data: bytes | bytearray, delimiter: str, comment: str | None)
     if b'"' not in data:
         return end
     bounds = _quoted(data, delimiter, comment)
-    while end:
-        before = int(np.searchsorted(bounds, end))
-        if before % 2 == 0:
-            return end
-        end = data.rfind(b"\n", 0, int(bounds[before - 1])) + 1
-    return 0
+    if np.searchsorted(bounds, end) % 2:
+        # A cell may have any number of newlines, and of quotes between them.
+        ends = places(data, "\n")
+        ends = ends[np.searchsorted(bounds, ends) % 2 == 0]
+        end = int(ends[-1]) + 1 if len(ends) else 0
+    return end
 
 
 def mask(

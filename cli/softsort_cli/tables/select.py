@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from softsort_cli.errors import UsageError
 
@@ -24,13 +25,13 @@ def choose(
     """
     chosen: list[int] = []
     excluded: set[int] = set()
-    choices = choices if names else ()
+    choices, at = choices if names else (), _places(names)
     for choice in choices:
-        for token in _tokens(choice, names):
-            if token in names or not token.startswith("!"):
-                chosen += _positions(token, names)
+        for token in _tokens(choice, at):
+            if token in at or not token.startswith("!"):
+                chosen += _positions(token, names, at)
             else:
-                excluded |= set(_positions(token[1:], names))
+                excluded |= set(_positions(token[1:], names, at))
     if excluded and len(excluded) == len(names):
         raise UsageError("-c excludes every column")
     if not any(choices) or (not chosen and excluded):
@@ -45,7 +46,7 @@ def choose(
 
 def choose_one(choice: str, names: Sequence[str], option: str) -> int:
     """The position of the one column that `choice` names."""
-    places = _positions(choice, names, option)
+    places = _positions(choice, names, _places(names), option)
     if len(places) != 1:
         raise UsageError(
             f"{option} {choice!r} stands for {len(places)} columns, not one"
@@ -59,30 +60,41 @@ def choose_keys(choices: Sequence[str], names: Sequence[str]) -> list[int]:
     >>> choose_keys(["c,a", "1"], ["a", "b", "c"])
     [2, 0]
     """
+    at = _places(names)
     columns = [
         place
         for choice in choices
         if names
-        for token in _tokens(choice, names)
-        for place in _positions(token, names, "--by")
+        for token in _tokens(choice, at)
+        for place in _positions(token, names, at, "--by")
     ]
     if choices and names and not columns:
         raise UsageError(f"--by {','.join(choices)!r} names no column")
     return list(dict.fromkeys(columns))
 
 
-def _tokens(choice: str, names: Sequence[str]) -> list[str]:
-    if choice in names:
+def _places(names: Sequence[str]) -> Mapping[str, list[int]]:
+    """Where the columns of each name are: there may be many of both."""
+    at = defaultdict[str, list[int]](list)
+    for place, name in enumerate(names):
+        at[name].append(place)
+    return at
+
+
+def _tokens(choice: str, at: Mapping[str, list[int]]) -> list[str]:
+    if choice in at:
         return [choice]
     tokens = [match[1] for match in TOKEN.finditer(choice)]
     # The name of a column may begin or end with spaces.
-    bare = [token if token in names else token.strip() for token in tokens]
+    bare = [token if token in at else token.strip() for token in tokens]
     return [token for token in bare if token]
 
 
-def _positions(token: str, names: Sequence[str], option: str = "-c") -> list[int]:
-    if token in names:
-        places = [place for place, name in enumerate(names) if name == token]
+def _positions(
+    token: str, names: Sequence[str], at: Mapping[str, list[int]], option: str = "-c"
+) -> list[int]:
+    if token in at:
+        places = at[token]
         if len(places) > 1:
             numbers = " and ".join(str(place + 1) for place in places)
             raise UsageError(

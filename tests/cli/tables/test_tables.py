@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import source
 from softsort_cli.io.source import Input
-from softsort_cli.tables import arrow_texts, csv, csv_block, write
+from softsort_cli.tables import arrow_texts, csv, csv_block, select, write
 from softsort_cli.tables.csv_block import Block
-from softsort_cli.tables.csv_quotes import quote, unquote
+from softsort_cli.tables.csv_quotes import end_of_records, quote, unquote
 from softsort_cli.tables.formats import NAMED, form_in
 
 pytest_plugins = ["tests.tabular"]
@@ -415,7 +415,26 @@ def test_names_of_many_columns_are_looked_up():
     results = Unsearched(f"{name}_rank" for name in names)
     write.check_names(table, results, replace=False)
     write.check_table(table, [], results)
+    assert select.choose(["c1,3-4", "!c3", "c5"], names) == ([1, 2, 5], {3})
+    assert select.choose_keys(["c2,c0"], names) == [2, 0]
     block = replace(parse(b"a,b\n1,2\n"), known=None)
     vars(block)["names"] = Unsearched(["a", "b"])
     cells = {"b": pl.Series(["3"]), "c": pl.Series(["4"])}
     assert csv.append(block, cells) == b"a,b,c\n1,3,4\n"
+
+
+class Once(bytearray):
+    """A text whose last newline is looked for once, however many are in quotes."""
+
+    searches = 0
+
+    def rfind(self, *where):
+        self.searches += 1
+        assert self.searches == 1
+        return super().rfind(*where)
+
+
+@pytest.mark.parametrize(("more", "end"), [("", 4), ('",1\n', 45), ('",1', 4)])
+def test_newlines_in_a_quoted_cell_are_not_gone_over_one_by_one(more, end):
+    text = 'a,b\n"' + 'x""\n' * 9 + more
+    assert end_of_records(Once(text.encode()), ",", None) == end
