@@ -54,8 +54,9 @@ def append(
         errors=solver.blur_column,
         needs_all=needs_all,
     )
-    names = target.result_names(data, suffix, writing)
-    columnar.tell_changes(data.table, form)
+    names = target.result_names(data, suffix, form, writing)
+    if not writing.only:
+        columnar.tell_changes(data.table, form, names)
     target.end_dry_run(data, names, writing)
     if not data.fits:
         rows = streaming.rows(data, names, operator, solver, views)

@@ -112,8 +112,10 @@ def _append(
         if run.solved is None:
             whole = _surveyed(engine, parts, work)
             data = whole.data
-            names = target.result_names(data, suffix, writing)
-            columnar.tell_changes(data.table, parts[0].forms(work.reading)[1])
+            _, form = parts[0].forms(work.reading)
+            names = target.result_names(data, suffix, form, writing)
+            if not writing.only:
+                columnar.tell_changes(data.table, form, names)
             target.end_dry_run(data, names, writing)
             run.solved = {
                 "columns": data.columns,

@@ -69,13 +69,15 @@ def named(data: Chosen, suffix: str, writing: Appending) -> list[str]:
     )
 
 
-def result_names(data: Chosen, suffix: str, writing: Appending) -> list[str]:
+def result_names(
+    data: Chosen, suffix: str, form: formats.Form, writing: Appending
+) -> list[str]:
     """The names of results, if they are free: appended, or alone behind keys."""
     names = named(data, suffix, writing)
     if writing.only:
         check_names_alone(data, names)
     else:
-        write.check_names(data.table, names, writing.replace)
+        write.check_names(data.table, names, form, writing.replace)
     return names
 
 

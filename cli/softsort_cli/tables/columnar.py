@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -26,6 +27,9 @@ from softsort_cli.tables.table import Table
 
 ROWS = 1 << 18  # at a time
 MOST_DIGITS = 38  # of a decimal that polars writes
+# What pandas keeps of the names of columns that are texts: of one level, of this type.
+TEXTS = {"name": None, "field_name": None, "numpy_type": "object", "metadata": None}
+TEXTS["pandas_type"] = "unicode"
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,11 @@ def lazy_of(frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
     return register_io_source(source, schema=first.schema)
 
 
-def tell_changes(table: Table, form: Form) -> None:
-    """Tell what is not kept of a table of typed cells that is written as one."""
+def tell_changes(table: Table, form: Form, names: Sequence[str]) -> None:
+    """Tell what is not kept of a table of typed cells that is written as one.
+
+    These are the names of results.
+    """
     if not isinstance(table, Frames) or not form.is_binary:
         return
     schema = table.schema()
@@ -167,16 +174,45 @@ def tell_changes(table: Table, form: Form) -> None:
     ]
     if schema.metadata and form.name == "arrow":
         changed.append(f"no metadata ({', '.join(map(repr, schema.metadata))})")
+    elif schema.metadata != _for_names(schema.metadata, table.names, names):
+        changed.append("names of columns that are texts to pandas")
     if changed:
         console.note(f"note: {table.source} is written with {'; '.join(changed)}")
+
+
+def _for_names(
+    metadata: Mapping[str, str], before: Sequence[str], names: Sequence[str]
+) -> dict[str, str]:
+    """The metadata of a table that has columns of these names as well.
+
+    Names may be numbers, dates or of several levels to pandas, which then cannot read
+    one that is none.
+    """
+    changed = dict(metadata)
+    try:
+        pandas = json.loads(metadata.get("pandas", "{}"))
+        types = [level["numpy_type"] for level in pandas.get("column_indexes", ())]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return changed
+    if (
+        types
+        and types not in (["object"], ["str"])
+        and not set(before).issuperset(names)
+    ):
+        pandas["column_indexes"] = [TEXTS]
+        changed["pandas"] = json.dumps(pandas)
+    return changed
 
 
 def write(
     lazy: pl.LazyFrame, form: Form, stream: BinaryIO, of: Table | None = None
 ) -> None:
     """Write a table of typed cells, with the metadata of what it is made `of`."""
-    metadata = of.schema().metadata if isinstance(of, Frames) else {}
-    if metadata and form.name == "parquet":
+    metadata = {}
+    if isinstance(of, Frames) and form.name == "parquet":
+        names = lazy.collect_schema().names()
+        metadata = _for_names(of.schema().metadata, of.names, names)
+    if metadata:
         # Readers by Arrow take it from there.
         start = io.BytesIO()
         oldest = pl.CompatLevel.oldest()

@@ -56,7 +56,7 @@ class Block:
                 lines = json_members.lines_beyond(lines, names)
             for line in lines:
                 names |= dict.fromkeys(json.loads(line.removeprefix("\ufeff")).keys())
-        except (ValueError, AttributeError):  # not JSON, no object
+        except (ValueError, AttributeError, RecursionError):  # no JSON, no object
             self._check_lines()
             raise
 
@@ -130,7 +130,7 @@ class Block:
             where = f"{self.source}, line {self.before + row + 1}"
             try:
                 value = json.loads(self.lines[row])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise CommandError(f"{where}: not JSON: {error}") from None
             if not isinstance(value, dict):
                 raise CommandError(f"{where}: not a JSON object, as in {{...}}")
@@ -223,7 +223,7 @@ def append(
 ) -> bytes:
     """The bytes of the block with members added to all objects, or to true `rows`."""
     lines: list[bytes | None] = list(block.lines)
-    if not block.height:
+    if not block.height or not columns:  # no member in any object
         return b"\n".join(block.lines)
     texts = [_label(name) + _numbers(cells) for name, cells in columns.items()]
     added = pl.select(pl.concat_str(texts, separator=", ")).to_series()

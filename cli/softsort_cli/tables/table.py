@@ -46,7 +46,7 @@ class Table:
     spelling: Spelling = PLAIN  # of numbers in its texts
     infers: bool = False  # whether texts are written as the types that they have
 
-    can_replace: ClassVar[bool] = True  # a column by results of its name
+    can_replace: ClassVar[bool] = True  # a column by results, where it is written again
 
     @property
     def source(self) -> str:

@@ -24,10 +24,11 @@ Rows: TypeAlias = "tuple[Part, Mapping[str, np.ndarray | pl.Series], Kept]"
 Frame: TypeAlias = "tuple[pl.DataFrame, Container[str]]"
 
 
-def check_names(table: Table, names: Sequence[str], replace: bool) -> None:
+def check_names(table: Table, names: Sequence[str], form: Form, replace: bool) -> None:
     """Refuse names of results that are taken, before anything is computed."""
     if not table.headers:
         return
+    can_replace = table.can_replace or form.kind != table.form.kind
     taken = Counter(table.names)
     for name in names:
         if taken[name] > 1:
@@ -35,7 +36,7 @@ def check_names(table: Table, names: Sequence[str], replace: bool) -> None:
                 f"{table.source} has several columns named {name!r}, as a result would "
                 "be: rename them"
             )
-        if name in taken and not table.can_replace:
+        if name in taken and not can_replace:
             raise CommandError(
                 f"{table.source} has a member {name!r}, as a result would be: NDJSON "
                 "is written as it came, and cannot have it replaced; rename it"

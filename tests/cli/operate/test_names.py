@@ -106,3 +106,12 @@ def test_lines_end_as_they_came(softsort, folder):
     assert (
         folder / "t.tsv"
     ).read_bytes() == b"k\tx\tx_rank\r\na\t2\t1.0\r\nb\t1\t0.0\r\n"
+
+
+def test_members_are_replaced_where_objects_are_not_written_as_they_came(softsort):
+    arguments = ["rank", "--hard", "--names", "{column}", "--format", "ndjson"]
+    lines = b'{"x": 3, "k": "a"}\n{"x": 1}\n'
+    code, _, err = softsort(*arguments, "-o", "o.csv", stdin=lines)
+    assert (code, "--replace to overwrite it" in err) == (1, True)
+    code, _, err = softsort(*arguments, "--replace", "-o", "o.csv", stdin=lines)
+    assert (code, err, pl.read_csv("o.csv").rows()) == (0, "", [(1, "a"), (0, None)])

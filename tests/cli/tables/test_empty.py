@@ -90,6 +90,12 @@ def test_no_objects_have_every_column_that_is_named(softsort, arguments):
     assert (code, err) == (0, "softsort: standard input has no rows\n")
 
 
+@pytest.mark.parametrize("command", ["rank", "sort", "topk -k 1 --mask", "quantize"])
+def test_objects_without_members_stay(softsort, command):
+    arguments = [*command.split(), "--hard", "--format", "ndjson", "--by", "g"]
+    assert softsort(*arguments, stdin=b"{}\n{ }\n") == (0, b"{}\n{ }\n", "")
+
+
 def test_parts_without_objects_have_every_column(softsort, folder):
     (folder / "a.ndjson").write_text("\n")
     (folder / "b.ndjson").write_text('{"x": 1, "w": 2}\n{"x": 2, "w": 2}\n')

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 
 import polars as pl
 import pytest
@@ -87,6 +88,32 @@ def test_metadata_of_parquet_is_kept(softsort, skipping):
     assert pl.read_parquet("o.parquet").drop("x_rank").equals(FRAME)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "more", "to_texts"),
+    [
+        (["int64"], [], True),
+        (["datetime64[us]"], ["--max-memory", "1"], True),
+        (["str", "str"], [], True),  # of two levels
+        (["int64"], ["--names", "{column}", "--replace"], False),
+        (["object"], [], False),
+        (["str"], [], False),
+        (None, [], False),
+    ],
+)
+def test_pandas_is_told_that_names_are_texts(softsort, kinds, more, to_texts):
+    levels = kinds and [{"numpy_type": kind, "pandas_type": kind} for kind in kinds]
+    pandas = {"column_indexes": levels, "columns": [], "index_columns": ["é"]}
+    frame = pl.DataFrame({"0": [3.0, 1.0]})
+    frame.write_parquet("t.parquet", metadata={"pandas": json.dumps(pandas)})
+    _, _, err = softsort("rank", "t.parquet", *more, "-o", "o.parquet")
+    assert ("names of columns that are texts to pandas" in err) is to_texts
+    written = json.loads(pl.read_parquet_metadata("o.parquet")["pandas"])
+    (level,) = written["column_indexes"] if to_texts else ({},)
+    assert level.get("numpy_type") == ("object" if to_texts else None)
+    levels = written["column_indexes"] if to_texts else levels
+    assert written == pandas | {"column_indexes": levels}
+
+
 def test_what_is_not_kept_is_told_once(softsort, folder):
     (folder / "p").mkdir()
     metadata = {"ARROW:schema": SCHEMA.replace("\n", ""), "geo": "{}"}
@@ -98,6 +125,7 @@ def test_what_is_not_kept_is_told_once(softsort, folder):
     assert err == f"softsort: note: p/a.parquet is written with {TELLS}\n"
     _, _, err = softsort(*hard, "-o", "o.arrow")
     assert err.endswith(f"{TELLS}; no metadata ('geo')\n")
+    assert softsort(*hard, "--only", "-o", "only.parquet") == (0, b"", "")
     _, _, err = softsort("rank", "-c", "x", "p/*.parquet", "--out-dir", "o")
     assert err.count("is written with") == 1
 

@@ -413,7 +413,7 @@ def test_names_of_many_columns_are_looked_up():
     names = Unsearched(f"c{place}" for place in range(10))
     table = replace(opened(b"x\n1\n"), names=names)
     results = Unsearched(f"{name}_rank" for name in names)
-    write.check_names(table, results, replace=False)
+    write.check_names(table, results, table.form, replace=False)
     write.check_table(table, [], results)
     assert select.choose(["c1,3-4", "!c3", "c5"], names) == ([1, 2, 5], {3})
     assert select.choose_keys(["c2,c0"], names) == [2, 0]
