@@ -176,7 +176,21 @@ def test_normalizing_to_a_column_of_another_table(softsort, tmp_path):
     assert column(out, "x_normalized") == ["10.0", "30.0", "20.0", "40.0", "50.0"]
     code, _, err = softsort(*arguments, "other.csv:c")
     assert code == 2
-    assert "'c': no such column" in err
+    assert "--to other.csv:c: -c 'c': no such column" in err
+
+
+@pytest.mark.parametrize("name", ["other.csv", "other", "other.tsv", "other.ndjson"])
+def test_a_reference_is_read_as_the_table_is(softsort, tmp_path, name):
+    """By its name, if that tells of another format."""
+    delimiter, codec = ("\t", "utf-8") if name.endswith("tsv") else (";", "latin-1")
+    text = "# é\na;b\né;2,5\nb;1,5\n".replace(";", delimiter)
+    if name.endswith("json"):
+        text, codec = '{"b": 2.5}\n{"b": "1,5"}\n', "utf-8"
+    (tmp_path / name).write_bytes(text.encode(codec))
+    (tmp_path / "x.csv").write_bytes("x;é\n-1;é\n7,25;\n".encode("latin-1"))
+    spelled = ["-d", ";", "--decimal", ",", "--encoding", "latin-1", "--comment", "#"]
+    arguments = ["normalize", "--hard", "x.csv", "-c", "x", "--to", f"{name}:b"]
+    assert softsort(*arguments, *spelled, "--only")[1] == "x_normalized\n1,5\n2,5\n"
 
 
 def test_sorting_rows_by_a_column(softsort):
@@ -346,7 +360,7 @@ def test_rows_left_out_leave_no_gap_in_sorted_columns(softsort):
             "column 'x': -k 3 is more than its 1 values",
         ),
         (["quantile", "-q", "0.5,2"], "x\n1\n", 2, "give levels from 0 to 1"),
-        (["quantile", "-q", "half"], "x\n1\n", 2, "-q half"),
+        (["quantile", "-q", "half"], "x\n1\n", 2, "-q 'half': give levels from 0"),
         (["sort", "--targets", "2", "--by-column", "x"], "x\n1\n", 2, "leave out"),
         (["sort", "--by-column", "1-2"], "x,y\n1,2\n", 2, "stands for 2 columns"),
         (

@@ -25,7 +25,8 @@ def normalize(
             "--to",
             metavar="normal|uniform|FILE:COL",
             help="The distribution to give: standard normal, uniform on [0, 1], or "
-            "that of a column of another table.",
+            "that of a column of another table, which is read as the first is if its "
+            "name tells of no other format.",
         ),
     ] = "normal",
     solver: Solver,
@@ -44,32 +45,34 @@ def normalize(
     from softsort_cli.operate import apply, exact
     from softsort_cli.operate.operator import Operator
 
-    targets = to if to in ("normal", "uniform") else _reference(to, reading)
+    targets = to if to in ("normal", "uniform") else _reference(to, tables, reading)
     operator = Operator(
         "quantile_normalization", exact.quantile_normalization, {"targets": targets}
     )
     apply.append(tables, "normalized", operator, solver, reading, writing)
 
 
-def _reference(to: str, reading: Reading) -> np.ndarray:
+def _reference(to: str, tables: list[Path] | None, reading: Reading) -> np.ndarray:
     import numpy as np
 
-    from softsort_cli.tables import column_data
+    from softsort_cli.tables import column_data, formats
 
     path, _, column = to.rpartition(":")
     if not path or not column:
         raise UsageError(f"--to {to}: give normal, uniform, or FILE:COLUMN")
+    came = formats.form_in(tables[0] if tables else None, reading.form, None)
+    form = formats.form_in(Path(path), None, None)
     likewise = replace(
-        reading,
-        columns=[column],
-        delimiter=None,
-        form=None,
-        by=None,
-        encoding=None,
-        sheet=None,
-        weights=None,
+        reading, columns=[column], form=None, by=None, sheet=None, weights=None
     )
-    data = column_data.read(Path(path), likewise, needs_all=True)
+    if form.name != came.name:
+        likewise = replace(likewise, delimiter=None, encoding=None)
+    if not form.delimiter:
+        likewise = replace(likewise, no_headers=False, comment=None)
+    try:
+        data = column_data.read(Path(path), likewise, needs_all=True)
+    except UsageError as error:
+        raise UsageError(f"--to {to}: {error}") from None
     if len(data.values) != 1:
         raise UsageError(f"--to {to}: stands for {len(data.values)} columns, not one")
     (values,) = data.values.values()

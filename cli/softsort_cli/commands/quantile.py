@@ -67,8 +67,8 @@ def _levels(choices: list[str]) -> tuple[float, ...]:
     words = [word for choice in choices for word in choice.split(",") if word.strip()]
     try:
         levels = tuple(float(word) for word in words)
-    except ValueError as error:
-        raise UsageError(f"-q {','.join(choices)}: {error}") from None
+    except ValueError:
+        levels = ()
     if not levels or not all(0 <= level <= 1 for level in levels):
         raise UsageError(
             f"-q {','.join(choices)!r}: give levels from 0 to 1, as in 0.5"
