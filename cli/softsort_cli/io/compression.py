@@ -60,7 +60,8 @@ def _unpacked(stream: BinaryIO, packing: str, source: str) -> Iterator[bytes]:
     if packing == "zst":
         import zstandard
 
-        new = zstandard.ZstdDecompressor().decompressobj
+        # As packed by --long, of which dumps are; it takes no more than there is.
+        new = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj
         broken = zstandard.ZstdError
     member = new()
     try:

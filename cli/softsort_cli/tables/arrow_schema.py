@@ -171,6 +171,8 @@ def _remarks(field: Table) -> Iterator[str]:
         yield "duration[s] as duration[ms]"
     if kind == TIMESTAMP and described.number(0, "h") == UNITS.index("s"):
         yield "timestamp[s] as timestamp[ms]"
+    if kind == TIMESTAMP and (zone := described.text(1)).startswith(("+", "-")):
+        yield f"zone {zone} by a name"
     if kind == DATE and described.number(0, "h", 1):
         yield "date[ms] as timestamp[ms]"
     if kind == FIXED_BINARY:

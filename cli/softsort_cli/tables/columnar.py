@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,14 +135,17 @@ def panics_told(failure: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error)
+        # A panic tells of the error that it did not expect.
+        told = re.search(r'ErrString\("(.*?)(?:"\)|\\n)', reason)
+        reason = told[1] if told else reason.splitlines()[0]
         raise CommandError(f"{failure}: {reason}") from None
 
 
 def open_table(file: Input, form: Form, **_: object) -> Frames:
     """Read the columns' names and types."""
     table = Frames(file := source.unpacked(file), form, [])
-    with panics_told(f"{file.source} is not a whole {form.kind} file"):
+    with panics_told(f"{file.source} cannot be read as {form.title}"):
         names = table.lazy().collect_schema().names()
         table.lazy().select(pl.len()).collect()
     return Frames(file, form, names)
@@ -268,7 +272,7 @@ def check_types(source: str, types: Mapping[str, pl.DataType], form: Form) -> No
         nested = kind.is_nested() or (kind == pl.Duration and not form.is_binary)
         if (form.kind != "ndjson" and nested) or _has_bytes(kind):
             raise CommandError(
-                f"{source}, column {name!r}: {form.kind} has no cells for "
+                f"{source}, column {name!r}: {form.title} has no cells for "
                 f"{type_name(kind)}; write Parquet or Arrow, as in -o FILE.parquet, "
                 "or cast the column to text, or leave it out of the file"
             )

@@ -16,6 +16,7 @@ from itertools import islice
 import numpy as np
 
 from softsort_cli.errors import CommandError
+from softsort_cli.tables.formats import start_hint
 
 BOM = b"\xef\xbb\xbf"
 CONTROL = bytes([*range(1, 9), *range(14, 32), 127])
@@ -77,9 +78,10 @@ def mask(
     """
     if b"\0" in data:
         line = before + data.count(b"\n", 0, data.index(b"\0")) + 1
+        expected = "expected CSV or the like in UTF-8; see --format and --encoding"
         raise CommandError(
             f"{source} is not a text table (it holds zero bytes, the first in line "
-            f"{line}): expected CSV or the like in UTF-8; see --format and --encoding"
+            f"{line}): {start_hint(data) or expected}"
         )
     quotes, returns = b'"' in data, b"\r" in data
     # Looking for each takes time: not for more than are needed. One is never used.

@@ -28,6 +28,7 @@ class Form:
     delimiter: str = ""  # of delimited text
     is_binary: bool = False  # whether cells have types instead of texts
     packing: str = ""  # gz, zst or none
+    start: bytes = b""  # of all files in it, if these can be told by it
     modules: tuple[str, ...] = ()  # of the extra of its name
 
     @property
@@ -59,14 +60,21 @@ ALL = (
     Form("TSV", (".tsv", ".tab"), "csv", "\t"),
     Form("PSV", (".psv",), "csv", "|"),
     Form("NDJSON", (".ndjson", ".jsonl"), "ndjson"),
-    Form("Parquet", (".parquet",), "columnar", is_binary=True),
-    Form("Arrow", (".arrow", ".feather"), "columnar", is_binary=True),
+    Form("Parquet", (".parquet", ".pq"), "columnar", is_binary=True, start=b"PAR1"),
+    Form(
+        "Arrow",
+        (".arrow", ".feather", ".ipc"),
+        "columnar",
+        is_binary=True,
+        start=b"ARROW1",
+    ),
     Form(
         "Excel",
         (".xlsx",),
         "excel",
         is_binary=True,
         modules=("fastexcel", "xlsxwriter"),
+        start=b"PK\3\4",
     ),
 )
 NAMED = {form.name: form for form in ALL}
@@ -107,6 +115,12 @@ def delimiter_hint(text: str) -> str:
             shown = "tab" if delimiter == "\t" else repr(delimiter)
             return f"is it separated by {shown}? Try --delimiter {shown}"
     return ""
+
+
+def start_hint(data: bytes) -> str:
+    """What to try if a text that starts like this is none."""
+    alike = [form for form in ALL if form.start and data.startswith(form.start)]
+    return f"is it {alike[0].title}? Try --format {alike[0].name}" if alike else ""
 
 
 def check_kind(name: str | None, path: Path | None, output: Path | None) -> None:

@@ -66,12 +66,16 @@ class Spelling:
         return plain.zip_with(are_numbers, cells).set(others, "?")
 
     def hint(self, cell: str) -> str:
-        """What may be wrong with a cell that is no number."""
-        if self.thousands and self.thousands in cell:
+        """What may be wrong with a cell that is no number, told with its place."""
+        said = re.sub(r"^.*?(?:line|row) \d+: ", "", cell)
+        if self.thousands and self.thousands in said:
             return (
                 f"; --thousands {self.thousands!r} has three digits behind it each time"
             )
-        if re.search(r"\d[.,' \u00a0\u202f]\d", cell):
+        if re.search(r"\d([-./])\d{1,2}\1\d|\d:\d|\d{4}-\w", said):
+            return "; dates and times are read as in 2024-01-31T12:30:00"
+        # Spaces at which no line is broken are told as codes.
+        if re.search(r"\d(?:[.,' ]|\\xa0|\\u202f)\d", said):
             return "; see --decimal and --thousands"
         return ""
 

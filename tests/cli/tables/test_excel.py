@@ -109,7 +109,7 @@ def test_what_a_sheet_cannot_hold(softsort, folder):
     assert sheet["long"].to_list() == frame["long"].to_list()
     for cells, message in (
         (pl.Series(["a" * 40_000]), "at most 32,767 characters"),
-        (pl.Series([[1]]), "excel has no cells for list"),
+        (pl.Series([[1]]), "Excel has no cells for list"),
     ):
         pl.DataFrame({"x": [1.0], "s": cells}).write_parquet(folder / "s.parquet")
         code, _, err = softsort(

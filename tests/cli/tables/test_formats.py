@@ -298,8 +298,8 @@ def test_keys_of_ndjson_compare_as_they_are_written(softsort, more):
 @pytest.mark.parametrize(
     ("name", "data", "code", "message"),
     [
-        ("t.parquet", b"PAR1 and no more", 1, "is not a whole parquet file"),
-        ("t.arrow", b"ARROW1 and no more", 1, "is not a whole arrow file"),
+        ("t.parquet", b"PAR1 and no more", 1, "t.parquet cannot be read as Parquet: "),
+        ("t.arrow", b"ARROW1 and no more", 1, "t.arrow cannot be read as Arrow: "),
         ("t.parquet", b"", 1, "t.parquet"),
         ("t.ndjson", b'{"x":1}\n{"x":\n', 1, "t.ndjson, line 2: not JSON"),
         ("t.ndjson", b'{"x":1}\n[2]\n', 1, "line 2: not a JSON object"),
@@ -312,6 +312,9 @@ def test_keys_of_ndjson_compare_as_they_are_written(softsort, more):
         ),
         ("t.csv", "x\né\n".encode("latin-1"), 1, "--encoding windows-1252"),
         ("t.csv", bytes(range(256)), 1, "is not a text table"),
+        ("t.parq", b"PAR1\0\0", 1, "is it Parquet? Try --format parquet"),
+        ("t", b"ARROW1\0\0", 1, "is it Arrow? Try --format arrow"),
+        ("t.dat", b"PK\3\4\0", 1, "is it Excel? Try --format excel"),
     ],
 )
 def test_damaged_files_are_one_line(softsort, folder, name, data, code, message):

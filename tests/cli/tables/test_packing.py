@@ -18,6 +18,13 @@ def skipped(number: int, size: int) -> bytes:
     return struct.pack("<II", 0x184D2A50 + number, size) + b"?" * size
 
 
+def packed_long() -> bytes:
+    """What zstd --long=31 makes of a table whose size it does not know."""
+    settings = zstandard.ZstdCompressionParameters(window_log=31, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    return packer.compress(TABLE) + packer.flush()
+
+
 FIRST, SECOND = (zstandard.compress(part) for part in (TABLE[:4], TABLE[4:]))
 ZIPPED = [gzip.compress(part) for part in (TABLE[:4], TABLE[4:])]
 
@@ -28,6 +35,7 @@ ZIPPED = [gzip.compress(part) for part in (TABLE[:4], TABLE[4:])]
         FIRST + SECOND,
         skipped(0, 0) + FIRST + SECOND,
         skipped(15, 1 << 19) + FIRST + skipped(3, 7) + SECOND + skipped(0, 1),
+        packed_long(),
         b"".join(ZIPPED),
         b"".join(ZIPPED) + bytes(1),
         b"".join(ZIPPED) + bytes(1 << 20),

@@ -171,3 +171,18 @@ def read_only(out: bytes) -> list[list[float]]:
     rows = out.decode().splitlines()[1:]
     plain = [row.replace(",", ".").replace("-", "").split(";") for row in rows]
     return [[float(cell) for cell in row] for row in plain]
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        *((cell, "see --decimal") for cell in ["1,5", "1'000", "1\xa0000", "1\u202f0"]),
+        *((cell, "dates and times are") for cell in ["31.01.2024", "1/2/24", "9:30"]),
+        *((cell, "dates and times are") for cell in ["2024-1-3", "2024-W05"]),
+        *((cell, "see --na-values and --on-invalid\n") for cell in ["x", "$5", "-"]),
+    ],
+)
+def test_what_may_be_wrong_with_a_cell(softsort, folder, cell, hint):
+    (folder / "1.5, 2.csv").write_text(f"x;y\n{cell};1\n")
+    code, _, err = softsort("rank", "1.5, 2.csv", "--hard", "-c", "x", "-d", ";")
+    assert (code, err.count("\n"), hint in err) == (1, 1, True), err

@@ -32,6 +32,13 @@ EAAAABwAAAAEAAAAAAAAAAEAAAB0AAAACAAOAAYACAAIAAAAAAACAEAAAAAAABIAGAAIAAYABwAMAAAA
 EAAUABIAAAAAAAEDFAAAAEwAAAAIAAAAEAAAAAAAAAABAAAAeAAAAAEAAAAMAAAACAAMAAQACAAIAAAA
 EAAAAAQAAAABAAAAbQAAAAQAAAB1bml0AAAGAAgABgAGAAAAAAACAAAAAAA=
 """
+# And z: timestamp[us, +02:00], u: timestamp[us, UTC].
+ZONES = """
+/////8AAAAAQAAAAAAAKAAwABgAFAAgACgAAAAABBAAMAAAACAAIAAAABAAIAAAABAAAAAIAAABMAAAABAAAAMz/
+//8AAAEKEAAAABQAAAAEAAAAAAAAAAEAAAB1AAAAvP///wAAAgAEAAAAAwAAAFVUQwAQABQACAAGAAcADAAAABAA
+EAAAAAAAAQoQAAAAHAAAAAQAAAAAAAAAAQAAAHoAAAAIAAwABgAIAAgAAAAAAAIABAAAAAYAAAArMDI6MDAAAAAA
+AAA=
+"""
 TELLS = (
     "'x' without its metadata; 't' time[us] as time[ns]; 's' duration[s] as "
     "duration[ms]; 'c' without the order of its categories; 'n' time[s] as time[ns]"
@@ -57,6 +64,11 @@ def test_a_schema_tells_what_polars_changes():
     schema = arrow_schema.Schema.of_stream(base64.b64decode(SCHEMA))
     said = "; ".join(f"{name!r} {what}" for name, what in schema.changed.items())
     assert (schema.metadata, said, schema.times) == ({"geo": "{}"}, TELLS, {"ok"})
+
+
+def test_a_schema_tells_which_zones_have_no_names():
+    schema = arrow_schema.Schema.of_stream(base64.b64decode(ZONES))
+    assert schema.changed == {"z": "zone +02:00 by a name"}
 
 
 def test_metadata_is_put_into_a_schema():
@@ -165,7 +177,7 @@ def test_a_schema_that_is_none_is_one_line(softsort, schema):
     FRAME.write_parquet("t.parquet", metadata={"ARROW:schema": schema})
     code, out, err = softsort("rank", "--hard", "t.parquet", "-o", "o.parquet")
     assert (code, out, err.count("\n")) == (1, b"", 1)
-    assert err.startswith("softsort: error: t.parquet is not a whole parquet file: ")
+    assert err.startswith("softsort: error: t.parquet cannot be read as Parquet: ")
 
 
 class PanicException(BaseException):
