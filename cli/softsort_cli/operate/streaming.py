@@ -152,8 +152,10 @@ def summarised(
     summaries: dict[int, Summary | np.ndarray] = {}
     for column, values, counts, count in _chunks(blocks, descends=descends):
         if column in few:
-            often = np.ones(len(values)) if counts is None else counts
-            some = np.stack([-values if descends else values, often])[:, :count]
+            # Without what only fills the chunk, and would stay in memory as well.
+            values = values[:count]
+            often = np.ones(count) if counts is None else counts[:count]
+            some = np.stack([-values if descends else values, often])
         else:
             some = soft.summarise(
                 values, statistics[column], counts, epsilon=epsilons[column]
@@ -282,10 +284,18 @@ def evaluated(
         yield part, columns, kept
 
 
+def _together(count: int) -> int:
+    """How many values to take at a time, of so many: jax compiles for either size.
+
+    Tables of many columns, or in many parts, have few in each.
+    """
+    return SIZE if count > few_values.FEW else min(SIZE, few_values.FEW)
+
+
 def _chunks(
     blocks: Iterable[Numbers], *, descends: bool
 ) -> Iterator[tuple[int, np.ndarray, Counts, int]]:
-    """The numbers of each column, by as many at a time, for what jax has compiled.
+    """The numbers of each column, by as many at a time as jax has compiled for.
 
     With how often each counts. The last are repeated to be as many, and do not count;
     how many there really are comes with them.
@@ -307,9 +317,9 @@ def _chunks(
             rest[column] = [each[whole:] for each in some]
     for column, (values, *counts) in rest.items():
         if count := len(values):
-            padded = np.zeros(SIZE)
+            padded = np.zeros(_together(count))
             padded[:count] = counts[0] if counts else 1
-            yield column, np.resize(values, SIZE), padded, count
+            yield column, np.resize(values, len(padded)), padded, count
 
 
 def at_places(forms: Forms, solution: Any, start: int, stop: int) -> np.ndarray:
@@ -317,12 +327,12 @@ def at_places(forms: Forms, solution: Any, start: int, stop: int) -> np.ndarray:
     if isinstance(solution, Known):
         return solution.at_places(start, stop)
     assert forms.at_places is not None
-    count = solution.statistics.count
-    # Always as many at a time, for what jax has compiled, from the last place back.
+    count, size = solution.statistics.count, _together(stop - start)
+    # Always as many at a time, from the last place back.
     chunks = [np.zeros(0)]
-    for low in range(start, min(stop, count), SIZE):
-        high = min(low + SIZE, stop, count)
-        first = max(0, high - SIZE)
+    for low in range(start, min(stop, count), size):
+        high = min(low + size, stop, count)
+        first = max(0, high - size)
         results = np.asarray(forms.at_places(solution, first, high))
         chunks.append(results[low - first :])
     return np.concatenate(chunks)
@@ -337,8 +347,8 @@ def at_values(forms: Forms, solution: Any, values: np.ndarray) -> np.ndarray:
     results = np.full(len(values), np.nan)
     numbers = values[there]
     if len(numbers):
-        padded = np.resize(numbers, -(-len(numbers) // SIZE) * SIZE)
-        chunks = np.split(padded, len(padded) // SIZE)
+        size = _together(len(numbers))
+        chunks = np.resize(numbers, (-(-len(numbers) // size), size))
         done = [np.asarray(forms.at_values(solution, each)) for each in chunks]
         results[there] = np.concatenate(done)[: len(numbers)]
     return results

@@ -7,6 +7,7 @@ The file has `open_table(input, form, **settings)`. Where cells have types, it h
 - `text_of(frame, form, formatted, headers=, ending=)`: those of whole rows.
 """
 
+import codecs
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -119,6 +120,8 @@ def delimiter_hint(text: str) -> str:
 
 def start_hint(data: bytes) -> str:
     """What to try if a text that starts like this is none."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "is it UTF-16? Try --encoding utf-16"
     alike = [form for form in ALL if form.start and data.startswith(form.start)]
     return f"is it {alike[0].title}? Try --format {alike[0].name}" if alike else ""
 

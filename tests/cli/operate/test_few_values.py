@@ -5,7 +5,10 @@ import itertools
 import numpy as np
 import polars as pl
 import pytest
-from softsort_cli.operate import few_values
+from softsort_cli.operate import few_values, streaming
+from softsort_cli.operate.operator import Operator
+from softsort_cli.options.softness import Solver
+from softsort_cli.tables.counted import Meaning, Numbers
 
 pytest_plugins = ["tests.tabular"]
 
@@ -87,3 +90,22 @@ def test_what_few_values_refuse_in_one_process_they_refuse_in_parts(softsort):
             1,
             "softsort: error: column 'three': -k 4 is more than its 3 values\n",
         )
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes"), [(1, [10]), (10, [10]), (11, [20]), (25, [20, 10])]
+)
+def test_few_values_take_little_time_and_memory(monkeypatch, number, sizes):
+    """There may be very many columns and parts of them."""
+    monkeypatch.setattr(few_values, "FEW", 10)
+    monkeypatch.setattr(streaming, "SIZE", 20)
+    operator, solver = Operator("ranks", lambda *_: None, {}), Solver()
+    block = Numbers({0: np.arange(number, dtype=float)}, np.ones(number))
+    chunks = list(streaming._chunks([block], descends=False))
+    assert [len(values) for _, values, _, _ in chunks] == sizes
+    statistics = streaming.described([block], operator)
+    assert statistics[0].count == number
+    how = [0], operator, solver, Meaning()
+    kept = streaming.summarised([block], statistics, *how)[0]
+    assert np.array_equal(kept, [np.arange(number), np.ones(number)])
+    assert kept.base is None or kept.base.nbytes == kept.nbytes

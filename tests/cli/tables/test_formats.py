@@ -312,6 +312,7 @@ def test_keys_of_ndjson_compare_as_they_are_written(softsort, more):
         ),
         ("t.csv", "x\né\n".encode("latin-1"), 1, "--encoding windows-1252"),
         ("t.csv", bytes(range(256)), 1, "is not a text table"),
+        ("t.csv", "x\n1\n".encode("utf-16"), 1, "is it UTF-16? Try --encoding utf-16"),
         ("t.parq", b"PAR1\0\0", 1, "is it Parquet? Try --format parquet"),
         ("t", b"ARROW1\0\0", 1, "is it Arrow? Try --format arrow"),
         ("t.dat", b"PK\3\4\0", 1, "is it Excel? Try --format excel"),
