@@ -1,5 +1,10 @@
+import gc
 import os
 import tempfile
+
+# Before the libraries load it: OpenBLAS's threads wait for each other by spinning, and
+# the processes of a run share the processors. Small systems take five times as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis
 import jax
@@ -38,6 +43,16 @@ def pytest_configure(config):
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)
     os.environ.setdefault("XLA_FLAGS", QUICKLY_COMPILED)
+
+
+def pytest_collection_finish(session):
+    """Look for garbage seldom, for tracing makes much that is none.
+
+    What is imported stays, so there is no need to go through it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
