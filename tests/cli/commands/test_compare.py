@@ -17,6 +17,7 @@ from softsort_cli.options.images import Shape
 
 RANDOM = np.random.default_rng(0)
 NOISE = ("--amount", "0.2", "--seed", "3")
+SHAPE = 24, 32
 
 
 def smooth(*shape: int) -> np.ndarray:
@@ -36,7 +37,7 @@ def test_the_table_is_that_of_scikit_image(on_images, dtype, request):
     if not is_whole:
         request.getfixturevalue("only_medians")
     white = {"uint8": 255, "uint16": 65535, "float32": 1}[dtype]
-    original = (smooth(48, 64, 3) * white).astype(dtype)
+    original = (smooth(*SHAPE, 3) * white).astype(dtype)
     tifffile.imwrite("a.tif", original, photometric="rgb")
     code, out, err = on_images("compare", "a.tif", "--epsilons", "0.02,0.3", *NOISE)
     assert (code, err) == (0, "")
@@ -64,10 +65,9 @@ def test_the_table_is_that_of_scikit_image(on_images, dtype, request):
         assert ssim == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.usefixtures("only_medians")
 @pytest.mark.parametrize("extension", ["png", "jpg", "pdf", "svg"])
-def test_the_picture(on_images, extension, request):
-    if extension != "png":
-        request.getfixturevalue("only_medians")
+def test_the_picture(on_images, extension):
     PIL.Image.fromarray((smooth(48, 64) * 255).astype(np.uint8)).save("a.png")
     output = f"b.{extension}"
     assert on_images("compare", "a.png", "--epsilons", "0.1", "-o", output)[0] == 0
@@ -80,7 +80,7 @@ def test_the_picture(on_images, extension, request):
 
 
 def test_several_noises_have_a_row_each(on_images):
-    PIL.Image.fromarray((smooth(48, 64) * 255).astype(np.uint8)).save("a.png")
+    PIL.Image.fromarray((smooth(*SHAPE) * 255).astype(np.uint8)).save("a.png")
     noises = "salt-and-pepper:0.2,gaussian:0.1"
     code, out, _ = on_images(
         "compare", "a.png", "--epsilons", "0.1", "--noises", noises
