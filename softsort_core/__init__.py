@@ -1,5 +1,6 @@
 """Soft sorting operators: smooth, differentiable sort, rank, top-k and quantile."""
 
+from softsort_core.axis import apply_on_axis
 from softsort_core.blur import (
     blur_of_epsilon,
     epsilon_for_blur,
@@ -56,6 +57,7 @@ __all__ = [
     "Summary",
     "TransportMaps",
     "TransportPlan",
+    "apply_on_axis",
     "argmax",
     "argmin",
     "argsort",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from softsort_core.arguments import normalised
+from softsort_core.arguments import Values, normalised
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import used_range
 from softsort_core.squash import among_used
@@ -25,6 +25,43 @@ def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
     """Return the number of values in each slice of `inputs` along `axis`."""
     shape = np.shape(inputs)
     return math.prod(shape[i] for i in normalised_axes(axis, len(shape)))
+
+
+def apply_on_axis(
+    operator: Callable[..., Array],
+    inputs: Values,
+    axis: int | Sequence[int],
+    *arguments: Any,
+    **options: Any,
+) -> Array:
+    """Apply a function of vectors to slices of an array, which JAX maps it over.
+
+    Every operator here has `axis=`; this is for functions that have none.
+
+    Args:
+        operator: maps a vector, and what else it is given, to an array.
+        inputs: array of any shape.
+        axis: the axis along which slices are; several make one slice together.
+        *arguments: what the function is given besides, the same for each slice.
+        **options: the same by keyword.
+
+    Returns:
+        The results of the slices; their axes stand where the first of `axis` was.
+
+    Examples:
+        >>> import jax.numpy as jnp, softsort_core as soft
+        >>> soft.apply_on_axis(jnp.diff, [[1.0, 5.0, 4.0], [2.0, 2.0, 8.0]], 1)
+        Array([[ 4., -1.],
+               [ 0.,  6.]], dtype=float32)
+    """
+    x = jnp.asarray(inputs)
+    axes = normalised_axes(axis, x.ndim)
+    results = jax.vmap(lambda each: operator(each, *arguments, **options))(
+        as_slices(x, axes)
+    )
+    if x.ndim == 1:
+        return results[0]
+    return in_place(results, x.shape, axes, same_shape=False)
 
 
 def over_slices(

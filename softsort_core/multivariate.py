@@ -1,7 +1,7 @@
 """Ranks and quantiles of vectors: maps between samples and a reference measure."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,8 @@ def _squared_euclidean(
 @dataclass(frozen=True)
 class TransportMaps:
     """The maps between inputs and targets that an entropic plan defines everywhere.
+
+    It unpacks into two functions, the CDF and the quantile map: `cdf, quantile = maps`.
 
     Attributes:
         inputs: n vectors of the samples, shape (n, d).
@@ -84,6 +86,10 @@ class TransportMaps:
         flat = jax.vmap(one)(vec.reshape(-1, vec.shape[-1]))
         return flat.reshape(vec.shape)
 
+    def __iter__(self) -> Iterator[Callable[..., Array]]:
+        yield self.transport
+        yield functools.partial(self.transport, forward=False)
+
     def _cost(self, vector: Array, point: Array, forward: bool) -> Array:
         return self.cost_fn(*((vector, point) if forward else (point, vector)))
 
@@ -121,7 +127,8 @@ def multivariate_cdf_quantile_maps(
 
     Returns:
         Maps whose `transport(vec)` is the CDF, from vectors like the inputs to the
-        reference measure, and `transport(vec, forward=False)` the quantile map back.
+        reference measure, and `transport(vec, forward=False)` the quantile map back;
+        `cdf, quantile = maps` are these two as functions.
         NaN or infinity in an input that has a weight, traced arguments out of their
         range, or a solve that did not converge make all their results NaN.
 

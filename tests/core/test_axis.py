@@ -33,6 +33,21 @@ def test_any_axis_is_a_loop_over_slices(shape):
             np.testing.assert_allclose(values[key], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1, (2, 0), (0, 1, 2)])
+def test_functions_of_vectors_are_applied_along_axes(axis):
+    x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
+    first = min(np.atleast_1d(axis) % 3)
+    for operator in np.ptp, np.diff:
+        results = soft.apply_on_axis(getattr(jnp, operator.__name__), x, axis)
+        for index, key in slices(x, axis):
+            moved = results if operator is np.ptp else np.moveaxis(results, first, -1)
+            np.testing.assert_allclose(moved[index], operator(x[key].ravel()))
+    summed = soft.apply_on_axis(
+        lambda x, k, shift: x[:k] + shift, x[0, 0], 0, 2, shift=1
+    )
+    np.testing.assert_allclose(summed, x[0, 0, :2] + 1)
+
+
 @pytest.mark.parametrize("axis", [(2, 0), (-1, -2), (0, 1, 2)])
 def test_several_axes_are_one_slice(axis):
     x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)

@@ -62,6 +62,14 @@ def test_one_dimension_is_ranks(samples):
     np.testing.assert_allclose(maps.transport(x)[:, 0] * 39, ranks, atol=1e-8)
 
 
+def test_they_unpack_into_a_cdf_and_a_quantile_function(samples):
+    maps = jax.jit(soft.multivariate_cdf_quantile_maps)(samples)
+    cdf, quantile = maps
+    np.testing.assert_array_equal(cdf(samples), maps.transport(samples))
+    points = maps.targets[:5]
+    np.testing.assert_array_equal(quantile(points), maps.transport(points, False))
+
+
 def test_other_costs_and_transformations(samples):
     def median_distance(x):
         maps = soft.multivariate_cdf_quantile_maps(
