@@ -18,6 +18,7 @@ from softsort_cli.tables.group_keys import Grouped
 
 MANY = 64  # groups for which it is worth compiling more
 FEW = 12  # values of groups for which there is no more to be compiled
+WIDE = 128  # values of a group that takes longer if it is padded to a width of others
 TOO_FEW = 1.5  # values, by their weights, of which all have one rank
 TINY = 1e-8  # plans at a smaller epsilon are certain only if they are exact ones
 
@@ -153,7 +154,8 @@ def _many(
     Groups for which there is one are not left any more.
     """
     sizes, solve = inputs.sizes, operator.forms().groups
-    is_worth = left.sum() >= MANY or 0 < sizes.max(initial=0) <= FEW
+    largest = sizes.max(initial=0)
+    is_worth = left.sum() >= MANY or 0 < largest <= FEW or largest > WIDE
     # All have one epsilon there.
     is_one = len(epsilons) and (epsilons == epsilons[0]).all()
     if solve is None or not (is_worth and is_one):
