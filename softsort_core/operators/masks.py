@@ -12,7 +12,10 @@ from jaxtyping import Array, Bool
 from softsort_core.arguments import is_concrete
 from softsort_core.axis import as_slices, normalised_axes, slice_size
 from softsort_core.errors import SoftSortError
+from softsort_core.plans.quadrature import MANY
 
+# So many even targets of a slice, of as many values, are taken as they are.
+FEWEST = 16
 # That of all slices, or one for each.
 Count: TypeAlias = int | Array | np.ndarray
 
@@ -86,8 +89,11 @@ def per_slice(count: Count, make: Callable[[Any, Any], Any]) -> Any:
 
 
 def targets_of_each(count: Count, n: int) -> int | EvenPerSlice:
-    """Return as many equal targets as values that take part, of n."""
-    if isinstance(count, int):
+    """Return as many equal targets as values that take part, of n.
+
+    Few of many are those of a slice, which is solved in a way of its own.
+    """
+    if isinstance(count, int) and (n <= MANY or count > FEWEST):
         return max(count, 1)
     return EvenPerSlice(jnp.maximum(count, 1), n)
 

@@ -22,6 +22,7 @@ from softsort_core.axis import (
     weight_slices,
 )
 from softsort_core.errors import SoftSortError
+from softsort_core.operators.masks import FEWEST
 from softsort_core.plans.choose import FEWEST_SHARED, AnyResolution, plan_of
 from softsort_core.plans.gauss_rules import SharedNodes
 from softsort_core.plans.monotone import monotone_plan
@@ -30,8 +31,6 @@ from softsort_core.plans.quadrature import MANY
 
 # Entries of a plan, or of the system that is solved for it.
 _LARGEST_PLAN = 2**28
-# So many even targets of a slice, of as many values, are taken as they are.
-_FEWEST = 8
 
 # Values, and whether they are certain.
 Read: TypeAlias = tuple[Array, Bool[Array, "..."]]
@@ -166,15 +165,15 @@ def _read_with(
         most = number
 
         def of_few():
-            results, certain = read_at(count, None, _FEWEST)
+            results, certain = read_at(count, None, FEWEST)
             # Those at targets are as many as there may be.
-            more = most - _FEWEST if len(results) == _FEWEST else 0
+            more = most - FEWEST if len(results) == FEWEST else 0
             padding = (0, more), *[(0, 0)] * (results.ndim - 1)
             return jnp.pad(results, padding), certain
 
         # Nodes are for more targets than these.
         return jax.lax.cond(
-            count <= _FEWEST, of_few, lambda: read_at(count, resolution, most)
+            count <= FEWEST, of_few, lambda: read_at(count, resolution, most)
         )
 
     rows, columns = n, target_count(slices, problem.targets, number)

@@ -63,7 +63,9 @@ class Scale(NamedTuple):
 
     @property
     def range_(self) -> Array:
-        range_ = jnp.where(self.high > self.low, self.high - self.low, 1.0)
+        # What is all the same has none: its distance from 0 takes the place of it.
+        same = jnp.where(self.high != self.zero, jnp.abs(self.high - self.zero), 1.0)
+        range_ = jnp.where(self.high > self.low, self.high - self.low, same)
         return jax.lax.stop_gradient(range_)
 
     def scaled(self, values: Array) -> Array:

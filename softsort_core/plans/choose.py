@@ -41,7 +41,7 @@ _SOFT = 0.1
 # Cells are epsilon over this wide: two targets apart by 1 share inputs within epsilon.
 # Few moments of small cells are faster to take than many of large ones.
 _CELL, _CELL_ORDER = 10.0, 6
-# Of the cells of single precision, which are twice as many.
+# Of the cells of single precision for many targets, which are twice as many.
 _ROUGH_CELL_ORDER = 4
 _MOST_CELLS = 2**16
 # The first is enough for values that spread like normal ones, the second for skew ones.
@@ -87,7 +87,7 @@ def resolutions_for(
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
     if is_small or dtype == jnp.float64:
         return (careful,)
-    if n > MANY:
+    if n > MANY and is_even:
         careful = careful._replace(
             cells=2 * careful.cells, cell_order=_ROUGH_CELL_ORDER
         )
@@ -172,13 +172,13 @@ def plan_of(
         return row_plan(*inputs, *nodes, y, epsilon, tolerance)
     if isinstance(targets, EvenTargets):
         points = targets
-    elif isinstance(targets, int):
+    elif isinstance(targets, int) and targets > 1:
         points = EvenTargets(targets)
-    elif not isinstance(targets, tuple) and np.ndim(targets) == 0:
+    elif isinstance(targets, jax.Array) and targets.ndim == 0:
         # A single value has the same results at two targets as at one.
         points = EvenTargets(jnp.maximum(targets, 2))
     else:
-        y, b = points_of(targets, None, values.dtype)
+        y, b = map(jnp.asarray, points_of(targets, None, values.dtype))
         points = PointTargets(y, without_lightest(b))
     return compressed_plan(*inputs, points, epsilon, tolerance, resolution, places)
 

@@ -91,6 +91,17 @@ def test_many_of_which_few_are_left(x64):
             np.testing.assert_allclose(row[:count], few, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_few_of_very_many(x64, count):
+    """Of a vector and its mask that are known."""
+    x, where = RNG.normal(size=5000), RNG.permutation(5000) < count
+    for operator in soft.sort, soft.ranks:
+        found = operator(x, where=where, epsilon=1e-3)
+        found = found[where] if operator is soft.ranks else found[:count]
+        few = operator(x[where], epsilon=1e-3)
+        np.testing.assert_allclose(found, few, rtol=1e-9, atol=1e-9)
+
+
 def test_the_largest_of_very_many(x64):
     x = RNG.normal(size=5000)
     where = RNG.permutation(5000) < 9

@@ -1,5 +1,7 @@
 """Values that count several times are as many values."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -133,3 +135,26 @@ def test_shares_of_the_highest_rank():
     shares = groups(values, sizes)
     np.testing.assert_allclose(shares * highest, ranks, rtol=0, atol=1e-12)
     assert shares[5] == 0.5
+
+
+@pytest.mark.parametrize("epsilon", [1e-1, 1e-2, 1e-3])
+def test_few_values_thousands_of_times(epsilon):
+    """In single precision, at few targets, of which means between them are steep."""
+    values = np.array([0.0, 1.0, 2.0, 5.0], np.float32)
+    counts = np.array([1600, 1500, 1700, 1])
+    for name, settings in [
+        ("sort", {"num_targets": 1}),
+        ("sort", {"num_targets": 2}),
+        ("sort", {"num_targets": 3}),
+        ("ranks", {"num_targets": 1}),
+        ("ranks", {"num_targets": 2}),
+        ("quantize", {"num_levels": 2}),
+    ]:
+        operator = functools.partial(getattr(soft, name), epsilon=epsilon, **settings)
+        found = operator(np.repeat(values, counts))
+        expected = operator(values, input_weights=counts)
+        if name == "ranks":
+            expected = expected / 3 * (counts.sum() - 1)
+        if name != "sort":
+            expected = np.repeat(expected, counts)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
