@@ -29,7 +29,7 @@ from softsort_core.squash import Standardisation, standardisation
 # More inputs than these are represented by their moments.
 MANY = 2**12
 # Sorted values of single series are computed at so many places, or up to twice as many.
-_MOST_KNOTS = 2**17
+_MOST_KNOTS, _KNOTS_AT_ONCE = 2**17, 2**12
 
 
 @jax.tree_util.register_dataclass
@@ -243,11 +243,20 @@ def _evaluated_at_targets(
         means = evaluate_even(series, 0, places, m)
         return scale.restored(means, error, tolerance)
     # A single series is smooth enough for chords, which keep what order knots have.
-    knots = step * jnp.arange(-(-places // step) + 1, dtype=series.dtype)
-    knots = evaluate_series(knots, _evenly(m, series.dtype), series, False)
     sag = (2 * step / (m - 1)) ** 2 / 8 * chebyshev.steepest(series, 2)
     error = error + jax.lax.stop_gradient(sag)
-    knots, certain = scale.restored(knots, error, tolerance)
+    count = -(-places // step) + 1
+    rows = -(-count // _KNOTS_AT_ONCE)
+    knots = step * jnp.arange(rows * _KNOTS_AT_ONCE, dtype=series.dtype)
+    knots = jnp.minimum(knots, jnp.asarray(m - 1 + step, series.dtype))
+
+    def at(knots: Array) -> tuple[Array, Array]:
+        means = evaluate_series(knots, _evenly(m, series.dtype), series, False)
+        return scale.restored(means, error, tolerance)
+
+    # In a loop, for XLA would else compute a knot anew for each target beside it.
+    knots, certain = jax.lax.map(at, knots.reshape(rows, _KNOTS_AT_ONCE))
+    knots, certain = knots.reshape(-1)[:count], jnp.all(certain)
     starts, stops = knots[:-1, None], knots[1:, None]
     shares = jnp.arange(step, dtype=series.dtype) / step
     ends = jnp.minimum(starts, stops), jnp.maximum(starts, stops)
