@@ -247,9 +247,11 @@ def _read(
             size = m - 1  # it has no result
         return _read_padded(reading, slices, problem, number, resolutions)[:size]
     problem = jax.device_put(problem)
-    return _marked(
-        *read_slices(reading.read, slices, problem, number, resolutions, axes)
+    values, certain = read_slices(
+        reading.read, slices, problem, number, resolutions, axes
     )
+    # To mark them takes another array as large.
+    return values if np.all(certain) else _marked(values, certain)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
