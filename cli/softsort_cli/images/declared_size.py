@@ -80,10 +80,9 @@ def gif_extensions(data: bytes) -> bytes:
     """What a GIF holds for applications, such as XMP, but for how often it plays."""
     extensions = b""
     for start, end in gif_blocks(data):
-        is_one = data[start : start + 2] == bytes(
-            [ord("!"), APPLICATION]
-        ) and end <= len(data)
-        if is_one and data[start + 3 : start + 14] not in LOOPS:
+        is_one = tuple(data[start : start + 2]) == (ord("!"), APPLICATION)
+        is_whole = end <= len(data)
+        if is_one and is_whole and data[start + 3 : start + 14] not in LOOPS:
             extensions += data[start:end]
     return extensions
 

@@ -130,20 +130,21 @@ def encoded(samples: np.ndarray, layout: Layout) -> bytes:
     import imagecodecs
 
     pixels, kinds = np.ascontiguousarray(samples), imagecodecs.PNG
+    fast = kinds.COMPRESSION.SPEED, kinds.STRATEGY.RLE
+    thorough = kinds.COMPRESSION.DEFAULT, kinds.STRATEGY.DEFAULT
     paeth, plain = kinds.FILTER.PAETH, kinds.FILTER.NONE
+
+    def coded(level: int, strategy: int, filtering: int) -> bytes:
+        settings = {"level": level, "strategy": strategy, "filter": filtering}
+        return bytes(imagecodecs.png_encode(pixels, **settings))
+
     # What the Paeth filter leaves of photographs is noise and runs of zeros: to look
     # for anything else takes three times as long, and gains nothing. Drawings, which
     # become small, repeat themselves.
-    tried = [(kinds.COMPRESSION.SPEED, kinds.STRATEGY.RLE, paeth)]
-    usual = kinds.COMPRESSION.DEFAULT, kinds.STRATEGY.DEFAULT
-    best = b""
-    for level, strategy, filtering in tried:
-        settings = {"level": level, "strategy": strategy, "filter": filtering}
-        coded = bytes(imagecodecs.png_encode(pixels, **settings))
-        if not best and len(coded) < pixels.nbytes / DRAWING:
-            tried += [(*usual, paeth), (*usual, plain)]
-        best = min(best or coded, coded, key=len)
-    return best
+    first = coded(*fast, paeth)
+    if len(first) >= pixels.nbytes / DRAWING:
+        return first
+    return min(first, coded(*thorough, paeth), coded(*thorough, plain), key=len)
 
 
 def _encoded_plainly(samples: np.ndarray, layout: Layout) -> bytes:

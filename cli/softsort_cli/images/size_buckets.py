@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 SHORT = 128, 256
-MOST = 24  # shapes whose programs are kept, of some 20 MB each
+MOST = 16  # shapes whose programs are kept, of some 20 MB each
 # numpy's names for scipy.ndimage's borders.
 PAD_MODES: dict[str, Any] = {
     "reflect": "symmetric",

@@ -1,6 +1,7 @@
 """Animations: every frame comes back, also one that is like the frame before it."""
 
 import io
+import itertools
 from pathlib import Path
 
 import imagecodecs
@@ -63,11 +64,12 @@ def alike(channels: int) -> list[np.ndarray]:
     return frames
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    # Pictures of WebP that have opacity have colours.
+    sorted(set(itertools.product(MODULES, [1, 2, 3, 4])) - {("a.webp", 2)}),
+)
 def test_frames_that_are_alike_stay_apart(name, channels):
-    if name == "a.webp" and channels == 2:
-        pytest.skip("pictures of WebP have colours")
     frames, durations = alike(channels), [0, 70, 30, 20, 60, 10, 50]
     data = encoded(name, frames, durations)
     found, told = shown(data)
