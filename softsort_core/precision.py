@@ -55,8 +55,6 @@ def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
 def total(values: Array) -> Array:
     """Return the sum, in parts that are added in double precision."""
     n = values.shape[0]
-    if values.dtype == jnp.float64:
-        return product(values, jnp.ones_like(values))
     whole = n - n % _PART
     ones = jnp.ones(_PART, values.dtype)
     parts = product(values[:whole].reshape(-1, _PART), ones)

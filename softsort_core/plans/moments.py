@@ -37,8 +37,6 @@ from softsort_core.squash import Standardisation
 
 # Points in flight: their factors stay in the cache.
 _CHUNK = 2**12
-# Where they are sorted into cells, the cells should.
-_CELL_CHUNK = 2**16
 
 
 class _Placing(NamedTuple):
@@ -238,22 +236,17 @@ def _compute_evaluate(*operands: Array, cells: Cells, squashes: bool) -> Array:
             )
         )
 
-    def of_chunk(values: Array) -> Array:
+    def in_cells(values: Array) -> Array:
         cell, local = placing.in_cells(values, count)
-        return jnp.sum(series[cell] * jnp.stack(first(local, order), axis=1), axis=1)
+        return _sum(
+            each.at[cell].get(mode="promise_in_bounds") * term
+            for each, term in zip(series.T, first(local, order), strict=True)
+        )
 
-    n = values.shape[0]
-    if n <= _CELL_CHUNK:
-        return of_chunk(values)
-
-    # In place, so that nothing is copied. The last two chunks overlap.
-    def step(i: Array, results: Array) -> Array:
-        start = jnp.minimum(i * _CELL_CHUNK, n - _CELL_CHUNK)
-        part = of_chunk(*_chunk(start, _CELL_CHUNK, values))
-        return jax.lax.dynamic_update_slice(results, part, (start,))
-
-    none = varying_like(jnp.zeros_like(values), *operands)
-    return jax.lax.fori_loop(0, -(-n // _CELL_CHUNK), step, none)
+    # One loop, shared among cores; in a branch, for it would else be made part of every
+    # loop that uses the results, and computed by each.
+    is_known = jnp.isfinite(placing.standardisation.scale)
+    return jax.lax.cond(is_known, in_cells, lambda x: jnp.full_like(x, jnp.nan), values)
 
 
 def _moments_jvp(primals, tangents, *, cells, squashes):
