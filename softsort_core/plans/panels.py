@@ -252,7 +252,4 @@ def _terms(edges: Array, panel: Array, positions: Any, order: int) -> Array:
     width = jnp.diff(edges)
     scale = 2 / jnp.where(width > 0, width, 1.0)
     start, scale = jnp.stack([edges[:-1], scale])[:, panel]
-    angles = jnp.arccos(jnp.clip((positions - start) * scale - 1, -1, 1))
-    # A single loop, which takes less to compile than a recurrence.
-    degrees = np.arange(order).reshape(-1, *[1] * angles.ndim)
-    return jnp.cos(degrees * angles)
+    return chebyshev.stacked(jnp.clip((positions - start) * scale - 1, -1, 1), order)
