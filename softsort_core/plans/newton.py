@@ -99,12 +99,12 @@ def _solve_positive_definite(
         by = functools.partial(triangular_solve, left_side=True, lower=True)
         return by(factor, by(factor, rhs[:, None]), transpose_a=True)[:, 0]
 
-    def eliminate(k, rows):
-        pivot = rows[k] / rows[k, k]
-        return (rows - rows[:, k, None] * pivot).at[k].set(pivot)
-
     rows = jnp.concatenate([matrix, rhs[:, None]], axis=1)
-    return jax.lax.fori_loop(0, m, eliminate, rows)[:, -1]
+    # Not a loop: columns that are done with are left out, and nothing is copied.
+    for k in range(m):
+        pivot = rows[k, 1:] / rows[k, 0]
+        rows = (rows[:, 1:] - rows[:, :1] * pivot).at[k].set(pivot)
+    return rows[:, 0]
 
 
 def damping(spread: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
