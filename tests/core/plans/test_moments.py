@@ -38,7 +38,6 @@ def vandermonde(t, cells):
 @pytest.mark.parametrize("cells", [Cells(1, 64), Cells(1, 100), Cells(8, 5)])
 def test_moments_and_series_are_numpys(x64, monkeypatch, n, cells):
     monkeypatch.setattr(moments, "_CHUNK", 64)
-    monkeypatch.setattr(moments, "_CELL_CHUNK", 64)
     monkeypatch.setattr(parallel, "_LEAST", 1)
     monkeypatch.setenv("NPROC", "3")
     t, weights = points(n), np.random.default_rng(1).normal(size=n)
