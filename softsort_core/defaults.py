@@ -1,5 +1,7 @@
 """What holds for all operators, and needs no JAX to be known."""
 
+# Regularisation, of squashed values in (0, 1).
+EPSILON = 1e-2
 # Largest error that is returned by default, relative to the range of the results.
 TOLERANCE = 1e-6
 # Below this epsilon single series are not even tried.

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 import softsort_core
+from softsort_core.defaults import EPSILON
 
 
 @pl.api.register_expr_namespace("soft")
@@ -35,15 +36,15 @@ class SoftExpressions:
     def __init__(self, expression: pl.Expr) -> None:
         self._expression = expression
 
-    def rank(self, *, epsilon: float = 1e-2) -> pl.Expr:
+    def rank(self, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return soft ranks from 0 on; see `softsort_core.ranks`."""
         return self._for_each(partial(softsort_core.ranks, epsilon=epsilon))
 
-    def sort(self, *, epsilon: float = 1e-2) -> pl.Expr:
+    def sort(self, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return soft sorted values, nulls last; see `softsort_core.sort`."""
         return self._for_each(partial(softsort_core.sort, epsilon=epsilon), last=True)
 
-    def topk_mask(self, k: int | float, *, epsilon: float = 1e-2) -> pl.Expr:
+    def topk_mask(self, k: int | float, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return how far values belong to the k largest, all of them if there are less.
 
         See `softsort_core.topk_mask`.
@@ -55,12 +56,14 @@ class SoftExpressions:
 
         return self._for_each(mask)
 
-    def quantize(self, num_levels: int = 10, *, epsilon: float = 1e-2) -> pl.Expr:
+    def quantize(self, num_levels: int = 10, *, epsilon: float = EPSILON) -> pl.Expr:
         """Draw values to levels of equal mass; see `softsort_core.quantize`."""
         operator = softsort_core.quantize
         return self._for_each(partial(operator, num_levels=num_levels, epsilon=epsilon))
 
-    def normalize(self, targets: Sequence[float], *, epsilon: float = 1e-2) -> pl.Expr:
+    def normalize(
+        self, targets: Sequence[float], *, epsilon: float = EPSILON
+    ) -> pl.Expr:
         """Give values another distribution.
 
         See `softsort_core.quantile_normalization`.
@@ -68,7 +71,7 @@ class SoftExpressions:
         operator = softsort_core.quantile_normalization
         return self._for_each(partial(operator, targets=targets, epsilon=epsilon))
 
-    def quantile(self, q: int | float, *, epsilon: float = 1e-2) -> pl.Expr:
+    def quantile(self, q: int | float, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return a soft quantile; see `softsort_core.quantile`."""
 
         def at_level(values: np.ndarray) -> Any:
@@ -76,15 +79,15 @@ class SoftExpressions:
 
         return self._of_all(at_level)
 
-    def median(self, *, epsilon: float = 1e-2) -> pl.Expr:
+    def median(self, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return the soft median; see `softsort_core.median`."""
         return self._of_all(partial(softsort_core.median, epsilon=epsilon))
 
-    def max(self, *, epsilon: float = 1e-2) -> pl.Expr:
+    def max(self, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return the soft maximum; see `softsort_core.max`."""
         return self._of_all(partial(softsort_core.max, epsilon=epsilon))
 
-    def min(self, *, epsilon: float = 1e-2) -> pl.Expr:
+    def min(self, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return the soft minimum; see `softsort_core.min`."""
         return self._of_all(partial(softsort_core.min, epsilon=epsilon))
 

@@ -14,7 +14,7 @@ from softsort_core.arguments import (
     as_tolerance,
     as_weights,
 )
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import largest, product
 from softsort_core.operators.exact import hard_error, hard_ranks
@@ -62,7 +62,7 @@ def solve_report(
     inputs: Values,
     num_targets: int | None = None,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
 ) -> Report:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softsort_core import SoftSortError, quantile_normalization, ranks
+from softsort_core.defaults import EPSILON
 
 
 class SoftRankTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -37,7 +38,7 @@ class SoftRankTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         [[1.49]]
     """
 
-    def __init__(self, epsilon: float = 1e-2) -> None:
+    def __init__(self, epsilon: float = EPSILON) -> None:
         self.epsilon = epsilon
 
     def fit(self, X: Any, y: Any = None) -> "SoftRankTransformer":
@@ -99,7 +100,7 @@ class SoftQuantileTransformer(SoftRankTransformer):
     def __init__(
         self,
         output_distribution: Literal["uniform", "normal"] = "uniform",
-        epsilon: float = 1e-2,
+        epsilon: float = EPSILON,
     ) -> None:
         super().__init__(epsilon)
         self.output_distribution = output_distribution

@@ -17,7 +17,7 @@ from softsort_core.arguments import (
     is_concrete,
     normalised,
 )
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.masks import (
     EvenPerSlice,
@@ -202,7 +202,7 @@ def transport_plan(
     *,
     normalised_by: Normalised = "rows",
     descending: bool = False,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,

@@ -1,8 +1,10 @@
-"""The two ways in which a command refuses, and the exit codes they carry."""
+"""The ways in which a command refuses, and exit codes; those of signals are 128 on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+
+SOME_FAILED = 3  # the other inputs are done
 
 
 class CommandError(Exception):

@@ -19,6 +19,7 @@ Image: TypeAlias = ArrayLike | Sequence[Any]
 Number: TypeAlias = ArrayLike
 ChannelAxis: TypeAlias = int | Literal["last"] | None
 
+EPSILON = 1e-2  # of values in [0, 1], by default
 MOST_CHANNELS = 4  # that are taken for such unless it is said
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, DTypeLike, Float, Num, Shaped
 
 from softsort_core import SoftSortError
 from softsort_filters.arguments import (
+    EPSILON,
     ChannelAxis,
     Image,
     Number,
@@ -53,7 +54,7 @@ def soft_median(
     weights: Table | None = None,
     where: Bool[ArrayLike, "..."] | None = None,
     iterations: int = 1,
-    epsilon: Number = 1e-2,
+    epsilon: Number = EPSILON,
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,
@@ -110,7 +111,7 @@ def soft_quantile_filter(
     weights: Table | None = None,
     where: Bool[ArrayLike, "..."] | None = None,
     iterations: int = 1,
-    epsilon: Number = 1e-2,
+    epsilon: Number = EPSILON,
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from softsort_core import SoftSortError
-from softsort_filters.arguments import Number, as_count
+from softsort_filters.arguments import EPSILON, Number, as_count
 from softsort_filters.median import Size, Squashing, Table, soft_quantile_filter
 from softsort_filters.windows import as_window, check_border
 
@@ -39,7 +39,7 @@ def soft_quantile_strips(
     weights: Table | None = None,
     where: Rows | None = None,
     iterations: int = 1,
-    epsilon: Number = 1e-2,
+    epsilon: Number = EPSILON,
     squashing_fun: Squashing = None,
     border: str = "reflect",
     cval: Number = 0.0,

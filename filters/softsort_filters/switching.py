@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from softsort_core import SoftSortError
 from softsort_filters import tiles
 from softsort_filters.arguments import (
+    EPSILON,
     Image,
     Number,
     as_count,
@@ -67,7 +68,7 @@ def soft_switching_median(
     weights: Image | None = None,
     level: Number = 0.5,
     iterations: int = 2,
-    epsilon: Number = 1e-2,
+    epsilon: Number = EPSILON,
     border: str = "reflect",
     cval: Number = 0.0,
     alpha: bool = False,

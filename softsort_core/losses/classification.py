@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, Real
 
 from softsort_core import SoftSortError, quantile, ranks
 from softsort_core.arguments import is_concrete
+from softsort_core.defaults import EPSILON
 from softsort_core.losses.samples import (
     Epsilon,
     Numbers,
@@ -21,7 +22,7 @@ def soft_error_loss(
     labels: Int[Numbers, "*batch"],
     k: int = 1,
     *,
-    epsilon: Epsilon = 1e-2,
+    epsilon: Epsilon = EPSILON,
     weights: Real[Numbers, "*batch"] | None = None,
     where: Bool[Numbers, "*batch"] | None = None,
 ) -> Float[Array, ""]:
@@ -69,7 +70,7 @@ def soft_conformal_loss(
     coverage: Float[Array, ""] | float = 0.9,
     *,
     temperature: Float[Array, ""] | float = 0.1,
-    epsilon: Epsilon = 1e-2,
+    epsilon: Epsilon = EPSILON,
     weights: Real[Numbers, " rows"] | None = None,
     where: Bool[Numbers, " rows"] | None = None,
 ) -> Float[Array, ""]:

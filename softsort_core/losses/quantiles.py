@@ -5,6 +5,7 @@ from jaxtyping import Array, Bool, Float, Real
 
 from softsort_core import SoftSortError, quantile
 from softsort_core.arguments import as_levels
+from softsort_core.defaults import EPSILON
 from softsort_core.losses.samples import (
     Epsilon,
     Numbers,
@@ -18,7 +19,7 @@ def soft_least_quantile_loss(
     errors: Real[Numbers, "*batch n"],
     q: Float[Array, ""] | float = 0.5,
     *,
-    epsilon: Epsilon = 1e-2,
+    epsilon: Epsilon = EPSILON,
     weights: Real[Numbers, "*batch n"] | None = None,
     where: Bool[Numbers, "*batch n"] | None = None,
 ) -> Float[Array, ""]:
@@ -66,7 +67,7 @@ def soft_pinball_loss(
     targets: Real[Numbers, "*batch"],
     q: Real[Numbers, " k"] | list[float] | float = 0.5,
     *,
-    epsilon: Epsilon = 1e-2,
+    epsilon: Epsilon = EPSILON,
     weights: Real[Numbers, "*batch"] | None = None,
     where: Bool[Numbers, "*batch"] | None = None,
 ) -> Float[Array, ""]:

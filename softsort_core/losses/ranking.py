@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Real
 
 from softsort_core import SoftSortError, ranks
 from softsort_core.arguments import as_count, as_floating, is_concrete
-from softsort_core.defaults import LIMIT
+from softsort_core.defaults import EPSILON, LIMIT
 from softsort_core.losses.samples import (
     Epsilon,
     Numbers,
@@ -29,7 +29,7 @@ def soft_spearman_loss(
     predictions: Real[Numbers, "*batch n"],
     targets: Real[Numbers, "*batch n"],
     *,
-    epsilon: Epsilon = 1e-2,
+    epsilon: Epsilon = EPSILON,
     soft_targets: bool = False,
     weights: Real[Numbers, "*batch n"] | None = None,
     where: Bool[Numbers, "*batch n"] | None = None,
@@ -79,7 +79,7 @@ def soft_ndcg_loss(
     relevance: Real[Numbers, "*batch n"],
     k: int | None = None,
     *,
-    epsilon: Epsilon = 1e-2,
+    epsilon: Epsilon = EPSILON,
     weights: Real[Numbers, "*batch n"] | None = None,
     where: Bool[Numbers, "*batch n"] | None = None,
 ) -> Float[Array, ""]:
@@ -142,7 +142,7 @@ def soft_listwise_loss(
     scores: Real[Numbers, "*batch n"],
     targets: Real[Numbers, "*batch n"],
     *,
-    epsilon: Epsilon = 1e-2,
+    epsilon: Epsilon = EPSILON,
     weights: Real[Numbers, "*batch n"] | None = None,
     where: Bool[Numbers, "*batch n"] | None = None,
 ) -> Float[Array, ""]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count, as_floating
 from softsort_core.axis import normalised_axes, slice_size
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
 from softsort_core.operators.masks import (
@@ -39,7 +39,7 @@ def max(
     axis: int | Sequence[int] | None = None,
     *,
     keepdims: bool = False,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -82,7 +82,7 @@ def min(
     axis: int | Sequence[int] | None = None,
     *,
     keepdims: bool = False,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -108,7 +108,7 @@ def median(
     axis: int | Sequence[int] | None = None,
     *,
     keepdims: bool = False,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -135,7 +135,7 @@ def argmax(
     axis: int | Sequence[int] | None = None,
     *,
     keepdims: bool = False,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -163,7 +163,7 @@ def argmin(
     axis: int | Sequence[int] | None = None,
     *,
     keepdims: bool = False,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -189,7 +189,7 @@ def top_k(
     k: int,
     axis: int | Sequence[int] | None = -1,
     *,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -247,7 +247,7 @@ def argsort(
     axis: int | Sequence[int] | None = -1,
     *,
     descending: bool = False,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,

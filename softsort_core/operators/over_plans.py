@@ -30,7 +30,7 @@ from softsort_core.axis import (
     over_slices,
     slice_size,
 )
-from softsort_core.defaults import LIMIT, TOLERANCE
+from softsort_core.defaults import EPSILON, LIMIT, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.exact import hard_if_certain
 from softsort_core.operators.mapped import read_mapped
@@ -73,7 +73,7 @@ Targets: TypeAlias = (
 class Softness(NamedTuple):
     """What every operator takes by name; see `sort`."""
 
-    epsilon: Any = 1e-2
+    epsilon: Any = EPSILON
     squashing_fun: Squashing = None
     input_weights: Values | None = None
     tolerance: Any = TOLERANCE

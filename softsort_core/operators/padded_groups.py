@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from softsort_core.axis import on_rows
+from softsort_core.defaults import EPSILON
 from softsort_core.operators.forms import Forms, Group, Squashing
 
 # Widths of the rows. Up to 12 targets are solved for in another, quicker way.
@@ -25,7 +26,7 @@ def over_padded_groups(
     *,
     counts: np.ndarray | None = None,
     numbers: np.ndarray | None = None,
-    epsilon: float | np.ndarray = 1e-2,
+    epsilon: float | np.ndarray = EPSILON,
     squashing_fun: Squashing = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the results of some of many groups: their places, and results as padded.

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_levels, is_concrete
 from softsort_core.axis import slice_size
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group, number_of
 from softsort_core.operators.masks import Count, PerSlice, count_used
@@ -30,7 +30,7 @@ def quantile(
     axis: int | Sequence[int] = -1,
     weight: float | Array | None = None,
     *,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -163,7 +163,7 @@ def solve_quantile(
     summary: Summary,
     q: Values | None = None,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
     tolerance: float = TOLERANCE,
 ) -> Float[Array, " k"]:
     """Return soft quantiles, as `quantile` does.

@@ -11,7 +11,7 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_distribution, as_ladder
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group, counted, number_of
 from softsort_core.operators.over_plans import (
@@ -41,7 +41,7 @@ def quantile_normalization(
     weights: Values | None = None,
     axis: int | Sequence[int] = -1,
     *,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -107,7 +107,7 @@ def solve_quantile_normalization(
     summary: Summary,
     targets: Values | Distribution,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
     tolerance: float = TOLERANCE,
 ) -> Curve:
     """Return how values are given another distribution, as `quantile_normalization`.

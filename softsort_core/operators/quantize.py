@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count
 from softsort_core.axis import slice_size
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, counted
 from softsort_core.operators.over_plans import (
@@ -40,7 +40,7 @@ def quantize(
     num_levels: int = 10,
     axis: int | Sequence[int] = -1,
     *,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -101,7 +101,7 @@ def solve_quantize(
     summary: Summary,
     num_levels: int = 10,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
     tolerance: float = TOLERANCE,
 ) -> Curve:
     """Return what a value is drawn to by levels of equal mass, as `quantize` does.

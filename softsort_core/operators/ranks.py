@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count, as_distribution
 from softsort_core.axis import slice_size
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.operators.exact import hard_ranks
 from softsort_core.operators.forms import (
     Forms,
@@ -42,7 +42,7 @@ def ranks(
     num_targets: int | None = None,
     target_weights: Values | None = None,
     *,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -129,7 +129,7 @@ def group_ranks(
     sizes: np.ndarray,
     weights: Values | None = None,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
     squashes: bool = True,
     tolerance: float = TOLERANCE,
 ) -> np.ndarray:

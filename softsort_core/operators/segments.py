@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count, as_floating, as_weights
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.over_plans import Squashing
 from softsort_core.operators.ranks import ranks
@@ -18,7 +18,7 @@ def segment_ranks(
     num_segments: int,
     *,
     most: int | None = None,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count, as_epsilon
 from softsort_core.axis import slice_size
-from softsort_core.defaults import LIMIT, TOLERANCE
+from softsort_core.defaults import EPSILON, LIMIT, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import increasing
 from softsort_core.operators.forms import Forms, Group, counted, descending
@@ -39,7 +39,7 @@ def sort(
     topk: int = -1,
     num_targets: int | None = None,
     *,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -173,7 +173,7 @@ def group_sort(
     sizes: np.ndarray,
     weights: Values | None = None,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
     squashes: bool = True,
     tolerance: float = TOLERANCE,
 ) -> np.ndarray:
@@ -199,7 +199,7 @@ def solve_sort(
     summary: Summary,
     num_targets: int,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
     tolerance: float = TOLERANCE,
 ) -> Float[Array, " num_targets"]:
     """Return so many sorted values, as `sort` does with `num_targets`.
@@ -221,7 +221,7 @@ def solve_sort(
 
 
 def solve_topk(
-    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
+    summary: Summary, k: int, *, epsilon: float = EPSILON, tolerance: float = TOLERANCE
 ) -> Float[Array, " k"]:
     """Return the k largest soft values, as `sort` does with `topk`.
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count, as_floating, is_concrete
 from softsort_core.axis import slice_size
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group
 from softsort_core.operators.masks import count_used, targets_of_each
@@ -34,7 +34,7 @@ def sort_with(
     topk: int = -1,
     *,
     axis: int = 0,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import Values, as_count, is_concrete
 from softsort_core.axis import normalised_axes, slice_size
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.operators.forms import Forms, Group, number_of
 from softsort_core.operators.masks import PerSlice, count_used
@@ -33,7 +33,7 @@ def topk_mask(
     axis: int | Sequence[int] = -1,
     k: Values = 1,
     *,
-    epsilon: float | Array = 1e-2,
+    epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
     input_weights: Values | None = None,
     tolerance: float = TOLERANCE,
@@ -125,7 +125,7 @@ def _of_shares(
 
 
 def solve_topk_mask(
-    summary: Summary, k: int, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
+    summary: Summary, k: int, *, epsilon: float = EPSILON, tolerance: float = TOLERANCE
 ) -> Curve:
     """Return how far a value belongs to the k largest, as `topk_mask` does.
 

@@ -1,4 +1,4 @@
-"""How far results may be off, and whether that is certain enough."""
+"""How far results may be off, and which are NaN, for that is not certain enough."""
 
 from typing import Any, NamedTuple
 

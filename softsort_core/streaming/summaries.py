@@ -22,7 +22,7 @@ from softsort_core.arguments import (
     as_tolerance,
     as_weights,
 )
-from softsort_core.defaults import TOLERANCE
+from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import clipped, increasing
 from softsort_core.plans.chebyshev import Cells
@@ -185,7 +185,7 @@ def summarise(
     statistics: Statistics,
     weights: Values | None = None,
     *,
-    epsilon: float = 1e-2,
+    epsilon: float = EPSILON,
 ) -> Summary:
     """Summarise some values, of any shape: the second of three passes over a whole.
 
@@ -266,7 +266,7 @@ def merge(first: Any, second: Any) -> Any:
 
 
 def solve(
-    summary: Summary, *, epsilon: float = 1e-2, tolerance: float = TOLERANCE
+    summary: Summary, *, epsilon: float = EPSILON, tolerance: float = TOLERANCE
 ) -> Solution:
     """Solve the transport problem of all values, from their summary.
 

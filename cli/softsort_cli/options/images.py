@@ -8,7 +8,7 @@ import typer
 
 from softsort_cli.options.declare import option, positive
 from softsort_cli.options.output import Writing, to_folder
-from softsort_cli.options.softness import EPSILON_HELP, Computing
+from softsort_cli.options.softness import EPSILON, EPSILON_HELP, Computing
 
 Kind = Literal["salt-and-pepper", "gaussian", "speckle"]
 AUTO = 0.0  # the epsilon that stands for the choice of one
@@ -38,7 +38,7 @@ class ImageSolver(Computing):
             parser=_epsilon_or_auto,
             help=f"{EPSILON_HELP}; auto chooses for each image, and says what.",
         ),
-    ] = 0.01
+    ] = EPSILON
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from softsort_cli.errors import UsageError
 from softsort_cli.options import completion
 from softsort_cli.options.declare import option, positive
 
+EPSILON = 0.01
 EPSILON_HELP = "Softness: smaller is closer to the exact result, larger is smoother"
 
 
@@ -21,7 +22,7 @@ class Softness:
 
     epsilon: Annotated[
         float, option("--epsilon", "-e", callback=positive, help=f"{EPSILON_HELP}.")
-    ] = 0.01
+    ] = EPSILON
     squash: Annotated[
         Literal["sigmoid", "none"],
         option(
@@ -137,7 +138,7 @@ class Solver(Computing):
     epsilon: Annotated[
         float,
         option("--epsilon", "-e", callback=_epsilon_alone, help=f"{EPSILON_HELP}."),
-    ] = 0.01
+    ] = EPSILON
     blur: Annotated[
         str | None,
         option(

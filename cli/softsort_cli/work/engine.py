@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import typer
 
 from softsort_cli import console, interrupts, jax_setup
-from softsort_cli.errors import CommandError
+from softsort_cli.errors import SOME_FAILED, CommandError
 from softsort_cli.io import files
 from softsort_cli.options.softness import Computing
 
@@ -158,7 +158,7 @@ def finish(
             step()
     if failed:
         console.error(f"{failed} of {total} {what} failed")
-        raise typer.Exit(1 if failed == total else 3)
+        raise typer.Exit(CommandError.exit_code if failed == total else SOME_FAILED)
 
 
 def with_name(error: BaseException, path: Path) -> str:
