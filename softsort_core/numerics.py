@@ -106,10 +106,20 @@ def repeated(values: Float[Array, " n"], count: int) -> Float[Array, "n count"]:
 def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     """Take away decreases."""
     fixed = jax.lax.stop_gradient(values)
-    if fixed.shape[0] < 2:
+    m, low = fixed.shape[0], jnp.full_like(fixed, -jnp.inf)
+    if m < 2:
         return values
-    least, _ = used_range(fixed[1:] - fixed[:-1], None)
-    rise = jax.lax.cond(
-        least >= 0, jnp.zeros_like, lambda fixed: jax.lax.cummax(fixed) - fixed, fixed
-    )
-    return values + rise
+
+    def decreases(state: tuple[Array, Array]) -> Array:
+        return used_range(state[1][1:] - state[1][:-1], None)[0] < 0
+
+    # Each is the largest of so many up to it. Rounding disorders but neighbours, for
+    # which few steps will do; and the compiler takes long for a cumulative maximum.
+    def widened(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        width, largest = state
+        before = jnp.concatenate([low, largest])
+        before = jax.lax.dynamic_slice(before, (m - width,), (m,))
+        return 2 * width, jnp.maximum(largest, before)
+
+    _, largest = jax.lax.while_loop(decreases, widened, (1, fixed))
+    return values + (largest - fixed)

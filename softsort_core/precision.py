@@ -57,8 +57,7 @@ def total(values: Array) -> Array:
     n = values.shape[0]
     whole = n - n % _PART
     ones = jnp.ones(_PART, values.dtype)
-    parts = product(values[:whole].reshape(-1, _PART), ones)
-    parts = jnp.append(parts, jnp.sum(values[whole:]))
+    parts = product(values[:whole].reshape(-1, _PART), ones), jnp.sum(values[whole:])
     with jax.enable_x64(True):
-        total = jnp.sum(as_dtype(parts, jnp.float64))
+        total = sum(jnp.sum(as_dtype(each, jnp.float64)) for each in parts)
     return as_dtype(total, values.dtype)
