@@ -110,8 +110,10 @@ def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
     if m < 2:
         return values
 
-    def decreases(state: tuple[Array, Array]) -> Array:
-        return used_range(state[1][1:] - state[1][:-1], None)[0] < 0
+    def may_decrease(state: tuple[Array, Array]) -> Array:
+        width, largest = state
+        least, _ = used_range(largest[1:] - largest[:-1], None)
+        return (width < m) & ~(least >= 0)
 
     # Each is the largest of so many up to it. Rounding disorders but neighbours, for
     # which few steps will do; and the compiler takes long for a cumulative maximum.
@@ -121,5 +123,5 @@ def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
         before = jax.lax.dynamic_slice(before, (m - width,), (m,))
         return 2 * width, jnp.maximum(largest, before)
 
-    _, largest = jax.lax.while_loop(decreases, widened, (1, fixed))
-    return values + (largest - fixed)
+    _, largest = jax.lax.while_loop(may_decrease, widened, (1, fixed))
+    return largest + (values - fixed)
