@@ -123,5 +123,5 @@ def increasing(values: Float[Array, " m"]) -> Float[Array, " m"]:
         before = jax.lax.dynamic_slice(before, (m - width,), (m,))
         return 2 * width, jnp.maximum(largest, before)
 
-    _, largest = jax.lax.while_loop(may_decrease, widened, (1, fixed))
+    _, largest = jax.lax.while_loop(may_decrease, widened, (jnp.asarray(1), fixed))
     return largest + (values - fixed)
