@@ -14,8 +14,8 @@ from softsort_core.axis import as_slices, normalised_axes, slice_size
 from softsort_core.errors import SoftSortError
 from softsort_core.plans.quadrature import MANY
 
-# So many even targets of a slice, of as many values, are taken as they are.
-FEWEST = 16
+# Even targets of so few values are those of a slice; see `plans.panels.Few`.
+_FEWEST = 16
 # That of all slices, or one for each.
 Count: TypeAlias = int | Array | np.ndarray
 
@@ -91,9 +91,9 @@ def per_slice(count: Count, make: Callable[[Any, Any], Any]) -> Any:
 def targets_of_each(count: Count, n: int) -> int | EvenPerSlice:
     """Return as many equal targets as values that take part, of n.
 
-    Few of many are those of a slice, which is solved in a way of its own.
+    Few of many are those of a slice, which are solved for as they are.
     """
-    if isinstance(count, int) and (n <= MANY or count > FEWEST):
+    if isinstance(count, int) and (n <= MANY or count > _FEWEST):
         return max(count, 1)
     return EvenPerSlice(jnp.maximum(count, 1), n)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
@@ -22,7 +21,6 @@ from softsort_core.axis import (
     weight_slices,
 )
 from softsort_core.errors import SoftSortError
-from softsort_core.operators.masks import FEWEST
 from softsort_core.plans.choose import FEWEST_SHARED, AnyResolution, plan_of
 from softsort_core.plans.gauss_rules import SharedNodes
 from softsort_core.plans.monotone import monotone_plan
@@ -153,28 +151,11 @@ def _read_with(
     n = slice_size(slices.values, axes)
 
     def operator(own, weights, values, squashed=None):
-        def read_at(targets, resolution, places):
-            softness = problem.epsilon, problem.tolerance, resolution, places
-            plan = plan_of(values, weights, squashed, targets, *softness)
-            results, certain = read(plan, values, *own[1], *problem.arguments)
-            return results, certain[None]
-
-        count, targets = own[0], _targets(own, problem.targets, number)
-        if count is None or number is None or resolution is None:
-            return read_at(targets, resolution, places or number)
-        most = number
-
-        def of_few():
-            results, certain = read_at(count, None, FEWEST)
-            # Those at targets are as many as there may be.
-            more = most - FEWEST if len(results) == FEWEST else 0
-            padding = (0, more), *[(0, 0)] * (results.ndim - 1)
-            return jnp.pad(results, padding), certain
-
-        # Nodes are for more targets than these.
-        return jax.lax.cond(
-            count <= FEWEST, of_few, lambda: read_at(count, resolution, most)
-        )
+        targets = _targets(own, problem.targets, number)
+        softness = problem.epsilon, problem.tolerance, resolution, places or number
+        plan = plan_of(values, weights, squashed, targets, *softness)
+        results, certain = read(plan, values, *own[1], *problem.arguments)
+        return results, certain[None]
 
     rows, columns = n, target_count(slices, problem.targets, number)
     if resolution is not None:

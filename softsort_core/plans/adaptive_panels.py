@@ -150,7 +150,10 @@ def _search(
 ) -> PanelSolution:
     panels, finer, order, stages, *_ = resolution
     # They sum to 1 only in the precision they came in.
-    inputs = inputs._replace(moments=_normalised(inputs.moments, inputs.moments[:, 0]))
+    mass, few = inputs.moments[:, 0], inputs.few
+    if few is not None:
+        few = few._replace(mass=_normalised(few.mass, mass))
+    inputs = inputs._replace(moments=_normalised(inputs.moments, mass), few=few)
     if isinstance(targets, PointTargets):
         weights = _normalised(targets.weights, targets.weights)
         targets = targets._replace(weights=weights)
@@ -160,6 +163,8 @@ def _search(
         new_epsilon, used, choosing, is_first, fixed = job
         s, a = inputs.nodes(s_edges, used, order)
         y, b = fixed or targets.nodes(y_edges, used, order)
+        if few is not None and isinstance(targets, EvenTargets):
+            y, b = map(few.rather, targets.themselves(y.size), (y, b))
         guess = _guess(old, old_epsilon, new_epsilon, y)
         # The first plan is so smooth that any guess will do.
         guess = jnp.where(is_first, 0.0, guess)

@@ -103,18 +103,24 @@ class InCells(NamedTuple):
         inputs: how they are represented.
         moments: of weights times values, where these are averaged.
         edges: those of the panels.
+        few: the inputs that may be all, and 1 if they are; see `panels.Few`.
     """
 
     inputs: Inputs
     moments: Float[Array, "cells order"] | None
     edges: Float[Array, " panels+1"]
+    few: tuple[Points, Float[Array, ""]] | None = None
 
     def nodes(self, order: int) -> Points:
-        s, a = self.inputs.nodes(self.edges, order, order)
-        if self.moments is None:
-            return Points(s, a)
-        weighted = self.inputs._replace(moments=self.moments)
-        return Points(s, a, weighted.weights(self.edges, order, order))
+        nodes = Points(*self.inputs.nodes(self.edges, order, order))
+        if self.moments is not None:
+            weighted = self.inputs._replace(moments=self.moments)
+            weights = weighted.weights(self.edges, order, order)
+            nodes = nodes._replace(weighted=weights)
+        if self.few is None:
+            return nodes
+        few, are_all = self.few
+        return jax.tree.map(lambda *each: jnp.where(are_all > 0, *each), few, nodes)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -21,6 +21,7 @@ from softsort_core.plans.derivatives import (
 )
 from softsort_core.plans.panels import (
     EvenTargets,
+    Few,
     Inputs,
     PointTargets,
     Resolution,
@@ -61,10 +62,10 @@ class NodePlan:
         return self._single(self.solution.plan.y)
 
     @jax.jit
-    def at_inputs(self, values: Array) -> tuple[Array, Array]:
+    def at_inputs(self, values: Array) -> tuple[Any, Array]:
         """Return the expectation of values, which differ by up to 1, given an input.
 
-        At points, or as series in cells; and its error.
+        At points, or as series in cells, beside what it is at few; and its error.
         """
         values = jnp.broadcast_to(values, self.solution.plan.y.shape)
 
@@ -88,7 +89,7 @@ class NodePlan:
         return self._as_series(means, error)
 
     @jax.jit
-    def of_levels(self, levels: Inputs) -> tuple[Array, Array]:
+    def of_levels(self, levels: Inputs) -> tuple[Any, Array]:
         """Return the expectation of levels of many even targets, given an input.
 
         See `at_inputs`; `levels` are the targets with levels times weights for weights.
@@ -125,11 +126,12 @@ class NodePlan:
     @functools.partial(jax.jit, static_argnames="places")
     def at_targets(
         self, weighted: Inputs, m: Any = None, places: int | None = None
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Any, Array]:
         """Return the expectation of values, which differ by up to 1, given a target.
 
         And its error. At the targets, of which the first of m even ones, so many as
-        there are places, are read if these are given; else, as series in cells.
+        there are places, are read if these are given; else, as series in cells. Beside
+        that at the first of them, if these may be few.
         `weighted` are the inputs with values times weights for weights.
         """
         order = self.resolution.order
@@ -139,6 +141,13 @@ class NodePlan:
             at = in_double(lambda m: jnp.minimum(jnp.arange(places) / (m - 1), 1.0), m)
             # Few are read themselves: between them means may be as steep as they like.
             further = at if places <= further.size else further
+        few = None if further is at else self.inputs.few
+        if few is not None:
+
+            def targets(few: Few, m: Array, others: Array) -> Array:
+                return few.rather(EvenTargets(m).points(others.size), others)
+
+            further = in_double(targets, few, m, further)
 
         def read(epsilon, solution, y, weighted):
             weights = self._weights_of_orders(weighted, solution.s_edges)
@@ -152,21 +161,21 @@ class NodePlan:
         known = jax.tree.map(lambda each: each[-1], self._among_inputs())
         means = means_at_targets(
             order,
-            self._measured(weighted.moments),
+            self._measured(weighted),
             self.epsilon,
             jax.lax.stop_gradient((means, further, known)),
         )
         if not self.is_even or further is at:
             return means, self._total(error, jnp.zeros(()))
         if at is not None:
-            means, left_out = between(means, edges, at)
-            return means, self._total(error, left_out)
+            others, left_out = between(means, edges, at)
+            return self._beside(few, means, others, error, left_out)
         shape = (self.resolution.cells, self.resolution.cell_order)
         at = in_double(lambda: cell_nodes(shape))
-        means, left_out = between(means, edges, at)
+        others, left_out = between(means, edges, at)
         analysis = jnp.asarray(chebyshev.analysis(shape[1]), means.dtype)
-        series = product(means, analysis.T)
-        return series, self._total(error, left_out + _rounding(series))
+        series = product(others, analysis.T)
+        return self._beside(few, means, series, error, left_out + _rounding(series))
 
     def _weights_of_orders(self, inputs: Inputs, edges: Array) -> Array:
         """Return the weights of nodes, for all three orders."""
@@ -174,12 +183,30 @@ class NodePlan:
         # All have the same panels, so that most of the work is done once.
         return jax.vmap(inputs.weights, (None, 0, None))(edges, orders, order)
 
-    def _as_series(self, means: Array, error: Array) -> tuple[Array, Array]:
+    def _as_series(self, means: Array, error: Array) -> tuple[Any, Array]:
         """Return means at the nodes of cells as series in these, and their error."""
         if self.points is not None:
             return means, self._total(error, jnp.zeros(()))
         series, left_out = self.inputs.series(means, self._edges())
-        return series, self._total(error, left_out + _rounding(series))
+        left_out = left_out + _rounding(series)
+        return self._beside(self.inputs.few, means, series, error, left_out)
+
+    def _beside(
+        self,
+        few: Few | None,
+        means: Array,
+        others: Array,
+        error: Array,
+        left_out: Array,
+    ) -> tuple[Any, Array]:
+        """Return what is made of means, beside these if they may be of few.
+
+        And its error.
+        """
+        if few is None:
+            return others, self._total(error, left_out)
+        left_out = jnp.where(few.are_all > 0, 0.0, left_out)
+        return (others, means), self._total(error, left_out)
 
     def _further(self, solution: PanelSolution) -> tuple[Array, Array]:
         """Return the targets at which means are read, and the edges of panels of them.
@@ -229,11 +256,18 @@ class NodePlan:
             return self.solution.plan
         return in_double(among, self.solution.plan, self.inputs, self.epsilon)
 
-    def _measured(self, weighted: Array | None) -> Points | InCells:
-        if self.points is None:
-            return InCells(self.inputs, weighted, self._edges())
-        weighted = None if weighted is None else weighted[:, 0]
-        return Points(self.points, self.inputs.moments[:, 0], weighted)
+    def _measured(self, weighted: Inputs | None) -> Points | InCells:
+        inputs, few = self.inputs._replace(few=None), self.inputs.few
+        moments = None if weighted is None else weighted.moments
+        if self.points is not None:
+            mass = None if moments is None else moments[:, 0]
+            return Points(self.points, inputs.moments[:, 0], mass)
+        if few is None:
+            return InCells(inputs, moments, self._edges())
+        each = Points(few.points, few.mass)
+        if weighted is not None and weighted.few is not None:
+            each = each._replace(weighted=weighted.few.mass)
+        return InCells(inputs, moments, self._edges(), (each, few.are_all))
 
     def _total(self, error: Array, left_out: Array) -> Array:
         failure = self._single(self.solution.failure)

@@ -50,6 +50,27 @@ class Resolution(NamedTuple):
         return np.round(np.array(_ORDERS) * self.order).astype(int)
 
 
+class Few(NamedTuple):
+    """The inputs that have a weight, and others up to the number of their nodes.
+
+    Attributes:
+        places: where in [0, 1] they are.
+        points: the same as they are squashed, with its derivative.
+        mass: theirs.
+        are_all: 1 if they are, so that they are the nodes, and even targets are theirs;
+            0 if there are more.
+    """
+
+    places: Float[Array, " k"]
+    points: Float[Array, " k"]
+    mass: Float[Array, " k"]
+    are_all: Float[Array, ""]
+
+    def rather(self, own: Array, usual: Array) -> Array:
+        """Return what is of these if they are all, else what is of the usual nodes."""
+        return jnp.where(self.are_all > 0, own, usual)
+
+
 class Inputs(NamedTuple):
     """A measure in cells, each of which is within a panel; or points, a cell each.
 
@@ -58,20 +79,24 @@ class Inputs(NamedTuple):
         low: the least of squashed values, at place 0.
         width: how far from it place 1 is.
         places: where in [0, 1] points are; None if there are as many even cells.
+        few: those that may be all; None if there are more for sure.
     """
 
     moments: Float[Array, "cells order"]
     low: Float[Array, ""]
     width: Float[Array, ""]
     places: Float[Array, " cells"] | None = None
+    few: Few | None = None
 
     def nodes(self, edges: Array, used: Array | int, order: int) -> tuple[Array, Array]:
         """Return positions and weights of `order` nodes in each panel.
 
         Of which `used` are enough for all moments that are kept.
         """
-        positions = self.low + self.width * panel_nodes(edges, order)
-        return positions.reshape(-1), self.weights(edges, used, order)
+        places = panel_nodes(edges, order).reshape(-1)
+        if self.few is not None:
+            places = self.few.rather(self.few.places, places)
+        return self.low + self.width * places, self.weights(edges, used, order)
 
     def weights(self, edges: Array, used: Array | int, order: int) -> Array:
         """Return the weights of the nodes."""
@@ -84,7 +109,8 @@ class Inputs(NamedTuple):
         of_panels = product(are_in.astype(moments.dtype), of_cells.T)
         kept = jnp.where(np.arange(order) < used, of_panels, 0.0)
         analysis = jnp.asarray(chebyshev.analysis(order), kept.dtype)
-        return product(kept, analysis).reshape(-1)
+        weights = product(kept, analysis).reshape(-1)
+        return weights if self.few is None else self.few.rather(self.few.mass, weights)
 
     def series(self, levels: Float[Array, " k"], edges: Array) -> tuple[Array, Array]:
         """Return the series, in cells, of what has these values at the nodes.
@@ -178,6 +204,14 @@ class EvenTargets(NamedTuple):
             return y, masses / self.number
         b = jnp.append(masses, self.rest) / (self.number + self.rest)
         return jnp.append(y, 0.0), b
+
+    def points(self, size: int) -> Array:
+        """Return the positions of so many; those beyond the last are like that."""
+        return jnp.minimum(jnp.arange(size) / (self.number - 1), 1.0)
+
+    def themselves(self, size: int) -> tuple[Array, Array]:
+        """Return up to so many of them as nodes, and their weights."""
+        return self.points(size), (jnp.arange(size) < self.number) / self.number
 
     def positions(self, edges: Array) -> Array:
         """Return edges in [0, 1]: each target is in the middle of 1."""

@@ -9,7 +9,7 @@ one by one.
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -22,7 +22,13 @@ from softsort_core.plans.certificate import Scale
 from softsort_core.plans.chebyshev import Cells
 from softsort_core.plans.moments import evaluate_series, moments_of
 from softsort_core.plans.node_plan import NodePlan, node_plan
-from softsort_core.plans.panels import EvenTargets, Inputs, PointTargets, Resolution
+from softsort_core.plans.panels import (
+    EvenTargets,
+    Few,
+    Inputs,
+    PointTargets,
+    Resolution,
+)
 from softsort_core.precision import in_double, total
 from softsort_core.squash import Standardisation, standardisation
 
@@ -42,12 +48,15 @@ class _PlacedInputs:
         weights: theirs, up to a factor; None for equal ones.
         standardisation: what places them.
         squashes: whether they are squashed as well.
+        few: those that may be all that have a weight, and at which places of the inputs
+            they are; None if there are more for sure.
     """
 
     values: Float[Array, " n"]
     weights: Float[Array, " n"] | None
     standardisation: Standardisation
     squashes: bool = field(metadata={"static": True})
+    few: tuple[Array, Few] | None = None
 
     def measure(self, cells: Cells | None, mass: Array | None) -> Inputs:
         """Return the measure of a mass at each input, None for ones, in cells.
@@ -59,23 +68,42 @@ class _PlacedInputs:
         moments = moments_of(
             self.values, self.standardisation, mass, cells, self.squashes
         )
-        return self._in_cells(moments)
+        return self._in_cells(moments, mass)
 
     @jax.jit
     def _in_points(self, mass: Array | None) -> Inputs:
+        mass = jnp.ones_like(self.values) if mass is None else mass
+        mass = mass / self._total_mass()
+        return Inputs(mass[:, None], *self._ends(), self._places(), self._few(mass))
+
+    @jax.jit
+    def _in_cells(self, moments: Array, mass: Array | None) -> Inputs:
+        total_mass = self._total_mass()
+        few = None if mass is None else self._few(mass / total_mass)
+        return Inputs(moments / total_mass, *self._ends(), few=few)
+
+    def _few(self, mass: Array) -> Few | None:
+        if self.few is None:
+            return None
+        at, few = self.few
+        return few._replace(mass=mass[at])
+
+    def with_few(self, at: Array, are_all: Array) -> "_PlacedInputs":
+        """Return the same with those at some places, and whether they are all."""
+        each = replace(self, values=self.values[at], weights=None)
+        mass = jnp.zeros_like(each.values)
+        few = Few(each._places(), each.points(), mass, are_all)
+        return replace(self, few=(at, few))
+
+    def _places(self) -> Array:
+        """Return where in [0, 1] the inputs are, in double precision."""
+
         def places(values, placing, low, width):
             if self.squashes:
                 return jax.nn.sigmoid(placing.fine_scores(values))
             return (values - low) / width
 
-        ends = self._ends()
-        placed = in_double(places, self.values, self.standardisation, *ends)
-        mass = jnp.ones_like(self.values) if mass is None else mass
-        return Inputs((mass / self._total_mass())[:, None], *ends, placed)
-
-    @jax.jit
-    def _in_cells(self, moments: Array) -> Inputs:
-        return Inputs(moments / self._total_mass(), *self._ends())
+        return in_double(places, self.values, self.standardisation, *self._ends())
 
     def _ends(self) -> tuple[Array, Array]:
         """Return the least that inputs are squashed to, and how far they reach."""
@@ -94,8 +122,16 @@ class _PlacedInputs:
             return jax.nn.sigmoid(self.standardisation.scores(self.values))
         return self.values
 
-    def evaluate(self, series: Array) -> Float[Array, " n"]:
-        return evaluate_series(self.values, self.standardisation, series, self.squashes)
+    def evaluate(self, means: Any) -> Float[Array, " n"]:
+        """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
+        if not isinstance(means, tuple):
+            values = self.values, self.standardisation
+            few = means.ndim == 1
+            return means if few else evaluate_series(*values, means, self.squashes)
+        assert self.few is not None
+        (series, of_few), (at, few) = means, self.few
+        means = self.evaluate(series)
+        return few.rather(means.at[at].set(of_few), means)
 
 
 @functools.partial(jax.jit, static_argnames="is_fine")
@@ -174,11 +210,10 @@ class CompressedPlan:
         elif self.places <= MANY:
             means, error = self.nodes.at_targets(weighted, m, self.places)
         else:
-            series, error = self.nodes.at_targets(weighted)
-            return _evaluated_at_targets(
-                series, scale, error, self.tolerance, m, self.places
-            )
-        return _restored(scale, means, error, self.tolerance)
+            means, error = self.nodes.at_targets(weighted, m)
+        return _evaluated_at_targets(
+            self.nodes.inputs.few, means, scale, error, self.tolerance, m, self.places
+        )
 
     def _weighted(self, values: Array, scale: Scale) -> Inputs:
         """Return the measure of the inputs with the scaled values for weights."""
@@ -208,21 +243,17 @@ def _levels(values: Array, scale: Scale, m: Any, cells: Cells) -> Inputs:
 
 
 @jax.jit
-def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Array, Array]:
+def _at_inputs(nodes: NodePlan, values: Array) -> tuple[Scale, Any, Array]:
     scale = Scale.of_levels(values)
     return scale, *nodes.at_inputs(scale.scaled(values))
 
 
 @jax.jit
 def _evaluated(
-    placed: _PlacedInputs, means: Array, scale: Scale, error: Array, tolerance: Any
+    placed: _PlacedInputs, means: Any, scale: Scale, error: Array, tolerance: Any
 ) -> tuple[Array, Array]:
     """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
-    means = placed.evaluate(means) if means.ndim > 1 else means
-    return scale.restored(means, error, tolerance)
-
-
-_restored = jax.jit(Scale.restored)
+    return scale.restored(placed.evaluate(means), error, tolerance)
 
 
 _centred_scale = jax.jit(Scale.centred)
@@ -236,11 +267,23 @@ def _scaled(weights: Array | None, scale: Scale, values: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnames="places")
 def _evaluated_at_targets(
-    series: Array, scale: Scale, error: Array, tolerance: Any, m: Any, places: int
+    few: Few | None,
+    means: Any,
+    scale: Scale,
+    error: Array,
+    tolerance: Any,
+    m: Any,
+    places: int,
 ) -> tuple[Array, Array]:
+    """Return what `NodePlan.at_targets` gives, at so many targets."""
     step = 2 ** max(0, math.floor(math.log2(places / _MOST_KNOTS)))
-    if series.shape[0] > 1 or step == 1:
-        means = evaluate_even(series, 0, places, m)
+    series, of_few = means if isinstance(means, tuple) else (means, None)
+    if series.ndim == 1 or series.shape[0] > 1 or step == 1:
+        means = series if series.ndim == 1 else evaluate_even(series, 0, places, m)
+        if few is not None and of_few is not None:
+            of_few = of_few[:places]
+            of_few = jnp.pad(of_few, (0, places - of_few.size), "edge")
+            means = few.rather(of_few, means)
         return scale.restored(means, error, tolerance)
     # A single series is smooth enough for chords, which keep what order knots have.
     sag = (2 * step / (m - 1)) ** 2 / 8 * chebyshev.steepest(series, 2)
@@ -297,6 +340,8 @@ def compressed_plan(
     is_fine = resolution.cells > 1 or not are_many
     placing = _placing(values, weights, squashed, is_fine=is_fine)
     placed = _PlacedInputs(values if squashes else squashed, weights, placing, squashes)
+    if weights is not None and isinstance(targets, EvenTargets):
+        placed = _with_few(placed, weights, targets, resolution)
     points = None if are_many else placed.points()
     cells = Cells(resolution.cells, resolution.cell_order) if are_many else None
     inputs = placed.measure(cells, weights)
@@ -306,3 +351,20 @@ def compressed_plan(
 
 
 _relative = jax.jit(relative)
+
+
+def _with_few(
+    placed: _PlacedInputs, weights: Array, targets: EvenTargets, resolution: Resolution
+) -> _PlacedInputs:
+    """Return inputs with those that may be all that have a weight, if these may be few.
+
+    As few as their targets have nodes, and as these.
+    """
+    if isinstance(targets.number, int):
+        return placed  # more
+    used = weights > 0
+    most = jnp.maximum(jnp.sum(used), targets.number)
+    # The first of those that have a weight, in order.
+    size = resolution.finer * resolution.nodes
+    _, at = jax.lax.top_k(used.astype(jnp.float32), size)
+    return placed.with_few(at, (most <= resolution.nodes).astype(weights.dtype))

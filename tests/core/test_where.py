@@ -102,6 +102,34 @@ def test_few_of_very_many(x64, count):
         np.testing.assert_allclose(found, few, rtol=1e-9, atol=1e-9)
 
 
+def test_few_of_very_many_compiled(x64):
+    """With heavy tails, so that they are far apart; and derivatives."""
+    x, order = RNG.standard_cauchy(5000), RNG.permutation(5000)
+
+    def read(x, **settings):
+        ranks = soft.ranks(x, epsilon=1e-3, **settings)
+        values = soft.sort(x, epsilon=1e-3, **settings)
+        return jnp.sum(jnp.cos(ranks) + jnp.sin(values)), (ranks, values)
+
+    derived = jax.jit(jax.value_and_grad(read, has_aux=True))
+    compiled = jax.jit(
+        lambda x, where: jax.value_and_grad(
+            lambda x: read(x, where=where, fill=0.0), has_aux=True
+        )(x)
+    )
+    for count in 20, 2, 23:
+        where = order < count
+        (_, (ranks, values)), slopes = compiled(x, where)
+        if count == 20:
+            (_, few), expected = derived(x[where])
+            np.testing.assert_allclose(slopes[where], expected, rtol=1e-6, atol=1e-9)
+            assert not slopes[~where].any()
+        else:
+            few = read(x[where])[1]
+        np.testing.assert_allclose(ranks[where], few[0], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(values[:count], few[1], rtol=1e-9, atol=1e-9)
+
+
 def test_the_largest_of_very_many(x64):
     x = RNG.normal(size=5000)
     where = RNG.permutation(5000) < 9
