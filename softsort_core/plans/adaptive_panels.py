@@ -149,22 +149,15 @@ def _search(
     *fixed: Array,
 ) -> PanelSolution:
     panels, finer, order, stages, *_ = resolution
-    # They sum to 1 only in the precision they came in.
-    mass, few = inputs.moments[:, 0], inputs.few
-    if few is not None:
-        few = few._replace(mass=_normalised(few.mass, mass))
-    inputs = inputs._replace(moments=_normalised(inputs.moments, mass), few=few)
-    if isinstance(targets, PointTargets):
-        weights = _normalised(targets.weights, targets.weights)
-        targets = targets._replace(weights=weights)
+    inputs, targets = _normalised(inputs, targets)
 
     def advance(before, job):
         old, s_edges, y_edges, old_epsilon, steps = before
         new_epsilon, used, choosing, is_first, fixed = job
         s, a = inputs.nodes(s_edges, used, order)
         y, b = fixed or targets.nodes(y_edges, used, order)
-        if few is not None and isinstance(targets, EvenTargets):
-            y, b = map(few.rather, targets.themselves(y.size), (y, b))
+        if inputs.few is not None and isinstance(targets, EvenTargets):
+            y, b = map(inputs.few.rather, targets.themselves(y.size), (y, b))
         guess = _guess(old, old_epsilon, new_epsilon, y)
         # The first plan is so smooth that any guess will do.
         guess = jnp.where(is_first, 0.0, guess)
@@ -266,8 +259,25 @@ def _jobs(resolution: Resolution, epsilon: Array, fixed: Any) -> tuple[Any, ...]
     )
 
 
-def _normalised(values: Array, weights: Array) -> Array:
-    return values / product(jnp.ones_like(weights), weights)
+def _normalised(
+    inputs: Inputs, targets: PointTargets | EvenTargets
+) -> tuple[Inputs, PointTargets | EvenTargets]:
+    """Return them with weights that sum to 1.
+
+    They do only in the precision they came in.
+    """
+
+    def over_sum(values: Array, weights: Array) -> Array:
+        return values / product(jnp.ones_like(weights), weights)
+
+    few = inputs.few
+    if few is not None:
+        few = few._replace(mass=over_sum(few.mass, few.mass))
+    moments = over_sum(inputs.moments, inputs.moments[:, 0])
+    if isinstance(targets, PointTargets):
+        weights = over_sum(targets.weights, targets.weights)
+        targets = targets._replace(weights=weights)
+    return inputs._replace(moments=moments, few=few), targets
 
 
 def _spread(positions: Array, weights: Array, shares: Array) -> Array:
