@@ -130,6 +130,16 @@ def test_few_of_very_many_compiled(x64):
         np.testing.assert_allclose(values[:count], few[1], rtol=1e-9, atol=1e-9)
 
 
+def test_few_alike_of_very_many():
+    """Whose weights are rounded."""
+    x, order = RNG.integers(0, 4, 5000).astype(np.float32), RNG.permutation(5000)
+    ranked = jax.jit(lambda x, where: soft.ranks(x, where=where, epsilon=1e-3))
+    for count in 9, 17, 23:
+        where = order < count
+        few = soft.ranks(x[where], epsilon=1e-3)
+        np.testing.assert_allclose(ranked(x, where)[where], few, rtol=1e-5, atol=1e-5)
+
+
 def test_the_largest_of_very_many(x64):
     x = RNG.normal(size=5000)
     where = RNG.permutation(5000) < 9
