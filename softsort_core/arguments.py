@@ -18,6 +18,8 @@ from jaxtyping import Array
 from softsort_core.errors import SoftSortError
 
 Values: TypeAlias = ArrayLike | Sequence[Any]
+# Single precision has a reciprocal of it, and of its.
+_LEAST_WEIGHT = 2.0**-100
 
 
 def is_concrete(value: Any) -> bool:
@@ -44,6 +46,39 @@ def _refuse_masked(values: Any, name: str) -> None:
         )
 
 
+def as_array(values: Any, name: str) -> Array | np.ndarray:
+    """Return an array of NumPy's, or of JAX's if that is what it is made of."""
+    if isinstance(values, jax.Array):
+        return values
+    try:
+        return np.asanyarray(values)
+    except jax.errors.TracerArrayConversionError:
+        return jnp.asarray(values)
+    except ValueError:
+        raise SoftSortError(
+            f"{name} has rows of different lengths: pad them, and say by where which "
+            "values take part"
+        ) from None
+
+
+def shape_of(values: Any, name: str = "inputs") -> tuple[int, ...]:
+    """Return the shape of what may be an array."""
+    return (
+        np.shape(values) if hasattr(values, "shape") else as_array(values, name).shape
+    )
+
+
+def is_real(value: Any) -> bool:
+    """Return whether it is a real number, or an array of these."""
+    return _is_real(as_array(value, "it").dtype)
+
+
+def _is_real(dtype: Any) -> bool:
+    if jnp.issubdtype(dtype, jnp.floating):
+        return dtype.itemsize > 1
+    return any(jnp.issubdtype(dtype, kind) for kind in (jnp.integer, jnp.bool_))
+
+
 def as_floating(values: Any, name: str) -> tuple[Array, Any]:
     """Return the values as float32 or float64, and the dtype to give results in.
 
@@ -51,18 +86,21 @@ def as_floating(values: Any, name: str) -> tuple[Array, Any]:
     float32 and given back as they came.
     """
     _refuse_masked(values, name)
-    if not isinstance(values, jax.Array):
-        values = np.asarray(values)
-        if values.dtype.kind not in "fiub" and values.dtype != jnp.bfloat16:
-            raise SoftSortError(
-                f"{name} has dtype {values.dtype}: give real numbers (floats, integers)"
-            )
-        if values.dtype.kind in "iub":
-            _check_integers(values, name)
-            values = values.astype(jnp.result_type(float))
-    array = _sharded_by_jax(jnp.asarray(values))
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise SoftSortError(f"{name} is complex: give real numbers")
+    array = as_array(values, name)
+    if not _is_real(array.dtype):
+        raise SoftSortError(
+            f"{name} has dtype {array.dtype}: give real numbers (integers, or floats "
+            "of 16 bits or more)"
+        )
+    if isinstance(array, np.ndarray):
+        array = np.asarray(array)
+        if array.dtype.kind == "f":
+            # NumPy has wider ones, too, and others of which the bytes are in turn.
+            array = array.astype(f"f{min(array.dtype.itemsize, 8)}", copy=False)
+        elif array.dtype.kind in "iub":
+            _check_integers(array, name)
+            array = array.astype(jnp.result_type(float))
+    array = _sharded_by_jax(jnp.asarray(array))
     if not jnp.issubdtype(array.dtype, jnp.floating):
         if is_concrete(array):
             _check_integers(np.asarray(array), name)
@@ -114,7 +152,8 @@ def _as_positive(value: Any, name: str, example: float) -> Any:
     if np.shape(value) == ():
         if not is_concrete(value):
             return jnp.where((value > 0) & (value < jnp.inf), value, jnp.nan)
-        if not np.ma.is_masked(value) and np.isfinite(value) and value > 0:
+        is_number = is_real(value) and not np.ma.is_masked(value)
+        if is_number and np.isfinite(value) and value > 0:
             return value
     raise SoftSortError(
         f"{name} is {value!r}: give one positive number, such as {example}"
@@ -129,7 +168,7 @@ def as_weights(weights: Any, name: str) -> Array | None:
     if weights is None:
         return None
     _refuse_masked(weights, name)
-    if is_concrete(weights):
+    if is_concrete(weights) and is_real(weights):
         array = np.asarray(weights, np.float64)
         low, total = np.min(array, initial=np.inf), np.sum(array)
         if not (low >= 0 and np.isfinite(total) and total > 0):
@@ -137,6 +176,9 @@ def as_weights(weights: Any, name: str) -> Array | None:
                 f"{name} must be finite, non-negative and not all zero: the smallest "
                 f"is {low}, the sum {total}"
             )
+        most = np.max(array)
+        if not _LEAST_WEIGHT < most < 1 / _LEAST_WEIGHT:
+            weights = array / most  # they are relative
     return as_floating(weights, name)[0]
 
 
@@ -169,7 +211,10 @@ def as_ladder(targets: Any) -> tuple[Array, Any]:
 
 def normalised(weights: Array) -> Array:
     """Return weights over their sum, whose square, in derivatives, is in range."""
-    weights = weights / jax.lax.stop_gradient(jnp.max(weights))
+    largest = jax.lax.stop_gradient(jnp.max(weights))
+    # XLA multiplies by the reciprocal, and takes that of 2**126 and more for 0.
+    unit = jnp.where(largest > 1, 2.0**-30, 1.0).astype(weights.dtype)
+    weights = weights * unit / (largest * unit)
     return weights / jnp.sum(weights)
 
 

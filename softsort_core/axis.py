@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from softsort_core.arguments import Values, normalised
+from softsort_core.arguments import Values, normalised, shape_of
 from softsort_core.errors import SoftSortError
 from softsort_core.numerics import used_range
 from softsort_core.squash import among_used
@@ -21,9 +21,9 @@ _ENTRIES_AT_ONCE = 2**24
 _ENTRIES_CACHED, _FEWEST_ROWS = 2**18, 2**7
 
 
-def slice_size(inputs: Any, axis: int | Sequence[int]) -> int:
+def slice_size(inputs: Any, axis: int | Sequence[int] | None) -> int:
     """Return the number of values in each slice of `inputs` along `axis`."""
-    shape = np.shape(inputs)
+    shape = shape_of(inputs)
     return math.prod(shape[i] for i in normalised_axes(axis, len(shape)))
 
 
@@ -228,8 +228,9 @@ def in_place(
     )
 
 
-def normalised_axes(axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """Return one or several axes in ascending order, counted from 0."""
+def normalised_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Return one or several axes, or all for None, ascending and counted from 0."""
+    axis = tuple(range(ndim)) if axis is None else axis
     axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
     for one in axes:
         if not isinstance(one, int | np.integer) or not -ndim <= one < ndim:

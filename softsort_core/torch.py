@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import torch
 
 import softsort_core
@@ -25,7 +26,8 @@ def over_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         A function with the same arguments. Tensors anywhere among them are passed on as
         arrays; floating ones get gradients, of first order. Those of double precision
-        are computed in it, whatever JAX's default is.
+        are computed in it, whatever JAX's default is. What `torch.compile` compiles
+        takes it within `torch.compiler.disable`.
 
     Examples:
         >>> import torch, softsort_core.torch as soft
@@ -44,7 +46,7 @@ def over_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
         places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
         shape = []
 
-        def of_arrays(*arrays: jax.Array) -> list[jax.Array]:
+        def of_arrays(*arrays: jax.Array | np.ndarray) -> list[jax.Array]:
             filled = list(leaves)
             for i, array in zip(places, arrays, strict=True):
                 filled[i] = array
@@ -99,7 +101,10 @@ def _are_double(tensors: Any) -> bool:
 
 
 # Copies: an optimiser changes tensors in place, which arrays are not made for.
-def _array(tensor: torch.Tensor) -> jax.Array:
+def _array(tensor: torch.Tensor) -> jax.Array | np.ndarray:
+    if tensor.dtype in (torch.int64, torch.uint64):
+        # JAX would take the lower half of their bits; NumPy's are looked at.
+        return tensor.cpu().numpy().copy()
     return jnp.array(jnp.from_dlpack(tensor.detach().contiguous()), copy=True)
 
 

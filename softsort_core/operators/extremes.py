@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import Values, as_count, as_floating
+from softsort_core.arguments import Values, as_array, as_count, as_floating
 from softsort_core.axis import normalised_axes, slice_size
 from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
@@ -16,7 +15,6 @@ from softsort_core.numerics import increasing
 from softsort_core.operators.masks import (
     Count,
     PerSlice,
-    as_mask,
     count_used,
     per_slice,
     targets_of_each,
@@ -284,12 +282,8 @@ def argsort(
         [1.0, 2.0, 0.0]
     """
     x, axes = along(inputs, axis)
-    if axis is None:
-        mask = as_mask(where, x.shape)
-        where = None if mask is None else mask.reshape(-1)
-        x, axes = x.reshape(-1), (0,)
     count = count_used(x, axes, where)
-    return over_plans(
+    results = over_plans(
         Reading(_read_turned if descending else read_places, of_one=True),
         x,
         axes,
@@ -298,6 +292,7 @@ def argsort(
         *([_argument(count)] if descending else []),
         levels_dtype=jnp.float32,
     )
+    return results.reshape(-1) if axis is None else results
 
 
 def _argument(count: Count) -> Any:
@@ -311,7 +306,7 @@ def along(
 
     A number is a vector of one value, as numpy has it.
     """
-    x = inputs if isinstance(inputs, jax.Array) else np.asanyarray(inputs)
+    x = as_array(inputs, "inputs")
     x = x.reshape(1) if x.ndim == 0 else x
     return x, normalised_axes(tuple(range(x.ndim)) if axis is None else axis, x.ndim)
 

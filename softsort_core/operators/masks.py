@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from softsort_core.arguments import is_concrete
+from softsort_core.arguments import is_concrete, shape_of
 from softsort_core.axis import as_slices, normalised_axes, slice_size
 from softsort_core.errors import SoftSortError
 from softsort_core.plans.quadrature import MANY
@@ -65,12 +65,12 @@ def as_mask(where: Any, shape: tuple[int, ...]) -> Bool[Array, "..."] | None:
     return jnp.broadcast_to(mask, shape)
 
 
-def count_used(inputs: Any, axis: int | Sequence[int], where: Any) -> Count:
+def count_used(inputs: Any, axis: int | Sequence[int] | None, where: Any) -> Count:
     """Return how many values of slices take part.
 
     That is a number if it is known and the same for all: of all values, or of a vector.
     """
-    shape = np.shape(inputs)
+    shape = shape_of(inputs)
     mask = as_mask(where, shape)
     if mask is None:
         return slice_size(inputs, axis)

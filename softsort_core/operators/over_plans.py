@@ -21,6 +21,7 @@ from softsort_core.arguments import (
     as_tolerance,
     as_weights,
     is_concrete,
+    is_real,
     is_staging,
 )
 from softsort_core.axis import (
@@ -107,7 +108,7 @@ class Reading(NamedTuple):
 def over_plans(
     reading: Reading,
     inputs: Values,
-    axis: int | Sequence[int],
+    axis: int | Sequence[int] | None,
     targets: Targets,
     softness: Softness,
     *arguments: Any,
@@ -127,6 +128,8 @@ def over_plans(
     axes = normalised_axes(axis, x.ndim)
     n = slice_size(x, axes)
     mask = as_mask(softness.where, x.shape)
+    if mask is not None and not is_real(softness.fill):
+        raise SoftSortError(f"fill is {softness.fill!r}: give a number, such as 0")
     if n > 0 and mask is not None:
         check_weights(a, x.shape, n)
         x, a = masked(x, a, mask, axes)
@@ -343,12 +346,12 @@ def _squashed_by(
     def squashed(own, weights, values):
         del own, weights
         result = squashing_fun(values)
-        if result.shape != values.shape:
+        if np.shape(result) != values.shape:
             raise SoftSortError(
-                f"squashing_fun returned shape {result.shape} for values of shape "
+                f"squashing_fun returned shape {np.shape(result)} for values of shape "
                 f"{values.shape}: it must squash each value"
             )
-        return result.astype(x.dtype)
+        return jnp.asarray(result, x.dtype)
 
     results = over_slices(squashed, (x,), a, axes, entries=0)
     return in_place(results, x.shape, axes, same_shape=True)

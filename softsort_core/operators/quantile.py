@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import Values, as_levels, is_concrete
+from softsort_core.arguments import Values, as_levels, is_concrete, is_real
 from softsort_core.axis import slice_size
 from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
@@ -27,7 +27,7 @@ from softsort_core.streaming.summaries import Summary
 def quantile(
     inputs: Values,
     q: Values | None = None,
-    axis: int | Sequence[int] = -1,
+    axis: int | Sequence[int] | None = -1,
     weight: float | Array | None = None,
     *,
     epsilon: float | Array = EPSILON,
@@ -48,7 +48,7 @@ def quantile(
         inputs: real numbers of any shape.
         q: a level or a vector of k levels in [0, 1], in any order; 0.2, 0.5 and 0.8
             by default. 0 and 1 are the soft minimum and maximum.
-        axis: the axis, or several axes taken together as one.
+        axis: the axis, or several axes taken together as one; None for all.
         weight: mass of the target of each level, at most half the distance between
             neighbouring levels, to 0 and to 1. By default the smallest of that
             bound, 0.02 and 1.5 / n.
@@ -128,7 +128,8 @@ def _level_share(weight: float | Array | None, count: Count) -> Any:
         return min(0.02, 1.5 / max(count, 1))
     if weight is None:
         return PerSlice(jnp.minimum(0.02, 1.5 / jnp.maximum(count, 1)))
-    if np.shape(weight) != () or (is_concrete(weight) and not weight >= 0):
+    is_number = np.shape(weight) == () and is_real(weight)
+    if not is_number or (is_concrete(weight) and not weight >= 0):
         raise SoftSortError(
             f"weight is {weight!r}: give one number that is not negative, such as 0.02"
         )

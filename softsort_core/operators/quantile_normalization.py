@@ -39,7 +39,7 @@ def quantile_normalization(
     inputs: Values,
     targets: Values,
     weights: Values | None = None,
-    axis: int | Sequence[int] = -1,
+    axis: int | Sequence[int] | None = -1,
     *,
     epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
@@ -58,7 +58,8 @@ def quantile_normalization(
         targets: m values in ascending order.
         weights: non-negative masses of the targets, shape (m,); uniform by default.
             Time grows with m, but if masses are given with its third power.
-        axis: the axis to normalise along; several axes are taken together as one.
+        axis: the axis to normalise along; several axes are taken together as one, and
+            for None all.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `ranks`.

@@ -38,7 +38,7 @@ _MOST_LEVELS = 2**14
 def quantize(
     inputs: Values,
     num_levels: int = 10,
-    axis: int | Sequence[int] = -1,
+    axis: int | Sequence[int] | None = -1,
     *,
     epsilon: float | Array = EPSILON,
     squashing_fun: Squashing = None,
@@ -55,7 +55,8 @@ def quantize(
     Args:
         inputs: real numbers of any shape.
         num_levels: number of levels, up to 16,384 or the number of values.
-        axis: the axis to quantize along; several axes are taken together as one.
+        axis: the axis to quantize along; several axes are taken together as one, and
+            for None all.
         epsilon: regularisation, positive, relative to squashed values in (0, 1).
         squashing_fun: see `sort`.
         input_weights: see `ranks`.

@@ -38,7 +38,7 @@ from softsort_core.streaming.summaries import Solution, solve
 @explains_solver_options
 def ranks(
     inputs: Values,
-    axis: int | Sequence[int] = -1,
+    axis: int | Sequence[int] | None = -1,
     num_targets: int | None = None,
     target_weights: Values | None = None,
     *,
@@ -59,7 +59,8 @@ def ranks(
 
     Args:
         inputs: real numbers of any shape.
-        axis: the axis to rank along; several axes are ranked together as one.
+        axis: the axis to rank along; several axes are ranked together as one, and
+            for None all.
         num_targets: number of rank levels in [0, n - 1]; n by default.
         target_weights: masses of the rank levels, instead of `num_targets`. Time grows
             with the third power of their number.
@@ -97,7 +98,7 @@ def ranks(
 def _ranks_to(
     highest: Any,
     inputs: Values,
-    axis: int | Sequence[int],
+    axis: int | Sequence[int] | None,
     targets: Targets,
     softness: Softness,
 ) -> Array:

@@ -35,7 +35,7 @@ from softsort_core.streaming.summaries import Solution, Summary, solve
 @explains_solver_options
 def sort(
     inputs: Values,
-    axis: int | Sequence[int] = -1,
+    axis: int | Sequence[int] | None = -1,
     topk: int = -1,
     num_targets: int | None = None,
     *,
@@ -57,7 +57,8 @@ def sort(
     Args:
         inputs: real numbers of any shape. XLA takes for 0 what is nearer to it than the
             smallest normal number, about 1e-38 in single precision, 2e-308 in double.
-        axis: the axis to sort along; several axes are sorted together as one.
+        axis: the axis to sort along; several axes are sorted together as one, and with
+            None all values, as a vector.
         topk: if in [1, n - 1], only the `topk` largest are returned.
         num_targets: return this many sorted values instead of n, each standing for
             an equal share of the mass. Not used with `topk`.
@@ -109,7 +110,7 @@ def sort(
     targets: Targets = targets_of_each(count, n)
     if num_targets is not None:
         targets = as_count(num_targets, "num_targets", 1)
-    return over_plans(
+    results = over_plans(
         Reading(read_sorted, of_one=num_targets is None, limit=np.sort),
         inputs,
         axis,
@@ -117,10 +118,15 @@ def sort(
         softness,
         same_shape=num_targets in (None, n),
     )
+    return results.reshape(-1) if axis is None else results
 
 
 def sort_largest(
-    inputs: Values, axis: int | Sequence[int], k: int, count: Count, softness: Softness
+    inputs: Values,
+    axis: int | Sequence[int] | None,
+    k: int,
+    count: Count,
+    softness: Softness,
 ) -> Array:
     """Return the k largest of what stands for so many values."""
     return over_plans(

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import Values, as_count, as_floating, is_concrete
+from softsort_core.arguments import (
+    Values,
+    as_array,
+    as_count,
+    as_floating,
+    is_concrete,
+    shape_of,
+)
 from softsort_core.axis import slice_size
 from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
@@ -82,7 +89,9 @@ def sort_with(
     if n == 0:
         return vectors.astype(dtype)
     topk = as_count(topk, "topk", -1)
-    mask = None if where is None else jnp.reshape(jnp.asarray(where), n)
+    mask = where
+    if where is not None and shape_of(where) == (n, 1):
+        mask = as_array(where, "where").reshape(n)
     count, are_all = count_used(keys.reshape(n), 0, mask), not 0 < topk < n
     composites = over_plans(
         Reading(read_vectors if are_all else read_largest, of_one=True),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_core.arguments import Values, as_count, is_concrete
+from softsort_core.arguments import Values, as_count, is_concrete, shape_of
 from softsort_core.axis import normalised_axes, slice_size
 from softsort_core.defaults import EPSILON, TOLERANCE
 from softsort_core.errors import SoftSortError
@@ -30,7 +30,7 @@ from softsort_core.streaming.summaries import Summary
 @explains_solver_options
 def topk_mask(
     inputs: Values,
-    axis: int | Sequence[int] = -1,
+    axis: int | Sequence[int] | None = -1,
     k: Values = 1,
     *,
     epsilon: float | Array = EPSILON,
@@ -47,7 +47,8 @@ def topk_mask(
 
     Args:
         inputs: real numbers of any shape.
-        axis: the axis to select along; several axes are taken together as one.
+        axis: the axis to select along; several axes are taken together as one, and for
+            None all.
         k: how many values to select, in [0, n], such as 0.1 n; or one number for each
             slice, in the shape of `inputs` without the axes. All, if there are fewer
             by `where`.
@@ -75,12 +76,15 @@ def topk_mask(
     return _of_shares(inputs, axis, _shares(inputs, axis, k, where), softness)
 
 
-def _shares(inputs: Values, axis: int | Sequence[int], k: Values, where: Any) -> Any:
+def _shares(
+    inputs: Values, axis: int | Sequence[int] | None, k: Values, where: Any
+) -> Any:
     """Return which share of the values of all slices, or of each, is selected."""
     numbers = _as_numbers(k, slice_size(inputs, axis))
     count = count_used(inputs, axis, where)
-    axes = normalised_axes(axis, np.ndim(inputs))
-    others = tuple(size for i, size in enumerate(np.shape(inputs)) if i not in axes)
+    shape = shape_of(inputs)
+    axes = normalised_axes(axis, len(shape))
+    others = tuple(size for i, size in enumerate(shape) if i not in axes)
     if numbers.shape not in ((), others):
         raise SoftSortError(
             f"k has shape {numbers.shape}: give one number, or one for each slice, in "
@@ -105,7 +109,7 @@ def _as_numbers(k: Any, n: int) -> Array | np.ndarray:
 
 
 def _of_shares(
-    inputs: Values, axis: int | Sequence[int], shares: Any, softness: Softness
+    inputs: Values, axis: int | Sequence[int] | None, shares: Any, softness: Softness
 ) -> Array:
     """Return the mask of the largest values, that are these shares of all."""
 

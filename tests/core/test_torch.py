@@ -59,6 +59,13 @@ def test_several_tensors_get_gradients():
     assert torch.isfinite(rows.grad).all()
 
 
+def test_integers_of_64_bits_are_not_cut():
+    with pytest.raises(softsort_core.SoftSortError, match="integers beyond 16777216"):
+        soft.ranks(torch.tensor([2**32, 1, 2]))
+    mask = soft.topk_mask(torch.tensor(X), k=torch.tensor([1, 2]), epsilon=0.1)
+    np.testing.assert_allclose(mask.sum(1), [1, 2], rtol=1e-9)
+
+
 def test_a_hundred_steps_learn_an_order():
     torch.manual_seed(0)
     features = torch.randn(40, 3)

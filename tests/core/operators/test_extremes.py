@@ -44,6 +44,22 @@ def test_places_are_those_of_numpy():
     assert soft.argsort([]).shape == (0,)
 
 
+def test_no_axis_stands_for_all():
+    """As a vector if sorted, as numpy does it; weights are those of the values."""
+    weights = 1.0 + (ROWS > 9)
+    flat, settings = ROWS.reshape(-1), {"input_weights": weights.reshape(-1)}
+    for operator, shape in (
+        (soft.sort, (24,)),
+        (soft.argsort, (24,)),
+        (soft.ranks, ROWS.shape),
+        (soft.topk_mask, ROWS.shape),
+        (soft.quantile, (3,)),
+    ):
+        found = operator(ROWS, axis=None, input_weights=weights)
+        expected = operator(flat, axis=-1, **settings).reshape(shape)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_top_k_is_in_the_order_of_jax(k):
     hard = straight_through(functools.partial(soft.top_k, k=k))

@@ -169,6 +169,19 @@ def test_bad_weights_are_named(weights):
 
 
 # Far out, where squares overflow, and not numbers at all.
+@pytest.mark.parametrize("scale", [1e-320, 1e-39, 1e38, 1e300])
+def test_weights_are_relative(scale):
+    """In single precision, too, which does not have all of them."""
+    weights = np.array([1.0, 0.5, 2.0, 0.25, 1.0])
+    expected = soft.ranks(X, input_weights=weights)
+    found = soft.ranks(X, input_weights=scale * weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-3 if scale < 1e-310 else 1e-5)
+    if scale == 1e38:
+        traced = jax.jit(lambda weights: soft.ranks(X, input_weights=weights))
+        found = traced(np.asarray(scale * weights, np.float32))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "far", [-2e19, np.finfo(np.float32).min, -np.inf, np.inf, np.nan]
 )
@@ -375,6 +388,19 @@ def test_integers_are_numbers(dtype):
     assert soft.ranks(x).dtype == jnp.float32
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i2", "longdouble"])
+def test_numbers_of_numpy_alone_are_numbers(dtype):
+    """Files of other machines have their bytes in turn."""
+    x = np.array([3, 1, 2], dtype)
+    np.testing.assert_allclose(soft.ranks(x), [2, 0, 1], atol=1e-3)
+    assert soft.sort(x.astype(">f2")).dtype == np.float16
+
+
+def test_a_list_of_traced_numbers_is_a_vector():
+    found = jax.jit(lambda a, b: soft.ranks([a, b, 2.0]))(3.0, 1.0)
+    np.testing.assert_allclose(found, [2, 0, 1], atol=1e-3)
+
+
 def test_integers_that_would_be_rounded_are_refused(x64):
     big = [2**53 + 1, 2**53 + 2]
     with pytest.raises(SoftSortError, match="offset"):
@@ -418,6 +444,11 @@ def test_unknown_keywords_are_named_by_the_function_called(operator):
         (lambda: soft.sort(X, num_targets=0), "num_targets is 0"),
         (lambda: soft.sort(["a", "b"]), "inputs has dtype"),
         (lambda: soft.sort([1j, 2.0]), "inputs"),
+        (lambda: soft.sort([[1.0], [2.0, 3.0]]), "inputs has rows of different"),
+        (lambda: soft.sort(jnp.ones(2, jnp.float8_e4m3fn)), "inputs has dtype float8"),
+        (lambda: soft.max(jax.random.key(0)), "inputs has dtype key"),
+        (lambda: soft.sort(X, input_weights=list("abcde")), "input_weights has dtype"),
+        (lambda: soft.sort_with(X, X, where=[True] * 4), r"where has shape \(4,\)"),
         (lambda: soft.sort(X, squashing_fun=jnp.sum), "squashing_fun"),
         (lambda: soft.topk_mask(X, k=6), "k is 6"),
         (lambda: soft.quantize(X, 0), "num_levels is 0"),
@@ -438,5 +469,11 @@ def test_misuse_is_explained(call, named):
 def test_misuse_by_type_is_explained():
     with pytest.raises(SoftSortError, match=r"topk is 2\.5"):
         soft.sort(X, topk=2.5)  # pyright: ignore
-    with pytest.raises(SoftSortError, match="epsilon is"):
-        soft.sort(X, epsilon=[0.1, 0.2])  # pyright: ignore
+    for name in "epsilon", "tolerance", "weight", "fill":
+        for value in [0.1, 0.2], "one", 1j:
+            if name == "fill" and isinstance(value, list):
+                continue
+            with pytest.raises(SoftSortError, match=f"{name} is"):
+                soft.quantile(X, where=True, **{name: value})  # pyright: ignore
+    with pytest.raises(SoftSortError, match=r"squashing_fun returned shape \(\)"):
+        soft.sort(X, squashing_fun=lambda _: None)  # pyright: ignore
