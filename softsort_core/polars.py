@@ -73,6 +73,10 @@ class SoftExpressions:
 
     def quantile(self, q: int | float, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return a soft quantile; see `softsort_core.quantile`."""
+        if np.ndim(q):
+            raise softsort_core.SoftSortError(
+                f"q is {q}: give one level, and an expression for each"
+            )
 
         def at_level(values: np.ndarray) -> Any:
             return softsort_core.quantile(values, q, epsilon=epsilon)[0]
@@ -127,6 +131,10 @@ def _called(operator: Callable[[np.ndarray], Any], column: pl.Series) -> np.ndar
         raise softsort_core.SoftSortError(
             f"column {column.name!r} is of {column.dtype}: give one of numbers"
         )
-    values = column.drop_nulls().cast(pl.Float64).to_numpy()
+    values = column.drop_nulls()
+    # Operators refuse integers of 64 bits that would be rounded.
+    if values.dtype not in (pl.Int64, pl.UInt64):
+        values = values.cast(pl.Float64)
+    values = values.to_numpy()
     with jax.enable_x64(True):
         return np.asarray(operator(values))

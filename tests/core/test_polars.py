@@ -61,3 +61,12 @@ def test_texts_are_refused():
     texts = pl.DataFrame({"x": ["a", "b"]})
     with pytest.raises(soft.SoftSortError, match="'x' is of String"):
         texts.select(pl.col("x").soft.rank())
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_what_would_be_lost_is_refused():
+    large = pl.DataFrame({"x": [2**60, 2**60 + 1]})
+    with pytest.raises(soft.SoftSortError, match="integers beyond"):
+        large.select(pl.col("x").soft.rank())
+    with pytest.raises(soft.SoftSortError, match="give one level"):
+        pl.col("x").soft.quantile([0.1, 0.5])  # pyright: ignore
