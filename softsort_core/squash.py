@@ -98,7 +98,8 @@ def _statistics(
 
     arguments = values, middle, half_range, *(() if weights is None else (weights,))
     if not is_fine:
-        zero = jnp.zeros((), dtype)
+        # It varies over a mesh as its derivative does.
+        zero = jnp.zeros_like(middle)
         return *statistics(*arguments), zero, zero
 
     def parted(*arguments):

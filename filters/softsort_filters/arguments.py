@@ -113,6 +113,9 @@ def as_array(
             image = np.asarray(image)
         except ValueError as error:
             raise SoftSortError(f"{name} is not a table of numbers: {error}") from error
+        if image.dtype.kind == "f":
+            # Those of FITS files have their bytes in turn.
+            image = image.astype(f"f{min(image.dtype.itemsize, 8)}", copy=False)
     if not (_is_real(image.dtype) or jnp.issubdtype(image.dtype, jnp.bool_)):
         raise SoftSortError(f"{name} has dtype {image.dtype}: give real numbers")
     if not 2 <= image.ndim <= most_axes or image.size == 0:

@@ -149,6 +149,8 @@ def over_plans(
         results = _read(reading, slices, problem, number, axes)
     if mask is not None:
         size = n if same_shape else None
+        if isinstance(results, np.ndarray):
+            results = beside(x, results)
         results = filled(results, mask, softness.fill, axes, size, *reading.kind)
     elif isinstance(results, np.ndarray):
         if a is not None and reading.for_each:

@@ -30,6 +30,9 @@ for count in 6, 300:
         jax.vmap(read), mesh=mesh, in_specs=P("rows"), out_specs=P("rows")
     )
     np.testing.assert_allclose(jax.jit(mapped)(rows), read(rows), atol=1e-5)
+
+one = jax.device_put(rows[0], jax.devices()[1])
+assert soft.sort(one, where=np.ones(6, bool)).devices() == one.devices()
 """
 
 

@@ -339,6 +339,8 @@ def test_channels_are_filtered_apart():
         ("float16", "float16"),
         ("bfloat16", "bfloat16"),
         ("float32", "float32"),
+        (">f4", "float32"),
+        ("longdouble", "float32"),
         ("uint8", "float32"),
         ("int32", "float32"),
         ("bool", "float32"),
