@@ -3,14 +3,17 @@
 Python tells the main thread of a signal, as an exception, when that thread is between
 two steps of the interpreter: after a long solve, or never if it waits for what does not
 come. So another thread is told of it at once, by a pipe, and ends the process if the
-main thread has not done so in a moment.
+main thread has not done so in a moment. Nor is an exception for what is being imported:
+some libraries abort the process at it.
 """
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
 from typing import Any, NoReturn
 
 SIGNALS = "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"  # that end a command
@@ -39,6 +42,7 @@ def watch() -> None:
     threading.Thread(target=_force_exit, args=[reader, numbers], daemon=True).start()
     for number in numbers:
         signal.signal(number, _end_main_thread)
+    sys.unraisablehook = _tell_unraisable
 
 
 @contextmanager
@@ -69,21 +73,44 @@ def cleanup(function: Callable[[], Any]) -> Iterator[None]:
             function()
 
 
-def _end_main_thread(number: int, _: object) -> None:
+def _end_main_thread(number: int, frame: FrameType | None) -> None:
     global ended_by
     if ended_by:
         return  # the main thread is on its way out already
     ended_by = number
+    if _imports(frame):
+        _end(number)
     # As an exception, so that temporary files are removed on the way out.
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 
+def _imports(frame: FrameType | None) -> bool:
+    """Whether something is being imported there."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _tell_unraisable(error: Any) -> None:
+    """Tell of what could not be raised, but not if that is how the command ends."""
+    if not ended_by:
+        sys.__unraisablehook__(error)
+
+
 def _force_exit(reader: int, numbers: list[int]) -> NoReturn:
     number = _next(reader, numbers)
     try:
         _during(GRACE, _next, reader, numbers)
+    finally:
+        _end(number)
+
+
+def _end(number: int) -> NoReturn:
+    try:
         _during(CLEANING, _clean)
     finally:
         os._exit(128 + number)

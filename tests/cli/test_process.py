@@ -237,6 +237,24 @@ BUSY = {
         "        while True: sleep(0.01)\n"
         "    except BaseException: raise ValueError"
     ),
+    "an import that aborts at an error": (
+        "class Aborts:\n"
+        "        def find_spec(*_):\n"
+        "            try:\n"
+        f"                {TOLD}\n"
+        "                while True: sleep(0.01)\n"
+        "            except BaseException: __import__('os').abort()\n"
+        "    sys.meta_path.insert(0, Aborts())\n"
+        "    import nothing"
+    ),
+    "what an error cannot leave": (
+        "class Left:\n"
+        "        def __del__(self):\n"
+        f"            {TOLD}\n"
+        "            while True: sleep(0.01)\n"
+        "    Left()\n"
+        "    while True: sleep(0.01)"
+    ),
 }
 ENDS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGQUIT": 131}
 
