@@ -84,6 +84,12 @@ def _print(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def show_cursor() -> None:
+    """Take what is left of the bar of a process that was killed."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K\x1b[?25h", end="", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(
     label: str, total: int, delay: float = 1.0

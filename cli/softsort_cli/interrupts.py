@@ -45,6 +45,11 @@ def watch() -> None:
     sys.unraisablehook = _tell_unraisable
 
 
+def are_watched() -> bool:
+    """Whether this process is the command's alone, and ends as `watch` says."""
+    return signal.getsignal(signal.SIGTERM) is _end_main_thread
+
+
 @contextmanager
 def on_forced_exit(function: Callable[[], Any]) -> Iterator[None]:
     """Have a function called if the process is ended from outside in this block.

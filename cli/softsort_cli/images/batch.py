@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import typer
@@ -14,7 +15,8 @@ from softsort_cli.images.selection import Job, select
 from softsort_cli.images.tiff_bands import Band
 from softsort_cli.io import files
 from softsort_cli.options.images import BatchWriting, Report
-from softsort_cli.work import engine, manifest
+from softsort_cli.work import engine, manifest, supervisor
+from softsort_cli.work.supervisor import Fates
 
 
 def run(images: Sequence[Path], addition: str, filtering: Filtering) -> None:
@@ -48,6 +50,9 @@ def run(images: Sequence[Path], addition: str, filtering: Filtering) -> None:
     inputs = [job.path for job in jobs]
     # Images by threads have no manifest: several commands may fill a folder at once.
     resumes = writing.out_dir is not None and solver.cluster is not None
+    fates = Fates(jobs)
+    if solver.cluster is None and not alone:
+        supervisor.supervise(fates)
     with (
         manifest.lock(folder if resumes else None),
         engine.open_engine(solver, BITS, folder.absolute(), inputs, outputs) as workers,
@@ -55,7 +60,7 @@ def run(images: Sequence[Path], addition: str, filtering: Filtering) -> None:
         if alone:
             filtering(jobs[0])
         else:
-            _run_all(workers, jobs, filtering, resumes=resumes)
+            _run_all(workers, fates, filtering, resumes=resumes)
 
 
 def _prepare(job: Job, writing: BatchWriting, *, force: bool) -> None:
@@ -73,13 +78,13 @@ def _absolute(job: Job) -> Job:
 
 
 def _run_all(
-    workers: engine.Engine, jobs: Sequence[Job], filtering: Filtering, *, resumes: bool
+    workers: engine.Engine, fates: Fates, filtering: Filtering, *, resumes: bool
 ) -> None:
     writing, folder = filtering.writing, filtering.writing.out_dir or Path()
     old = manifest.read(folder) if resumes and not writing.force else None
     names: dict[Job, str] = {}  # of the outputs that can be written
-    stamps, failed = {}, 0
-    for job in jobs:
+    stamps = {}
+    for job in fates.of(supervisor.WAITING, supervisor.SUSPECT):
         name = os.path.relpath(job.output or "", folder)
         own = old is not None and name in old.inputs
         try:
@@ -89,7 +94,8 @@ def _run_all(
             names[job] = name
         except CommandError as error:
             console.error(engine.with_name(error, job.path))
-            failed += 1
+            fates.set(job, supervisor.FAILED)
+    failed = len(fates.of(supervisor.FAILED))
     run = None
     if stamps:
         run = manifest.Manifest(folder, filtering.options(), stamps, whole=False)
@@ -102,15 +108,20 @@ def _run_all(
         if run is None or name not in run.entries
     }
     if done := len(names) - len(bands):
-        console.note(f"{folder}: {done} of {len(jobs)} images are done already")
+        console.note(f"{folder}: {done} of {len(fates)} images are done already")
     shared = workers.submit(_unchanged, filtering)  # each worker gets it once
+    local = fates if filtering.solver.cluster is None else None
+    suspects = fates.of(supervisor.SUSPECT)
     tasks = {}
     for job in bands:
         filtered = [
             workers.submit(Filtering.filter_band, shared, job, band)
             for band in bands[job]
         ]
-        tasks[workers.submit(_filter, shared, job, resumes, *filtered)] = job
+        task = workers.submit(_filter, shared, job, local, resumes, *filtered)
+        tasks[task] = job
+        if job in suspects:
+            task.exception()  # wait for it: it is alone in work
 
     def finished(job: Job, result: tuple[list[str], str | None]) -> None:
         notes, checksum = result
@@ -121,7 +132,7 @@ def _run_all(
         if bands[job] and job.output is not None:
             files.remove_leftovers([job.output])
 
-    engine.finish(workers, tasks, "images", finished, len(jobs), failed)
+    engine.finish(workers, tasks, "images", finished, len(fates), failed)
 
 
 def _unchanged(filtering: Filtering) -> Filtering:
@@ -129,9 +140,10 @@ def _unchanged(filtering: Filtering) -> Filtering:
 
 
 def _filter(
-    filtering: Filtering, job: Job, checks: bool, *bands: Band
+    filtering: Filtering, job: Job, fates: Fates | None, checks: bool, *bands: Band
 ) -> tuple[list[str], str | None]:
     """Filter an image: what there is to say of it, and the checksum of its output."""
-    with console.collected_notes() as notes:
+    noted = nullcontext() if fates is None else fates.noted(job)
+    with console.collected_notes() as notes, noted:
         filtering(job, bands)
     return notes, manifest.checksum(job.output) if checks and job.output else None
