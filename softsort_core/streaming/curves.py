@@ -20,7 +20,7 @@ from softsort_core.plans.choose import are_many_targets, positions
 from softsort_core.plans.dense import without_lightest
 from softsort_core.plans.gauss_rules import gauss_rule
 from softsort_core.plans.node_plan import NodePlan
-from softsort_core.plans.panels import EvenTargets, PointTargets
+from softsort_core.plans.panels import EvenTargets, Inputs, PointTargets
 from softsort_core.plans.quadrature import evaluate_even
 from softsort_core.streaming.summaries import (
     Statistics,
@@ -118,10 +118,17 @@ def expected_levels(
     """Return the expectation of levels, ascending and one a target, given a value."""
     plan, _ = plan_of_summary(summary, targets, epsilon)
     low, high = _ends(targets, levels)
+    width = high - low if high > low else 1.0
     if isinstance(targets, EvenTargets):
-        levels = _at_nodes(plan, targets.number, levels)
-    scaled = (np.asarray(levels) - low) / (high - low if high > low else 1.0)
-    series, error = plan.at_inputs(jnp.asarray(scaled, plan.epsilon.dtype))
+        masses, places, levels = _at_nodes(plan, targets.number, levels)
+        masses = jnp.asarray(masses * (levels - low) / width, plan.epsilon.dtype)
+        ends = jnp.zeros_like(plan.epsilon), jnp.ones_like(plan.epsilon)
+        places = jnp.asarray(places, masses.dtype)
+        measure = Inputs(masses[:, None], *ends, places)
+        series, error = plan.of_levels(measure)
+    else:
+        scaled = (np.asarray(levels) - low) / width
+        series, error = plan.at_inputs(jnp.asarray(scaled, plan.epsilon.dtype))
     return Curve(
         summary.statistics, series, low, high, float(error), as_tolerance(tolerance)
     )
@@ -135,31 +142,38 @@ def _ends(targets: PointTargets | EvenTargets, levels: Any) -> tuple[float, floa
     return float(levels[0]), float(levels[-1])
 
 
-def _at_nodes(plan: NodePlan, m: int, levels: Any) -> Float[np.ndarray, "3 N"]:
-    """Return levels at the nodes of m even targets that have the same moments.
+def _at_nodes(
+    plan: NodePlan, m: int, levels: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return masses, places in [0, 1] and levels of nodes that stand for m targets.
 
-    In each panel that is their projection on the polynomials orthogonal on its targets,
-    for which the nodes are a Gauss rule. Their plan with the inputs is a polynomial
-    there, so that its expectation of the levels is the same.
+    In each panel levels are projected on the polynomials orthogonal on its targets, for
+    which the nodes are a Gauss rule. Panels are those that `NodePlan.of_levels` reads.
     """
     order = plan.resolution.order
-    edges = np.round(np.asarray(plan.solution.y_edges) * (m - 1) + 0.5)
+    parts = np.asarray(plan.solution.y_edges)
+    whole = np.arange(parts.size)
+    panels = np.linspace(0, whole[-1], whole[-1] * plan.resolution.finer + 1)
+    edges = np.ceil(np.interp(panels, whole, parts) * (m - 1))
     counts = np.maximum(np.diff(edges), 1.0)
-    middles = edges[:-1] + (counts - 1) / 2
+    middles = (counts - 1) / 2
 
     moments = np.zeros((order, counts.size))
     for places, masses, values in _points(levels, m, edges):
         panel = np.searchsorted(edges, places, side="right") - 1
         panel = np.clip(panel, 0, counts.size - 1)
-        terms = _orthonormal(places - middles[panel], counts[panel], order)
+        from_middle = places - edges[panel] - middles[panel]
+        terms = _orthonormal(from_middle, counts[panel], order)
         for degree, term in enumerate(terms):
             part = np.bincount(panel, masses * values * term, counts.size)
             moments[degree] += part
 
-    nodes = np.asarray(plan.solution.plan.y).reshape(3, counts.size, order) * (m - 1)
+    nodes, masses = gauss_rule(np, counts, order, order)
+    masses = np.where(np.diff(edges)[:, None] > 0, masses, 0.0) / m
     terms = _orthonormal(nodes - middles[:, None], counts[:, None], order)
-    used = np.arange(order)[:, None] < plan.resolution.orders()
-    return np.einsum("ip,ij,ijpk->jpk", moments, used, terms).reshape(3, -1)
+    levels = np.einsum("ip,ipk->pk", moments, terms)
+    places = (edges[:-1, None] + nodes) / (m - 1)
+    return masses.reshape(-1), places.reshape(-1), levels.reshape(-1)
 
 
 def _points(

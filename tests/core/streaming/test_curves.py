@@ -135,6 +135,15 @@ def test_a_distribution_of_very_many_values(x64):
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-11)
 
 
+def test_a_distribution_of_values_that_are_tied(x64):
+    # Where all mass is in few values, plans are steep between these.
+    x = np.random.default_rng(2).poisson(2.0, N).astype(float)
+    summary = soft.summarise(x, soft.describe(x), epsilon=EPSILON)
+    found = soft.solve_quantile_normalization(summary, ndtri)(x)
+    expected = plan(x, few(N)) @ ndtri(SHARES)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-11)
+
+
 def test_a_single_value(x64):
     summary = soft.summarise([3.0], soft.describe([3.0]), epsilon=EPSILON)
     assert soft.solve_topk(summary, 1).tolist() == [3]
