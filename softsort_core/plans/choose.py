@@ -30,7 +30,10 @@ _ORDER = 16
 _PANELS = 0.46
 # Plans onto few targets are sharper in places, and cheap.
 _FINER_FOR_FEW = 6
-_USUAL_EPSILON, LEAST_EPSILON = 1e-3, 5e-5
+LEAST_EPSILON = 5e-5
+# What is resolved where epsilon is traced: for so many targets at most, and for more,
+# where that would take long.
+_SMALL_TRACED, _TRACED = 1e-4, 1e-3
 # Below this, plans onto more targets would take minutes and not be certain: from as
 # many inputs as are taken as they are, and from more.
 _SHARPEST, _MOST_SHARP, _FEWEST_SHARP = 1e-5, 2**10, 2**6
@@ -52,11 +55,14 @@ SINGLE = tuple(Resolution(1, 1, order, 0, 1, cell_order=order) for order in (48,
 FEWEST_SHARED, _LEAST_SHARED = 64, 13
 
 
-def resolution_for(epsilon: Any, *, is_even: bool = True) -> Resolution:
-    """Return how to resolve whatever inputs and targets there are."""
-    # An epsilon that is traced cannot be looked at.
-    traced = isinstance(as_epsilon(epsilon), Tracer)
-    known = _USUAL_EPSILON if traced else max(float(epsilon), LEAST_EPSILON)
+def resolution_for(
+    epsilon: Any, m: int | None = None, *, is_even: bool = True
+) -> Resolution:
+    """Return how to resolve whatever inputs and targets there are; m even ones."""
+    if isinstance(as_epsilon(epsilon), Tracer):  # which cannot be looked at
+        known = _SMALL_TRACED if m is not None and m <= _FEW_TARGETS else _TRACED
+    else:
+        known = max(float(epsilon), LEAST_EPSILON)
     return Resolution(
         panels=max(2, math.ceil(_PANELS / math.sqrt(known))),
         finer=2 if is_even else _FINER_FOR_FEW,
@@ -83,7 +89,8 @@ def resolutions_for(
     is_even = are_even and are_many_targets(m, epsilon)
     if n <= MANY and not is_even:
         return (None,)
-    careful = resolution_for(epsilon, is_even=is_even and not have_rest)
+    known = m if is_even else None
+    careful = resolution_for(epsilon, known, is_even=is_even and not have_rest)
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
     if is_small or dtype == jnp.float64:
         return (careful,)
@@ -110,8 +117,8 @@ def check_reach(n: int, m: int, epsilon: float) -> None:
 
 def are_many_targets(m: int, epsilon: Any) -> bool:
     """Return whether m even targets are better resolved than taken as they are."""
-    uncertain = isinstance(epsilon, Tracer) or epsilon < LEAST_EPSILON
-    return m > (_FEW_TARGETS if uncertain else 2 * resolution_for(epsilon).nodes)
+    is_sharp = not isinstance(epsilon, Tracer) and epsilon < LEAST_EPSILON
+    return m > (_FEW_TARGETS if is_sharp else 2 * resolution_for(epsilon, m).nodes)
 
 
 def resolutions_of_slices(

@@ -338,3 +338,18 @@ def test_slopes_through_nodes_are_as_precise_as_numbers(resolution):
     expected = 20 * np.cos(20 * s.astype(float))
     off = np.linalg.norm(jax.grad(total)(jnp.asarray(s)) - expected)
     assert off <= 1e-4 * np.linalg.norm(expected)
+
+
+def test_what_a_traced_epsilon_is_resolved_for():
+    chosen = {}
+
+    def choose_for(epsilon):
+        for n in 1000, 2000, 5000:
+            how = n, n, epsilon, jnp.float32
+            chosen[n] = choose.resolutions_for(*how, are_even=True)[-1]
+        return epsilon
+
+    jax.eval_shape(choose_for, 0.01)
+    assert chosen[1000] is None
+    assert chosen[2000].nodes == choose.resolution_for(1e-4).nodes
+    assert chosen[5000].nodes == choose.resolution_for(1e-3).nodes
