@@ -31,8 +31,8 @@ _PANELS = 0.46
 # Plans onto few targets are sharper in places, and cheap.
 _FINER_FOR_FEW = 6
 LEAST_EPSILON = 5e-5
-# What is resolved where epsilon is traced: for so many targets at most, and for more,
-# where that would take long.
+# What is resolved of an epsilon that is traced: with up to `_FEW_TARGETS` targets, and
+# with more, where a smaller one would take long.
 _SMALL_TRACED, _TRACED = 1e-4, 1e-3
 # Below this, plans onto more targets would take minutes and not be certain: from as
 # many inputs as are taken as they are, and from more.
@@ -58,7 +58,7 @@ FEWEST_SHARED, _LEAST_SHARED = 64, 13
 def resolution_for(
     epsilon: Any, m: int | None = None, *, is_even: bool = True
 ) -> Resolution:
-    """Return how to resolve whatever inputs and targets there are; m even ones."""
+    """Return how to resolve whatever inputs there are, and targets, m even ones."""
     if isinstance(as_epsilon(epsilon), Tracer):  # which cannot be looked at
         known = _SMALL_TRACED if m is not None and m <= _FEW_TARGETS else _TRACED
     else:
@@ -89,8 +89,8 @@ def resolutions_for(
     is_even = are_even and are_many_targets(m, epsilon)
     if n <= MANY and not is_even:
         return (None,)
-    known = m if is_even else None
-    careful = resolution_for(epsilon, known, is_even=is_even and not have_rest)
+    even = m if is_even else None
+    careful = resolution_for(epsilon, even, is_even=is_even and not have_rest)
     is_small = is_concrete(epsilon) and epsilon < SMALL_EPSILON
     if is_small or dtype == jnp.float64:
         return (careful,)

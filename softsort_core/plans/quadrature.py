@@ -125,9 +125,10 @@ class _PlacedInputs:
     def evaluate(self, means: Any) -> Float[Array, " n"]:
         """Return what `NodePlan.at_inputs` gives, at the inputs themselves."""
         if not isinstance(means, tuple):
-            values = self.values, self.standardisation
-            few = means.ndim == 1
-            return means if few else evaluate_series(*values, means, self.squashes)
+            if means.ndim == 1:  # at points
+                return means
+            placing = self.standardisation
+            return evaluate_series(self.values, placing, means, self.squashes)
         assert self.few is not None
         (series, of_few), (at, few) = means, self.few
         means = self.evaluate(series)
