@@ -97,7 +97,7 @@ class NodePlan:
         order = self.resolution.order
 
         def placed(solution, levels):
-            edges = divided(solution.y_edges, self.resolution.finer)
+            edges = divided(solution.y_edges, self.resolution.finer**2)
             edges = levels.rounded(jnp.clip(edges, 0.0, 1.0))
             return edges, panel_nodes(edges, order).reshape(-1)
 

@@ -153,7 +153,7 @@ def _at_nodes(
     order = plan.resolution.order
     parts = np.asarray(plan.solution.y_edges)
     whole = np.arange(parts.size)
-    panels = np.linspace(0, whole[-1], whole[-1] * plan.resolution.finer + 1)
+    panels = np.linspace(0, whole[-1], whole[-1] * plan.resolution.finer**2 + 1)
     edges = np.ceil(np.interp(panels, whole, parts) * (m - 1))
     counts = np.maximum(np.diff(edges), 1.0)
     middles = (counts - 1) / 2
