@@ -56,8 +56,9 @@ def total(values: Array) -> Array:
     """Return the sum, in parts that are added in double precision."""
     n = values.shape[0]
     whole = n - n % _PART
-    ones = jnp.ones(_PART, values.dtype)
-    parts = product(values[:whole].reshape(-1, _PART), ones), jnp.sum(values[whole:])
+    parts = product(values[:whole].reshape(-1, _PART), jnp.ones(_PART, values.dtype))
     with jax.enable_x64(True):
-        total = sum(jnp.sum(as_dtype(each, jnp.float64)) for each in parts)
+        # As products: XLA makes several loops of a sum.
+        rest = (as_dtype(each, jnp.float64) for each in (parts, values[whole:]))
+        total = sum(product(each, jnp.ones_like(each)) for each in rest if each.size)
     return as_dtype(total, values.dtype)

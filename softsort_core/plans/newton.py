@@ -73,7 +73,7 @@ def newton_step(
     and to its degree where that is larger. What is added of these settles the constant.
     """
     m = b.shape[0]
-    same = jnp.eye(m, dtype=b.dtype).reshape(m, m, *[1] * (b.ndim - 1))
+    same = jnp.eye(m, dtype=bool).reshape(m, m, *[1] * (b.ndim - 1))
     ridge = 4 * float(jnp.finfo(b.dtype).eps)
     active = b > 0
     root = jnp.sqrt(jnp.where(active, b, 1.0))
@@ -83,10 +83,11 @@ def newton_step(
         edges = product(rows.T, flows)
     else:
         edges = jnp.sum(flows[:, :, None] * rows[:, None], axis=0)
-    edges = edges * (1.0 - same)
+    edges = jnp.where(same, 0.0, edges)
     degrees = _over_targets(edges, jnp.ones_like(b)) * scale**2
     diagonal = jnp.where(active, degrees + ridge * (1.0 + degrees), 1.0)
-    matrix = same * diagonal - scale[:, None] * edges * scale + root[:, None] * root
+    matrix = jnp.where(same, diagonal, 0.0) - scale[:, None] * edges * scale
+    matrix += root[:, None] * root
     return scale * _solve_positive_definite(matrix, scale * excess)
 
 
@@ -123,7 +124,6 @@ class _State(NamedTuple):
     u: Float[Array, "n *batch"]
     v: Float[Array, "m *batch"]
     level: Float[Array, "*batch"]
-    ratio: Float[Array, "*batch"]
     left: Float[Array, "*batch"]
     steps: Int[Array, "*batch"]
 
@@ -177,8 +177,7 @@ def _solve_any(
         return (state.steps < _MAX_STEPS) & (state.left > 0)
 
     def advance(state: _State) -> _State:
-        level = state.level * state.ratio
-        u, v = state.u * state.ratio, state.v * state.ratio
+        u, v, level, *_ = state
         # Potentials of before keep exponentials in range.
         terms = jnp.exp(u[:, None] + v + level * logits)
         totals = _over_targets(terms, ones)
@@ -195,7 +194,7 @@ def _solve_any(
         left += jnp.where(is_rough | (level < 1), jnp.inf, 0.0)
         left = jax.lax.select(is_solved, jnp.zeros_like(left), left)
         v = v + jnp.where(is_solved, 0.0, step)
-        after = _State(u, v, level, ratio, left, state.steps + 1)
+        after = _State(u * ratio, v * ratio, level * ratio, left, state.steps + 1)
         if b.ndim == 1:
             return after
         # Each problem stops by itself, so that its result does not depend on others.
@@ -203,8 +202,8 @@ def _solve_any(
         return jax.tree.map(lambda *two: jnp.where(goes_on, *two), after, state)
 
     u = -jnp.max(guess + level * logits, axis=1)
-    one, zero = jnp.ones(level.shape, b.dtype), jnp.zeros(level.shape, jnp.int32)
-    first = _State(u, guess, level, one, jnp.full_like(one, jnp.inf), zero)
+    left, zero = jnp.full_like(level, jnp.inf), jnp.zeros(level.shape, jnp.int32)
+    first = _State(u, guess, level, left, zero)
     first = varying_like(first, logits, a, b, guess)
     end = jax.lax.while_loop(lambda state: jnp.any(unfinished(state)), advance, first)
     failure = jnp.where(end.left == 0, 0.0, jnp.inf)
