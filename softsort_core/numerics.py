@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from softsort_core.arguments import is_concrete
+
 
 def clipped(values: Array, low: Any, high: Any) -> Array:
     """Take away what lies beyond the bounds."""
@@ -52,14 +54,18 @@ def largest(values: Array) -> Array:
     What certificates rest on must not overlook a NaN, as the maximum of an array does
     in some versions of XLA.
     """
-    return jnp.max(jnp.abs(values)) + 0.0 * jnp.sum(values)
+    low, high = used_range(values.reshape(-1), None)
+    return jnp.maximum(high, -low)
 
 
 def varying_like(tree: Any, *others: Any) -> Any:
     """Return arrays that vary over the axes of a mesh over which others do.
 
-    In `jax.shard_map` what a loop carries has to from the start.
+    In `jax.shard_map` what a loop carries has to from the start, and so have all that
+    a derivative of one is made of.
     """
+    if is_concrete((tree, others)):
+        return tree
     # What is filled like an array varies as it does.
     flags = [
         jax.lax.full_like(each, 0, dtype=bool, shape=())

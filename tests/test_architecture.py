@@ -25,10 +25,10 @@ HOMES = {
 ORDER = {
     "softsort_core": [
         "errors defaults",
-        "numerics padding parallel solver_options",
+        "arguments padding parallel solver_options",
+        "numerics",
         "precision",
         "squash",
-        "arguments",
         "axis",
         "plans",
         "streaming",

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softsort_core.numerics import clipped, product, repeated, used_range
+from softsort_core.numerics import clipped, product, repeated, used_range, varying_like
 from softsort_core.plans.newton import SMOOTH, SOLVED, newton_step, solve
 from softsort_core.precision import as_dtype, in_double
 
@@ -88,6 +88,7 @@ def transport(
     If it could not be solved, or logits are not finite, the plan is a failure.
     """
     b = without_lightest(target_weights)
+    input_weights, b = varying_like((input_weights, b), logits, input_weights, b)
     log_rows, potentials, steps, failure = _solved(logits, input_weights, b)
     return Plan(log_rows, input_weights, b, potentials, steps, failure)
 

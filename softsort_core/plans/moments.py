@@ -86,10 +86,13 @@ def moments_of(
     squashes: bool,
 ) -> Float[Array, "cells order"]:
     """Return sum_i weights_i T_k(t_i) in each cell; no weights stand for ones."""
-    masses = () if weights is None else (weights,)
-    return _moments_p.bind(
-        values, *standardisation, *masses, cells=cells, squashes=squashes
-    )
+    if weights is None:
+        operands = (values, *standardisation)
+    else:
+        # Arrays that vary over a mesh, or not, have to do so alike.
+        values, weights = varying_like((values, weights), values, weights)
+        operands = (values, *standardisation, weights)
+    return _moments_p.bind(*operands, cells=cells, squashes=squashes)
 
 
 def evaluate_series(
@@ -100,6 +103,7 @@ def evaluate_series(
 ) -> Float[Array, " n"]:
     """Return sum_k series_k T_k(t_i), by the series of its cell, for all i."""
     cells = Cells(*series.shape)
+    values, series = varying_like((values, series), values, series)
     return _evaluate_p.bind(
         values, *standardisation, series, cells=cells, squashes=squashes
     )

@@ -31,6 +31,16 @@ for count in 6, 300:
     )
     np.testing.assert_allclose(jax.jit(mapped)(rows), read(rows), atol=1e-5)
 
+# Gradients within: all as they are, and by cells.
+for n in 10, 5000:
+    loss = lambda row: jnp.sum(jnp.sin(soft.sort(row)))
+    gradient = lambda rows: jax.grad(lambda rows: loss(rows[0]))(rows)
+    mapped = jax.shard_map(gradient, mesh=mesh, in_specs=P("rows"), out_specs=P("rows"))
+    several = jnp.asarray(rng.normal(size=(4, n)), jnp.float32)
+    expected = jax.jit(jax.grad(loss))(several[2])
+    error = jnp.max(jnp.abs(jax.jit(mapped)(several)[2] - expected))
+    assert error < 3e-4 * jnp.max(jnp.abs(expected)), n
+
 one = jax.device_put(rows[0], jax.devices()[1])
 assert soft.sort(one, where=np.ones(6, bool)).devices() == one.devices()
 """
