@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 APP0, ADOBE, COMMENT = 0xE0, 0xEE, 0xFE  # markers
+MARKER = re.compile(rb"\xff[^\x00\xff]")
 DESCRIBING = {*range(APP0, APP0 + 16), COMMENT} - {ADOBE}
 PICTURES = b"MPF\0"  # the places of the others
 JFIF = b"JFIF\0"
@@ -46,7 +48,7 @@ def read(data: bytes, source: str) -> Picture:
             )
         picture = pillow.picture(image, data, source, "JPEG")
         metadata = picture.metadata | {"segments": segments(data)}
-        encoding = _encoding(image)
+        encoding = _encoding(image) | {"coded": (_coded(data), picture.frames)}
     return replace(picture, metadata=metadata, own=_own(data), encoding=encoding)
 
 
@@ -54,9 +56,12 @@ def encode(picture: Picture) -> bytes:
     """A file of a frame, in quality 95 if its encoding does not say otherwise."""
     import PIL.Image
 
-    encoding = picture.encoding or {"quality": 95, "subsampling": 0}
     told = picture.metadata
     carried = told.get("segments")
+    if (coded := pillow.unchanged(picture)) is not None:
+        return _with_segments(coded, carried or b"")
+    encoding = {name: e for name, e in picture.encoding.items() if name != "coded"}
+    encoding = encoding or {"quality": 95, "subsampling": 0}
     settings = encoding if carried is not None else told | encoding
     if "exif" in settings:
         settings["exif"] = pillow.EXIF_START + settings["exif"]
@@ -66,6 +71,25 @@ def encode(picture: Picture) -> bytes:
         images = [PIL.Image.frombuffer("CMYK", images[0].size, frame)]
     data = pillow.saved(images, "JPEG", settings)
     return data if carried is None else _with_segments(data, carried)
+
+
+def _coded(data: bytes) -> bytes:
+    """A JPEG without what it says beside its pixels, and without other pictures."""
+    kept: list[bytes] = []
+    place, scans = 0, False
+    while match := MARKER.search(data, place):
+        start, end, marker = *match.span(), match[0][-1]
+        if scans:  # pixels, and not only what nobody reads
+            kept.append(data[place:start])
+        scans |= marker == declared_size.START_OF_SCAN
+        if marker not in (declared_size.END, *declared_size.ALONE):
+            end += int.from_bytes(data[end : end + 2])
+        if marker not in DESCRIBING:
+            kept.append(data[start:end])
+        if marker == declared_size.END:
+            return b"".join(kept)
+        place = end
+    return b"".join([*kept, data[place:]])  # its end is missing
 
 
 def segments(data: bytes) -> bytes:
@@ -82,7 +106,7 @@ def segments(data: bytes) -> bytes:
     kept.sort(key=lambda segment: not segment[1].startswith(JFIF))
     return b"".join(
         bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2) + body
-        for marker, body in kept
+        for marker, body in dict.fromkeys(kept)  # some profiles are there twice
     )
 
 
@@ -114,9 +138,11 @@ def _encoding(image: PIL.Image.Image) -> dict[str, Any]:
     from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
     assert isinstance(image, JpegImageFile)
+    most = max(max(table) for table in image.quantization.values())
     encoding = {
         "qtables": image.quantization,
-        "progressive": "progressive" in image.info,
+        # Others cannot have steps that need 16 bits: libjpeg would say so on stderr.
+        "progressive": "progressive" in image.info or most > 255,
         "keep_rgb": image.info.get("adobe_transform") == 0 and image.mode == "RGB",
     }
     if image.layers == 3:

@@ -84,6 +84,16 @@ def metadata(image: PIL.Image.Image) -> dict[str, Any]:
     return told | ({"exif": exif} if exif else {})
 
 
+def unchanged(picture: Picture) -> bytes | None:
+    """The file that a picture comes from, if that has loss and all pixels are the same.
+
+    To code them once more would change them.
+    """
+    data, frames = picture.encoding.get("coded", (None, []))
+    same = map(np.array_equal, picture.frames, frames)
+    return data if data and all(same) else None
+
+
 def images(picture: Picture) -> list[PIL.Image.Image]:
     """The frames of a picture, grey or RGB, as Pillow takes them."""
     import PIL.Image

@@ -16,8 +16,8 @@ DELAY = slice(28, 32)  # where a frame says for how long it is shown
 HUNDREDTHS = 100  # of seconds, if it says no other share
 DEEP = 8  # bytes a pixel of 16 bits and of four channels has
 DEPTH = 24  # where the header says how many bits a channel has
-# These describe the picture, whatever its pixels; others describe how it is stored.
-DESCRIBING = b"cHRM cICP cLLI eXIf gAMA iCCP iTXt mDCV oFFs pHYs sRGB tEXt zTXt".split()
+COLOURS = b"cHRM cICP cLLI gAMA iCCP mDCV sRGB".split()  # what they mean
+SMALL = 1 << 5  # the bit of a letter
 CARRIED = b"eXIf iCCP pHYs".split()  # to other formats, and some texts
 KNOWN_TEXTS = b"XML:com.adobe.xmp", b"comment\0", b"Comment\0"
 
@@ -76,7 +76,15 @@ def _durations(data: bytes) -> list[float]:
 
 def describing_chunks(data: bytes) -> bytes:
     """The chunks of a PNG that describe its picture, one after the other."""
-    return b"".join(chunk for kind, chunk in chunks(data) if kind in DESCRIBING)
+    return b"".join(chunk for kind, chunk in chunks(data) if _describes(kind))
+
+
+def _describes(kind: bytes) -> bool:
+    """Whether a chunk describes the picture, whatever its pixels.
+
+    Most say so, by two small letters. Others describe how it is stored.
+    """
+    return kind in COLOURS or bool(kind[0] & kind[3] & SMALL)
 
 
 def _own(data: bytes) -> list[str]:
@@ -84,7 +92,7 @@ def _own(data: bytes) -> list[str]:
     own = set()
     for kind, chunk in chunks(data):
         text = chunk[8:].startswith(KNOWN_TEXTS) or b"Raw profile type" in chunk[8:32]
-        if kind in DESCRIBING and kind not in CARRIED and not text:
+        if _describes(kind) and kind not in CARRIED and not text:
             own.add(kind)
     if b"sRGB" in own:  # which is what others take for granted
         own -= {b"sRGB", b"gAMA", b"cHRM"}

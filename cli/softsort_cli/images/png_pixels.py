@@ -20,6 +20,8 @@ END = b"\0\0\0\0IEND\xaeB`\x82"
 LONGEST = 10**6  # pixels of a side, to libpng
 GREY, RGB, PALETTE, GREY_WITH_OPACITY, RGB_WITH_OPACITY = 0, 2, 3, 4, 6  # kinds
 KINDS = {1: GREY, 2: GREY_WITH_OPACITY, 3: RGB, 4: RGB_WITH_OPACITY}  # of channels
+# Bytes of a colour, as a chunk says it.
+COLOUR = {PALETTE: 1, GREY: 2, GREY_WITH_OPACITY: 2, RGB: 6, RGB_WITH_OPACITY: 6}
 DRAWING = 4  # times smaller it becomes than its pixels are
 LEVEL = 9  # of the compression of palettes and few bits, which are small
 
@@ -31,11 +33,13 @@ class Layout(NamedTuple):
     kind: int
     palette: bytes = b""  # its colours
     transparency: bytes = b""  # of the palette, or the key
+    background: bytes = b""  # a colour, in the same way
 
     @property
     def chunks(self) -> bytes:
         """What comes before the pixels."""
-        parts = ((b"PLTE", self.palette), (b"tRNS", self.transparency))
+        parts = (b"PLTE", self.palette), (b"tRNS", self.transparency)
+        parts += ((b"bKGD", self.background),)
         return b"".join(chunk(kind, body) for kind, body in parts if body)
 
 
@@ -62,12 +66,15 @@ def layout(data: bytes) -> Layout:
     bits, kind = data[24], data[25]
     bodies = {name: part[8:-4] for name, part in chunks(data) if name != b"IDAT"}
     colours, transparency = bodies.get(b"PLTE", b""), bodies.get(b"tRNS", b"")
+    background = bodies.get(b"bKGD", b"")
+    if len(background) != COLOUR[kind]:
+        background = b""
     if kind == PALETTE:
         count = min(len(colours) // 3, 2**bits)
-        return Layout(bits, kind, colours[: 3 * count], transparency[:count])
-    return Layout(
-        bits, kind, transparency=transparency[: {GREY: 2, RGB: 6}.get(kind, 0)]
-    )
+        colours, transparency = colours[: 3 * count], transparency[:count]
+        return Layout(bits, kind, colours, transparency, background)
+    transparency = transparency[: {GREY: 2, RGB: 6}.get(kind, 0)]
+    return Layout(bits, kind, b"", transparency, background)
 
 
 def stored(
@@ -80,12 +87,25 @@ def stored(
             return [each for each in kept if each is not None], wanted
     first = frames[0]
     bits = 1 if first.dtype == bool else 8 * first.itemsize
-    return list(frames), Layout(bits, KINDS[first.shape[2] if first.ndim > 2 else 1])
+    plain = Layout(bits, KINDS[first.shape[2] if first.ndim > 2 else 1])
+    return list(frames), plain._replace(background=_background(wanted, bits))
+
+
+def _background(wanted: Layout | None, bits: int) -> bytes:
+    """The colour behind a picture, without its palette, of so many bits a channel."""
+    if wanted is None or not wanted.background:
+        return b""
+    if wanted.kind != PALETTE:
+        most, few = 2**bits - 1, 2**wanted.bits - 1
+        levels = np.frombuffer(wanted.background, ">u2").astype(int) * most // few
+        return levels.astype(">u2").tobytes()
+    colour = wanted.palette[3 * wanted.background[0] :][:3]
+    return np.frombuffer(colour, np.uint8).astype(">u2").tobytes()
 
 
 def _stored(frame: np.ndarray, layout: Layout) -> np.ndarray | None:
     """A frame as a layout has it, or None."""
-    bits, kind, colours, transparency = layout
+    bits, kind, colours, transparency, _ = layout
     if kind == PALETTE:
         return palette.places(frame, _colours(colours, transparency))
     if kind == GREY and bits < 8 and frame.dtype != bool:

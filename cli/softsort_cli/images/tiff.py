@@ -71,7 +71,7 @@ def _read(file: tifffile.TiffFile, data: bytes, source: str) -> Picture:
     memory.claim(source, sum(page.nbytes for page in pages))
     for page, place in zip(pages, places, strict=True):
         tiff_checks.check_segments(page, data, place)
-    samples, *others = {tuple(page.extrasamples) for page in pages}
+    samples, *others = {tiff_checks.extra_samples(page) for page in pages}
     if others:
         raise CommandError(f"{source} has pages with and without alpha; split it first")
     return Picture(

@@ -54,13 +54,20 @@ def _unusual(page: Any) -> str | None:
         return f"has colours of kind {int(page.photometric)}"
     if page.photometric == PALETTE and page.samplesperpixel > 1:
         return f"has a palette, and {page.samplesperpixel} values a pixel"
-    if {PREMULTIPLIED, ALPHA} & {*page.extrasamples[1:]}:
+    if {PREMULTIPLIED, ALPHA} & {*extra_samples(page)[1:]}:
         return "has other channels before its opacity"
     if not all(inside.is_reduced for inside in page.pages or ()):
         return "has other pictures inside"
     if page.index > 0 and tiff_tags.EXIF in page.tags:
         return "has EXIF of its own"
     return None
+
+
+def extra_samples(page: Any) -> tuple[int, ...]:
+    """The kinds of what pixels of a page have beside colours."""
+    if page.photometric == RGB and page.samplesperpixel == 4:
+        return tuple(page.extrasamples) or (ALPHA,)  # as readers take it
+    return tuple(page.extrasamples)
 
 
 def is_packed(page: Any) -> bool:

@@ -13,6 +13,7 @@ from softsort_cli.images.tiff_checks import (
     SEPARATE,
     WHITE_IS_ZERO,
     YCBCR,
+    extra_samples,
     is_packed,
 )
 
@@ -115,7 +116,7 @@ def layout(page: Any) -> dict[str, Any]:
         "compression": compression,
         "predictor": predictor,
         "subfiletype": int(page.subfiletype),
-        "extrasamples": [int(sample) for sample in page.extrasamples] or None,
+        "extrasamples": [int(sample) for sample in extra_samples(page)] or None,
     }
     if is_packed(page) and page.photometric != PALETTE:
         stored |= _packed(page.bitspersample)

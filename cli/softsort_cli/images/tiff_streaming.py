@@ -150,7 +150,8 @@ def _is_simple(page: Any) -> bool:
         in (tiff_checks.BLACK_IS_ZERO, tiff_checks.RGB, tiff_checks.CMYK)
         and page.dtype != bool
         and not tiff_checks.is_packed(page)
-        and not {tiff_checks.PREMULTIPLIED, tiff_checks.ALPHA} & set(page.extrasamples)
+        and not {tiff_checks.PREMULTIPLIED, tiff_checks.ALPHA}
+        & {*tiff_checks.extra_samples(page)}
         and not {tiff_tags.EXIF, tiff_tags.GPS} & set(page.tags.keys())
     )
 

@@ -1,7 +1,7 @@
 """WebP files <-> pictures."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from softsort_cli.images import declared_size, pillow
@@ -10,6 +10,10 @@ from softsort_cli.images.picture import Picture
 START = 12  # of the chunks
 EXTENDED, OPACITY = b"VP8X", 16  # the header of a file that has more than pixels
 FRAME = b"ANMF"
+PIXELS = b"ANIM", FRAME, b"ALPH", b"VP8 ", b"VP8L"
+# What is said beside them, by which name, and the flag of the header for it.
+SAYING = {b"ICCP": ("icc_profile", 32), b"EXIF": ("exif", 8), b"XMP ": ("xmp", 4)}
+SHOWN = OPACITY | 2  # the flags for opacity, and for several frames
 TIMING = 20  # where it says for how long it is shown, and what is left of it
 MOST = 2**24 - 1  # milliseconds of a frame
 DISPOSED = 1  # the flag of frames of which nothing is left
@@ -21,13 +25,18 @@ def read(data: bytes, source: str) -> Picture:
         declared_size.check_claim(source, sides.width * sides.height, len(data))
     with pillow.opened(data, "WEBP") as image:
         picture = pillow.picture(image, data, source, "WEBP", image.n_frames)
-    return replace(picture, encoding={"lossless": _is_lossless(data)})
+    if _is_lossless(data):
+        return replace(picture, encoding={"lossless": True})
+    coded = data, picture.frames
+    return replace(picture, encoding={"lossless": False, "coded": coded})
 
 
 def encode(picture: Picture) -> bytes:
     """A file of the frames: without loss, unless they come from a lossy one."""
     import PIL.ImageChops
 
+    if coded := pillow.unchanged(picture):
+        return _described(coded, picture.metadata)
     lossless = picture.encoding.get("lossless", picture.format != "JPEG")
     settings = {"lossless": lossless, "quality": 95, "exact": True}
     settings |= picture.metadata
@@ -43,6 +52,19 @@ def encode(picture: Picture) -> bytes:
     if not several:
         return data
     return _one_by_one(data, picture.metadata["duration"], alpha=picture.alpha)
+
+
+def _described(data: bytes, metadata: Collection[str]) -> bytes:
+    """A file of the same pixels that says no more beside them than this."""
+    says = {kind: flag for kind, (name, flag) in SAYING.items() if name in metadata}
+    parts = []
+    for kind, chunk in _chunks(data):
+        if kind == EXTENDED:
+            flags = chunk[8] & SHOWN | sum(says.values())
+            parts.append(chunk[:8] + bytes([flags]) + chunk[9:])
+        elif kind in PIXELS or kind in says:
+            parts.append(chunk)
+    return _file(parts)
 
 
 def _one_by_one(data: bytes, durations: Sequence[float], *, alpha: bool) -> bytes:
@@ -67,6 +89,10 @@ def _one_by_one(data: bytes, durations: Sequence[float], *, alpha: bool) -> byte
             kept = flags & ~DISPOSED if left else flags
             told = min(round(time), MOST) | kept << 24
             parts += [chunk[:TIMING], struct.pack("<I", told), chunk[TIMING + 4 :]]
+    return _file(parts)
+
+
+def _file(parts: Sequence[bytes]) -> bytes:
     chunks = b"".join(parts)
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 

@@ -169,3 +169,18 @@ def test_compare_shows_multiplied_colours_as_they_are_seen(on_images, monkeypatc
         tables.append(on_images("compare", "a.tif", "-o", "c.png", "--force")[1])
     assert tables[0] == tables[1]
     assert "inf" not in tables[0]
+
+
+def test_a_fourth_channel_of_rgb_is_opacity_if_nothing_is_said(on_images):
+    array = RANDOM.integers(0, 256, (9, 11, 4), np.uint8)
+    tifffile.imwrite("a.tif", array, photometric="rgb", extrasamples=["unassalpha"])
+    data, tag = Path("a.tif").read_bytes(), struct.pack("<HHI", 338, 3, 1)
+    Path("b.tif").write_bytes(data.replace(tag, struct.pack("<HHI", 65000, 3, 1)))
+    assert tifffile.TiffFile("b.tif").pages[0].extrasamples == ()
+    assert PIL.Image.open("b.tif").mode == "RGBA"
+    for name in "ab":
+        saved = on_images("denoise", "--hard", f"{name}.tif", "-o", f"{name}2.tif")
+        assert saved == (0, "", "")
+    result = np.asarray(PIL.Image.open("b2.tif"))
+    np.testing.assert_array_equal(result, tifffile.imread("a2.tif"))
+    np.testing.assert_array_equal(result[..., 3], array[..., 3])
