@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from softsort_cli.errors import CommandError
-from softsort_cli.images.picture import Picture, to_unit
+from softsort_cli.images.picture import Picture, floats_of, to_unit
 
 # Which of the pixels of a frame hold data; None if all do.
 Known: TypeAlias = "Callable[[np.ndarray], Any] | None"
@@ -55,6 +55,16 @@ class FrameRows:
         multiplied = filtered[..., :-1] * values[..., -1:]
         values[..., :-1] = np.where(invisible, values[..., :-1], multiplied)
         return values
+
+
+def colours(picture: Picture, *, finite: bool = True) -> list[np.ndarray]:
+    """Frames from 0 to 1, or floats as they are, without opacity.
+
+    Floats of no value are refused, if all have to be `finite`.
+    """
+    dtype = floats_of(picture, finite=finite)
+    values = [FrameRows(frame, picture, dtype)[:] for frame in picture.frames]
+    return [each[..., :-1] if picture.alpha else each for each in values]
 
 
 class VolumeRows:

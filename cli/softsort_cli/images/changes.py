@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from softsort_cli import console, jax_setup
-from softsort_cli.images import image_file, precision
-from softsort_cli.images.alpha import FrameRows
+from softsort_cli.images import alpha, image_file, precision
 from softsort_cli.images.filters import BITS
-from softsort_cli.images.picture import Picture, floats_of, to_pixels
+from softsort_cli.images.picture import Picture, to_pixels
 from softsort_cli.options.images import ImageWriting
 from softsort_cli.options.softness import Computing
 
@@ -21,8 +20,8 @@ def write_mask(
     White is the range that whole numbers have, or that floats of the frame take.
     """
     frames = []
-    pairs = zip(_colours(before), _colours(after), strict=True)
-    for (old, new), frame in zip(pairs, before.frames, strict=True):
+    pairs = [alpha.colours(each, finite=False) for each in (before, after)]
+    for old, new, frame in zip(*pairs, before.frames, strict=True):
         span = np.nanmax(old) - np.nanmin(old) if frame.dtype.kind == "f" else 1
         moved = np.nan_to_num(np.abs(new - old) / (span or 1))
         moved = moved if moved.ndim == 2 else moved.max(axis=2)
@@ -42,8 +41,8 @@ def _noise(picture: Picture, solver: Computing) -> str:
     jax_setup.start(solver, BITS)
     from softsort_filters import estimate_noise
 
-    (values, *_), dtype = _colours(picture), floats_of(picture, finite=False)
-    with precision.of(dtype):
+    values, *_ = alpha.colours(picture, finite=False)
+    with precision.of(values.dtype):
         deviation, impulses = estimate_noise(values)
     shares = (100 * np.mean(share) for share in impulses[2:])
     dark, bright, other = (f"{share:.1f} %" for share in shares)
@@ -51,10 +50,3 @@ def _noise(picture: Picture, solver: Computing) -> str:
         f"noise of deviation {np.mean(deviation):.3g} in all pixels, {dark} turned "
         f"dark, {bright} bright, {other} anything"
     )
-
-
-def _colours(picture: Picture) -> list[np.ndarray]:
-    """Frames from 0 to 1, or floats as they are, without opacity."""
-    dtype = floats_of(picture, finite=False)
-    values = [FrameRows(frame, picture, dtype)[:] for frame in picture.frames]
-    return [each[..., :-1] if picture.alpha else each for each in values]

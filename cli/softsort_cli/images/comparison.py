@@ -129,6 +129,8 @@ def _plain(picture: Picture) -> Picture:
 def _filters(
     size: tuple[int, ...], epsilons: Sequence[float], where: Device, bits: str
 ) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    from scipy.ndimage import uniform_filter
+
     jax_setup.start(where, bits)
     settings = {"q": 0.5, "size": size, "border": "reflect"}
     filters = {"median": partial(exact.quantile_filter, **settings)}
@@ -136,7 +138,12 @@ def _filters(
         solver = Computing(epsilon=epsilon, device=where.device)
         soft = partial(quantile_filter(solver, bits), **settings)
         filters[f"soft median (epsilon {epsilon:g})"] = soft
-    return filters | {"mean": partial(exact.mean_filter, size=size)}
+
+    def mean(image: np.ndarray) -> np.ndarray:
+        sides: Any = (*size, *(1 for _ in image.shape[2:]))
+        return uniform_filter(image, sides)
+
+    return filters | {"mean": mean}
 
 
 def _others(span: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

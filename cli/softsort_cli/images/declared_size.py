@@ -6,6 +6,7 @@ that are cut off are left to the decoders, which tell.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END, EXIF = 0xDA, 0xD9, 0xE1
 ALONE = {0x01, *range(0xD0, 0xD9)}
+MARKER = re.compile(rb"\xff[^\x00\xff]")
 COMMENT, APPLICATION = 0xFE, 0xFF  # extensions of GIF
 LOOPS = b"NETSCAPE2.0", b"ANIMEXTS1.0"
 # The bytes of a value of each type of TIFF.
@@ -71,11 +73,6 @@ def gif(data: bytes) -> Iterator[Sides]:
             raise ValueError("an extension has no content")
 
 
-def gif_start(data: bytes) -> int:
-    """Where the blocks of a GIF begin, behind its palette."""
-    return 13 + _palette(data[10])
-
-
 def gif_extensions(data: bytes) -> bytes:
     """What a GIF holds for applications, such as XMP, but for how often it plays."""
     extensions = b""
@@ -89,7 +86,7 @@ def gif_extensions(data: bytes) -> bytes:
 
 def gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
     """Where each frame and extension of a GIF begins and ends."""
-    place = gif_start(data)
+    place = 13 + _palette(data[10])
     while place < len(data) and data[place] != ord(";"):
         start = place
         if data[place] == ord(","):
@@ -156,17 +153,21 @@ def jpeg_exif(data: bytes) -> bytes:
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The markers of a JPEG, before its pixels, and what belongs to them."""
-    place = 2
-    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
-        marker = data[place + 1]
-        place += 1
+    for marker, start, end in jpeg_markers(data):
         if marker in (START_OF_SCAN, END):
             return
-        if marker in (0x00, 0xFF) or marker in ALONE:
-            continue
-        length = int.from_bytes(data[place + 1 : place + 3])
-        yield marker, data[place + 3 : place + 1 + length]
-        place += 1 + length
+        if marker not in ALONE:
+            yield marker, data[start + 4 : end]
+
+
+def jpeg_markers(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The markers of a JPEG, and where each begins and what belongs to it ends."""
+    end = 2
+    while match := MARKER.search(data, end):
+        (start, end), marker = match.span(), match[0][-1]
+        if marker != END and marker not in ALONE:
+            end += int.from_bytes(data[end : end + 2])
+        yield marker, start, end
 
 
 def jpeg_2000(data: bytes) -> Sides | None:

@@ -105,11 +105,3 @@ def _weighted(values: np.ndarray, weights: np.ndarray, q: float) -> np.ndarray:
     total = sums[:, -1:]
     place = np.argmax((sums > q * total) | (sums == total), axis=1)[:, None]
     return np.take_along_axis(np.take_along_axis(values, order, 1), place, 1)[:, 0]
-
-
-def mean_filter(image: np.ndarray, *, size: tuple[int, ...]) -> np.ndarray:
-    """The mean of the window around each pixel, channel by channel."""
-    from scipy.ndimage import uniform_filter
-
-    sides: Any = (*size, *(1 for _ in image.shape[2:]))
-    return uniform_filter(image, sides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
 APP0, ADOBE, COMMENT = 0xE0, 0xEE, 0xFE  # markers
-MARKER = re.compile(rb"\xff[^\x00\xff]")
 DESCRIBING = {*range(APP0, APP0 + 16), COMMENT} - {ADOBE}
 PICTURES = b"MPF\0"  # the places of the others
 JFIF = b"JFIF\0"
@@ -75,20 +73,15 @@ def encode(picture: Picture) -> bytes:
 
 def _coded(data: bytes) -> bytes:
     """A JPEG without what it says beside its pixels, and without other pictures."""
-    kept: list[bytes] = []
-    place, scans = 0, False
-    while match := MARKER.search(data, place):
-        start, end, marker = *match.span(), match[0][-1]
+    kept, place, scans = [data[:2]], 2, False
+    for marker, start, end in declared_size.jpeg_markers(data):
         if scans:  # pixels, and not only what nobody reads
             kept.append(data[place:start])
-        scans |= marker == declared_size.START_OF_SCAN
-        if marker not in (declared_size.END, *declared_size.ALONE):
-            end += int.from_bytes(data[end : end + 2])
         if marker not in DESCRIBING:
             kept.append(data[start:end])
         if marker == declared_size.END:
             return b"".join(kept)
-        place = end
+        place, scans = end, scans or marker == declared_size.START_OF_SCAN
     return b"".join([*kept, data[place:]])  # its end is missing
 
 

@@ -7,7 +7,7 @@ import math
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from io import BytesIO
@@ -18,10 +18,8 @@ import numpy as np
 
 from softsort_cli import console, interrupts
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.images import image_file, selection
-from softsort_cli.images.alpha import FrameRows
+from softsort_cli.images import alpha, image_file, selection
 from softsort_cli.images.filters import Rows
-from softsort_cli.images.picture import floats_of
 from softsort_cli.io import files
 from softsort_cli.options.images import BatchWriting, Recipe
 
@@ -42,15 +40,8 @@ def deviation(method: str) -> dict[str, Any]:
 def pixels_of(images: Sequence[Path], *, recursive: bool) -> list[np.ndarray]:
     """The colours of all frames of images, from 0 to 1."""
     jobs = selection.select(images, "_learned", BatchWriting(recursive=recursive))
-    return [values for job in jobs for values in _frames(job.path)]
-
-
-def _frames(path: Path) -> Iterator[np.ndarray]:
-    picture = image_file.read(path)
-    dtype = floats_of(picture)
-    for frame in picture.frames:
-        values = FrameRows(frame, picture, dtype)[:]
-        yield values[..., :-1] if picture.alpha else values
+    pictures = (image_file.read(job.path) for job in jobs)
+    return [frame for each in pictures for frame in alpha.colours(each)]
 
 
 def learn(

@@ -2,8 +2,8 @@
 
 from softsort_cli import console
 from softsort_cli.errors import UsageError
-from softsort_cli.images.alpha import FrameRows
-from softsort_cli.images.picture import Picture, floats_of, pixel_range
+from softsort_cli.images import alpha
+from softsort_cli.images.picture import Picture, pixel_range
 from softsort_cli.options.images import Noise
 
 # The bits that cameras and scanners put into larger numbers.
@@ -18,7 +18,9 @@ def levels(picture: Picture, noise: Noise) -> tuple[float, float]:
     """
     first = picture.frames[0]
     if first.dtype.kind == "f":
-        low, high = _spread(picture)
+        frames = alpha.colours(picture)
+        low = min(float(values.min()) for values in frames)
+        high = max(float(values.max()) for values in frames)
     else:
         low, high = 0.0, 1.0
         if noise.high is None and (most := _most_in_use(picture)):
@@ -32,13 +34,6 @@ def levels(picture: Picture, noise: Noise) -> tuple[float, float]:
     if high < low or (high == low and first.dtype.kind != "f"):
         raise UsageError("--low and --high: give a number for black and a larger one")
     return low, high
-
-
-def _spread(picture: Picture) -> tuple[float, float]:
-    dtype = floats_of(picture)
-    frames = [FrameRows(frame, picture, dtype)[:] for frame in picture.frames]
-    colours = [values[..., :-1] if picture.alpha else values for values in frames]
-    return min(float(c.min()) for c in colours), max(float(c.max()) for c in colours)
 
 
 def _unit(value: float, picture: Picture) -> float:

@@ -54,11 +54,8 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk of a PNG."""
-    return struct.pack(">I", len(body)) + kind + body + _check(kind + body)
-
-
-def _check(body: bytes) -> bytes:
-    return zlib.crc32(body).to_bytes(4)
+    check = zlib.crc32(kind + body).to_bytes(4)
+    return struct.pack(">I", len(body)) + kind + body + check
 
 
 def layout(data: bytes) -> Layout:

@@ -109,11 +109,10 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _is_lossless(data: bytes) -> bool:
     """Whether the first frame of a file is coded without loss."""
-    place = START
-    while place + 8 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, place)
-        if kind in (b"VP8L", b"VP8 "):
-            return kind == b"VP8L"
-        # An animation's frame has a header of 16 bytes, and chunks of its own.
-        place += 24 if kind == FRAME else 8 + size + size % 2
-    return False
+    # An animation's frame has a header of 24 bytes, and chunks of its own.
+    kinds = (
+        chunk[24:28] if kind == FRAME else kind
+        for kind, chunk in _chunks(data)
+        if kind in PIXELS and kind != b"ANIM"
+    )
+    return next(kinds, b"") == b"VP8L"
