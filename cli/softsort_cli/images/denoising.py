@@ -301,16 +301,13 @@ class Filtering:
             )
         elif self.solver.hard:
             strips = self._exact(rows, size)
-        elif is_whole and (where := rows.known(slice(None))) is not None:
-            settings = self.settings(size, rows.alpha) | {"epsilon": epsilon}
-            values = rows[:]
-            for _ in range(self.iterations):
-                values = quantile_filter(self.solver)(values, where=where, **settings)
-            strips = [(slice(0, rows.shape[0]), values)]
         elif is_whole:
-            values = rows[:]
+            start, values = _program(self, size, rows.alpha), rows[:]
+            if (where := rows.known(slice(None))) is not None:
+                settings = self.settings(size, rows.alpha) | {"where": where}
+                start = partial(quantile_filter(self.solver), **settings)
             for _ in range(self.iterations):
-                values = _program(self, size, rows.alpha)(values, epsilon)
+                values = start(values, epsilon=epsilon)
             strips = [(slice(0, rows.shape[0]), values)]
         else:
             settings = self.settings(size, rows.alpha) | {"epsilon": epsilon}
@@ -358,14 +355,10 @@ class KnownRows:
 @lru_cache(maxsize=16)
 def _program(
     filtering: Filtering, size: Size, alpha: bool
-) -> Callable[[np.ndarray, float], np.ndarray]:
+) -> Callable[..., np.ndarray]:
     """The filter with a window of this size, which all images share."""
     settings = filtering.settings(size, alpha)
-    start = quantile_filter(filtering.solver)
-
-    def soft(values: np.ndarray, epsilon: float) -> np.ndarray:
-        return start(values, epsilon=epsilon, **settings)
-
+    soft = partial(quantile_filter(filtering.solver), **settings)
     # Volumes are not padded to common sizes: pages would be added to few of them.
     return soft if len(size) > 2 else size_buckets.shared(soft, size, filtering.border)
 

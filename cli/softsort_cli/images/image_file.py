@@ -82,19 +82,17 @@ def write(
     It is encoded as the file was that it came from, or as near to its pixels as the
     format can come if `finest`. --strip leaves out all but the timing of frames.
     """
-    encoding = picture.encoding if picture.format == form.name else {}
+    is_same = picture.format == form.name
+    encoding, told = picture.encoding if is_same else {}, picture.metadata
     if finest and form.finest is not None:
         encoding = form.finest
+    if is_same and not writing.strip:
+        told = _kept(picture, path)
+    elif not writing.strip:
+        _note_lost(picture, form)
+        picture = _upright(picture, form)
     places = formats.TIMING if writing.strip else form.metadata
-    metadata = {name: m for name, m in picture.metadata.items() if name in places}
-    if not writing.strip:
-        if picture.format == form.name:
-            metadata = {
-                name: m for name, m in _kept(picture, path).items() if name in places
-            }
-        else:
-            _note_lost(picture, form)
-            picture = _upright(picture, form)
+    metadata = {name: m for name, m in told.items() if name in places}
     picture = replace(picture, metadata=metadata, encoding=encoding)
     try:
         data = _codec(form).encode(picture)

@@ -31,15 +31,15 @@ def shared(
 
     compiling, compiled = threading.Lock(), set[tuple[int, ...]]()
 
-    def call(image: np.ndarray, *rest: float) -> np.ndarray:
+    def call(image: np.ndarray, **settings: float) -> np.ndarray:
         padded, rows, columns = _padded(image, window, border)
         if padded.shape in compiled:
-            return function(padded, *rest)[rows, columns]
+            return function(padded, **settings)[rows, columns]
         with compiling:
             if len(compiled) == MOST:
                 jax.clear_caches()
                 compiled.clear()
-            result = function(padded, *rest)[rows, columns]
+            result = function(padded, **settings)[rows, columns]
             compiled.add(padded.shape)
         return result
 
