@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, gif_frames, pillow
 from softsort_cli.images.declared_size import APPLICATION, COMMENT, LOOPS
@@ -35,19 +36,25 @@ def read(data: bytes, source: str) -> Picture:
 
 
 def _check_reach(data: bytes, source: str) -> None:
-    """Refuse a frame far outside of the picture: Pillow makes it all one."""
+    """Tell of frames beyond the picture; refuse one far outside.
+
+    Pillow makes it all one.
+    """
     width = height = most = 0
+    shown = width, height
     for number, reach in enumerate(declared_size.gif(data)):
         width, height = max(width, reach.width), max(height, reach.height)
         if number < 2:  # the screen, and the first frame, which may widen it
             declared_size.check_claim(source, width * height, len(data))
-            most = MOST_GROWTH * width * height
+            most, shown = MOST_GROWTH * width * height, (width, height)
         elif width * height > most:
             raise CommandError(
                 f"{source}, frame {number}, reaches to {reach.width} x {reach.height} "
                 f"pixels, far outside of the picture; cut it off first, as in `magick "
                 "IN -coalesce OUT.gif`"
             )
+    if (width, height) != shown:
+        console.note(f"note: {source}: what is beyond the picture is left out")
 
 
 def encode(picture: Picture) -> bytes:
