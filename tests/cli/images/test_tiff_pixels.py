@@ -176,8 +176,8 @@ def test_a_fourth_channel_of_rgb_is_opacity_if_nothing_is_said(on_images):
     tifffile.imwrite("a.tif", array, photometric="rgb", extrasamples=["unassalpha"])
     data, tag = Path("a.tif").read_bytes(), struct.pack("<HHI", 338, 3, 1)
     Path("b.tif").write_bytes(data.replace(tag, struct.pack("<HHI", 65000, 3, 1)))
-    assert tifffile.TiffFile("b.tif").pages[0].extrasamples == ()
-    assert PIL.Image.open("b.tif").mode == "RGBA"
+    with tifffile.TiffFile("b.tif") as file, PIL.Image.open("b.tif") as image:
+        assert (file.pages[0].extrasamples, image.mode) == ((), "RGBA")
     for name in "ab":
         saved = on_images("denoise", "--hard", f"{name}.tif", "-o", f"{name}2.tif")
         assert saved == (0, "", "")
