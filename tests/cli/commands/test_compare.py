@@ -17,7 +17,8 @@ from softsort_cli.options.images import Shape
 
 RANDOM = np.random.default_rng(0)
 NOISE = ("--amount", "0.2", "--seed", "3")
-SHAPE = 24, 32
+# As large as a small tile of every filter leaves it, with what is around it.
+SHAPE = 24, 28
 
 
 def smooth(*shape: int) -> np.ndarray:
