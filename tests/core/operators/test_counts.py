@@ -8,7 +8,8 @@ import pytest
 import softsort_core as soft
 
 X = np.array([0.5, -1.0, 3.0, 0.5, 2.0, 7.0])
-COUNTS = np.array([2, 1, 1, 3, 1, 2])
+# As many in all as rows of groups are wide at least.
+COUNTS = np.array([2, 1, 1, 2, 1, 1])
 REPEATED = np.repeat(X, COUNTS)
 FIRST = np.cumsum(COUNTS) - COUNTS
 
@@ -25,7 +26,7 @@ FEW = [
     ("sort", {"num_targets": 4}),
     ("sort", {"num_targets": 4, "descends": True}),
     ("topk", {"k": 3}),
-    ("topk", {"k": 10}),
+    ("topk", {"k": 8}),
     ("quantile", {"q": [0.1, 0.5]}),
 ]
 
@@ -39,7 +40,7 @@ def in_a_group(forms: soft.Forms) -> np.ndarray:
         np.array([6, 4]),
         np.array([0, 1]),
         counts=counts,
-        numbers=np.array([10, 4]),
+        numbers=np.array([8, 4]),
     )
     return dict(results)[0]
 
@@ -54,7 +55,7 @@ def test_counts_are_repetitions(name, settings, places):
     expected = np.asarray(forms.alone(REPEATED))[places]
     alone = forms.alone(X, COUNTS)
     np.testing.assert_allclose(alone, expected, rtol=0, atol=1e-10)
-    if forms.fewest <= 10:
+    if forms.fewest <= 8:
         group = in_a_group(forms)[: len(expected)]
         np.testing.assert_allclose(group, expected, rtol=0, atol=1e-10)
 
@@ -71,11 +72,11 @@ def test_sorted_values_and_rows_stand_for_equal_shares():
 
 @pytest.mark.usefixtures("x64")
 def test_many_more_than_there_are_values():
-    counts = 1000.0 * COUNTS
+    counts = 625.0 * COUNTS
     ranks = np.asarray(soft.forms("ranks").alone(X, counts))
-    assert counts @ ranks / counts.sum() == pytest.approx((10_000 - 1) / 2)
-    expected = soft.forms("ranks").alone(np.repeat(X, 1000 * COUNTS))
-    np.testing.assert_allclose(ranks, expected[1000 * FIRST], rtol=1e-9)
+    assert counts @ ranks / counts.sum() == pytest.approx((5000 - 1) / 2)
+    expected = np.asarray(soft.forms("ranks").alone(np.repeat(X, 625 * COUNTS)))
+    np.testing.assert_allclose(ranks, expected[625 * FIRST], rtol=1e-9)
 
 
 @pytest.mark.usefixtures("x64")
@@ -89,7 +90,7 @@ def test_one_value_that_counts_some_times_has_the_middle_rank():
 
 @pytest.mark.usefixtures("x64")
 def test_counts_that_are_not_whole_are_shares_of_their_sum():
-    counts = COUNTS * 1.04  # 10.4 values are 10
+    counts = COUNTS * 1.04  # 8.3 values are 8
     np.testing.assert_allclose(
         soft.forms("ranks").alone(X, counts), soft.forms("ranks").alone(X, COUNTS)
     )
@@ -142,17 +143,18 @@ def test_few_values_thousands_of_times(epsilon):
     """In single precision, at few targets, of which means between them are steep."""
     values = np.array([0.0, 1.0, 2.0, 5.0], np.float32)
     counts = np.array([1600, 1500, 1700, 1])
+    # At a single target nothing depends on epsilon.
+    single = [("sort", {"num_targets": 1}), ("ranks", {"num_targets": 1})]
     for name, settings in [
-        ("sort", {"num_targets": 1}),
+        *(single if epsilon == 1e-2 else []),
         ("sort", {"num_targets": 2}),
         ("sort", {"num_targets": 3}),
-        ("ranks", {"num_targets": 1}),
         ("ranks", {"num_targets": 2}),
         ("quantize", {"num_levels": 2}),
     ]:
         operator = functools.partial(getattr(soft, name), epsilon=epsilon, **settings)
         found = operator(np.repeat(values, counts))
-        expected = operator(values, input_weights=counts)
+        expected = np.asarray(operator(values, input_weights=counts))
         if name == "ranks":
             expected = expected / 3 * (counts.sum() - 1)
         if name != "sort":
