@@ -161,9 +161,9 @@ def test_transformations(size):
     single = call(x.astype(np.float32), 0.3)
     np.testing.assert_allclose(single, epsilon, rtol=1e-4)
     rows = np.stack([x, 2 * x + 1e3])
-    both = jax.vmap(soft.epsilon_for_blur, (0, None))(rows, 0.3)
+    both = jax.jit(jax.vmap(soft.epsilon_for_blur, (0, None)))(rows, 0.3)
     np.testing.assert_allclose(both, [epsilon, of_pairs(x, 0.15)], rtol=1e-10)
-    assert not np.any(jax.grad(soft.epsilon_for_blur)(x, 0.3))
+    assert not np.any(jax.jit(jax.grad(soft.epsilon_for_blur))(x, 0.3))
     assert np.isnan(call(x, -1.0))
     assert np.isnan(call(np.where(x == x[0], np.nan, x), 0.3))
 
