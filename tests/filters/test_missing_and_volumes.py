@@ -128,12 +128,13 @@ def test_derivatives_are_those_of_finite_differences(options):
     towards, read = RANDOM.normal(size=(2, *image.shape))
 
     @jax.jit
+    @jax.value_and_grad
     def function(step):
         result = soft_median(image + step * towards, epsilon=0.1, **options)
         return jnp.nansum(read * result)
 
-    slope = jax.grad(function)(0.0)
-    difference = (function(1e-5) - function(-1e-5)) / 2e-5
+    _, slope = function(0.0)
+    difference = (function(1e-5)[0] - function(-1e-5)[0]) / 2e-5
     missing = np.isnan(image)
     np.testing.assert_allclose(slope, difference, rtol=1e-5)
     assert np.isfinite(slope)
