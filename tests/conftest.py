@@ -17,7 +17,11 @@ hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
 
 # Most of the time would go into what XLA does for speed; XLA_FLAGS= to do as users do.
-QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
+# In one piece, too: in parts, for threads of their own, it takes half as long again in
+# all, and the processes of a run have none to spare.
+QUICKLY_COMPILED = (
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+)
 if jax.__version_info__ < (0, 10):
     # Later ones refuse to be told.
     QUICKLY_COMPILED += " --xla_cpu_use_fusion_emitters=false"
