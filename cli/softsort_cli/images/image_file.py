@@ -86,12 +86,14 @@ def write(
     encoding, told = picture.encoding if is_same else {}, picture.metadata
     if finest and form.finest is not None:
         encoding = form.finest
+    places = formats.TIMING if writing.strip else form.metadata
     if is_same and not writing.strip:
         told = _kept(picture, path)
-    elif not writing.strip:
-        _note_lost(picture, form)
-        picture = _upright(picture, form)
-    places = formats.TIMING if writing.strip else form.metadata
+    else:
+        if not writing.strip:
+            _note_lost(picture, form)
+        if "exif" not in places:
+            picture = _upright(picture)
     metadata = {name: m for name, m in told.items() if name in places}
     picture = replace(picture, metadata=metadata, encoding=encoding)
     try:
@@ -118,10 +120,10 @@ def _note_lost(picture: Picture, form: formats.Format) -> None:
         )
 
 
-def _upright(picture: Picture, form: formats.Format) -> Picture:
-    """A picture as it is to be seen, if the format cannot tell how it was held."""
+def _upright(picture: Picture) -> Picture:
+    """A picture as it is to be seen, for a file that does not tell how it was held."""
     held = orientation.of(picture)
-    if held == 1 or "exif" in form.metadata:
+    if held == 1:
         return picture
     frames = [orientation.upright(frame, held) for frame in picture.frames]
     return replace(picture, frames=frames)

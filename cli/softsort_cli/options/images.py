@@ -49,8 +49,8 @@ class ImageWriting(Writing):
         bool,
         option(
             "--strip",
-            help="Leave out EXIF (the orientation too), ICC profile, resolution and "
-            "other metadata.",
+            help="Leave out EXIF, ICC profile, resolution and other metadata, and turn "
+            "pictures upright.",
         ),
     ] = False
 

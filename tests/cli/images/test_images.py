@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 import PIL.Image
 import PIL.ImageCms
+import PIL.ImageOps
 import PIL.PngImagePlugin
 import pytest
 import pyvips
@@ -535,9 +536,14 @@ def test_strip_drops_it(on_images, name, size):
         on_images(*SAME, "a.jpg", "-o", name)
     strip = (*HARD, size, "--strip", name, "-o", "b" + name[1:])
     assert on_images(*strip) == (0, "", "")
-    with PIL.Image.open("b" + name[1:]) as image:
+    with PIL.Image.open("b" + name[1:]) as image, PIL.Image.open(name) as original:
         assert not {"exif", "icc_profile", "dpi"} & image.info.keys()
         assert not {271, 274, 34665, 34853} & image.getexif().keys()
+        # Nothing tells any more how the picture was held.
+        assert image.size == (12, 10)
+        if size == 1 and name == "a.png":
+            upright = PIL.ImageOps.exif_transpose(original)
+            np.testing.assert_array_equal(image, upright)
 
 
 def test_chunks_of_png_are_kept(on_images):
