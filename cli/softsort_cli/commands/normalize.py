@@ -47,9 +47,12 @@ def normalize(
 
     targets = to if to in ("normal", "uniform") else _reference(to, tables, reading)
     operator = Operator(
-        "quantile_normalization", exact.quantile_normalization, {"targets": targets}
+        "quantile_normalization",
+        exact.quantile_normalization,
+        solver,
+        {"targets": targets},
     )
-    apply.append(tables, "normalized", operator, solver, reading, writing)
+    apply.append(tables, "normalized", operator, reading, writing)
 
 
 def _reference(to: str, tables: list[Path] | None, reading: Reading) -> np.ndarray:

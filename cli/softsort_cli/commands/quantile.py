@@ -49,8 +49,10 @@ def quantile(
 
     levels = _levels(quantiles)
     settings = {"q": levels, "jointly": jointly}
-    operator = Operator("quantile", _exact, settings, count=lambda _: len(levels))
-    table = apply.tabulate(tables, operator, solver, reading, writing, level_names)
+    operator = Operator(
+        "quantile", _exact, solver, settings, count=lambda _: len(levels)
+    )
+    table = apply.tabulate(tables, operator, reading, writing, level_names)
     write_levels(table, levels, writing)
 
 

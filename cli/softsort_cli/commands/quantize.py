@@ -31,5 +31,5 @@ def quantize(
     from softsort_cli.operate import apply, exact
     from softsort_cli.operate.operator import Operator
 
-    operator = Operator("quantize", exact.quantize, {"num_levels": levels})
-    apply.append(tables, "quantized", operator, solver, reading, writing)
+    operator = Operator("quantize", exact.quantize, solver, {"num_levels": levels})
+    apply.append(tables, "quantized", operator, reading, writing)

@@ -55,8 +55,8 @@ def rank(
     if pct and start:
         raise UsageError("--pct ranks are from 0 to 1: leave out --start")
     settings = {"start": start, "pct": pct, "descends": descending}
-    operator = Operator("ranks", exact.ranks, settings)
-    views: list[View] = [explaining.Ranks(operator, solver)] if explain else []
+    operator = Operator("ranks", exact.ranks, solver, settings)
+    views: list[View] = [explaining.Ranks(operator)] if explain else []
     if plot is not None:
         views.append(plots.ranks(plot, operator, force=writing.force))
-    apply.append(tables, "rank", operator, solver, reading, writing, views=views)
+    apply.append(tables, "rank", operator, reading, writing, views=views)

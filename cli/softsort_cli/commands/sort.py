@@ -55,7 +55,7 @@ def sort(
     from softsort_cli.operate.result_table import suffixed, write_results
     from softsort_cli.operate.views import View
 
-    options = solver, reading, writing
+    options = reading, writing
     are_parts = file_parts.are_wanted(tables, solver, writing.out_dir)
     if are_parts and (criterion is not None or plot is not None):
         raise UsageError(
@@ -70,10 +70,10 @@ def sort(
         raise UsageError("--by-column: leave out --targets and --plot")
     settings = {"num_targets": targets, "descends": descending}
     count = None if targets is None else lambda _: targets
-    operator = Operator("sort", exact.sort, settings, count)
+    operator = Operator("sort", exact.sort, solver, settings, count)
     if criterion is not None:
         by = criterion, descending
-        operator = Operator("sort_with", exact.sort_with, criterion=by)
+        operator = Operator("sort_with", exact.sort_with, solver, criterion=by)
     views: list[View] = []
     if plot is not None:
         views.append(plots.sorted_values(plot, operator, force=writing.force))

@@ -42,14 +42,14 @@ def topk(
             raise CommandError(f"-k {k} is more than its {count} values{weighted}")
 
     if mask:
-        operator = Operator("topk_mask", exact.topk_mask, {"k": k}, check=check)
-        apply.append(tables, "topk", operator, solver, reading, writing)
+        operator = Operator("topk_mask", exact.topk_mask, solver, {"k": k}, check=check)
+        apply.append(tables, "topk", operator, reading, writing)
         return
     if writing.out_dir is not None:
         raise UsageError(
             "--out-dir is for --mask: the K largest are a table of its own"
         )
-    operator = Operator("topk", exact.topk, {"k": k}, partial(min, k), check)
+    operator = Operator("topk", exact.topk, solver, {"k": k}, partial(min, k), check)
     columns = suffixed("topk", writing)
-    table = apply.tabulate(tables, operator, solver, reading, writing, columns)
+    table = apply.tabulate(tables, operator, reading, writing, columns)
     write_results(table, writing, from_last=True)

@@ -25,7 +25,6 @@ def append(
     paths: Sequence[Path] | None,
     suffix: str,
     operator: Operator,
-    solver: Solver,
     reading: Reading,
     writing: PartsWriting,
     *,
@@ -36,10 +35,9 @@ def append(
     They go to the rows of those numbers, or in order to the first rows. Before they
     are written, views show them.
     """
+    solver = operator.solver
     if file_parts.are_wanted(paths, solver, writing.out_dir):
-        many_files.append(
-            paths, suffix, operator, solver, reading, writing, views=views
-        )
+        many_files.append(paths, suffix, operator, reading, writing, views=views)
         return
     path = paths[0] if paths else None
     form = target.check(path, reading, writing)
@@ -59,13 +57,13 @@ def append(
         columnar.tell_changes(data.table, form, names)
     target.end_dry_run(data, names, writing)
     if not data.fits:
-        rows = streaming.rows(data, names, operator, solver, views)
+        rows = streaming.rows(data, names, operator, views)
         write.write_appended(data.table, rows, form, writing)
         return
     columns = {}
     # Nothing else of a result is left in memory while the table is written.
     for name, column, result in zip(
-        names, data.columns, groups.results(data, operator, solver), strict=True
+        names, data.columns, groups.results(data, operator), strict=True
     ):
         for view in views:
             view.show(data, column, result)
@@ -77,14 +75,14 @@ def append(
 def tabulate(
     paths: Sequence[Path] | None,
     operator: Operator,
-    solver: Solver,
     reading: Reading,
     writing: TableWriting,
     naming: Naming,
 ) -> ResultTable:
     """The few results for each column."""
+    solver = operator.solver
     if file_parts.are_wanted(paths, solver):
-        return many_files.tabulate(paths, operator, solver, reading, writing, naming)
+        return many_files.tabulate(paths, operator, reading, writing, naming)
     path = paths[0] if paths else None
     form = target.check(path, reading, writing)
     start(solver)
@@ -102,9 +100,9 @@ def tabulate(
         )
     target.end_dry_run(data, names, writing)
     if not data.fits:
-        outputs = streaming.tabulated(data, operator, solver)
+        outputs = streaming.tabulated(data, operator)
     else:
-        outputs = [each.outputs for each in groups.results(data, operator, solver)]
+        outputs = [each.outputs for each in groups.results(data, operator)]
     return ResultTable(data, form, names, operator, outputs)
 
 

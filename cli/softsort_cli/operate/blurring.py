@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from softsort_cli.errors import CommandError
 from softsort_cli.operate import exact
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables.group_keys import Grouped
-
-if TYPE_CHECKING:
-    from softsort_core import Statistics, Summary
 
 ASKED = 200  # groups, of more
 
@@ -62,26 +58,6 @@ def _medians(errors: Grouped, solver: Solver) -> np.ndarray:
             )
         medians[place] = median
     return medians
-
-
-def least_epsilon(statistics: Statistics, solver: Solver, per_unit: int) -> float:
-    """What to summarise values for, of which statistics are known."""
-    import softsort_core as soft
-
-    number = solver.blur_number
-    if number is None:
-        return solver.epsilon
-    return soft.least_epsilon_for_blur(statistics, number * per_unit)
-
-
-def epsilon(summary: Summary, solver: Solver, per_unit: int) -> float:
-    """The epsilon for summarised values."""
-    import softsort_core as soft
-
-    number = solver.blur_number
-    if number is None:
-        return solver.epsilon
-    return float(soft.epsilon_for_blur(summary, number * per_unit))
 
 
 def typical(

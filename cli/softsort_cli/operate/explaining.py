@@ -17,8 +17,8 @@ class Ranks:
 
     show_solved = None  # exact ranks need all values
 
-    def __init__(self, operator: Operator, solver: Solver) -> None:
-        self.operator, self.solver = operator, solver
+    def __init__(self, operator: Operator) -> None:
+        self.operator = operator
 
     def show(self, data: Chosen, column: int, result: groups.Result) -> None:
         """Tell it of a column."""
@@ -26,19 +26,15 @@ class Ranks:
         groups_of = [each for each in result.inputs.each() if len(each[0])]
         if not groups_of:
             return
-        solver, epsilons = self.solver, result.epsilons[result.inputs.sizes > 0]
+        solver, epsilons = (
+            self.operator.solver,
+            result.epsilons[result.inputs.sizes > 0],
+        )
         epsilon, blur = blurring.typical(result.inputs, result.epsilons, solver)
         hard = [exact.ranks(*each, **self.operator.settings) for each in groups_of]
         counts = result.inputs.counts
         average, most = _gaps(hard, list(result.outputs), counts)
-        are_grouped = data.groups is not None
-        smaller = groups.apply(
-            self.operator,
-            result.inputs,
-            solver,
-            result.epsilons / 10,
-            are_grouped=are_grouped,
-        )
+        smaller = groups.apply(self.operator, result.inputs, result.epsilons / 10)
         tenth, _ = _gaps(hard, list(smaller), counts)
         noise = ""
         if blur is not None:

@@ -9,7 +9,6 @@ import numpy as np
 
 from softsort_cli.operate import blurring, groups
 from softsort_cli.operate.operator import Operator
-from softsort_cli.options.softness import Solver
 from softsort_cli.tables.group_keys import Grouped
 
 FEW = 4096  # values: as much as a summary takes
@@ -37,14 +36,13 @@ def solve(
     values: np.ndarray,
     counts: np.ndarray,
     operator: Operator,
-    solver: Solver,
     per_unit: int,
 ) -> Known:
     """The results of all values, whatever their order, by how often each counts."""
     order = np.argsort(values, kind="stable")
     values, counts = values[order], counts[order]
     often = None if (counts == 1).all() else counts
-    inputs = Grouped(values, np.array([len(values)]), often)
-    epsilons = blurring.epsilons(inputs, None, solver, per_unit)
-    results = groups.apply(operator, inputs, solver, epsilons, are_grouped=False)
+    inputs = Grouped.whole(values, often)
+    epsilons = blurring.epsilons(inputs, None, operator.solver, per_unit)
+    results = groups.apply(operator, inputs, epsilons)
     return Known(values, results.together)

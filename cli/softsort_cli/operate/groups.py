@@ -41,24 +41,22 @@ class Result:
         return Result(self.places, self.inputs, outputs, self.epsilons)
 
 
-def results(data: Chosen, operator: Operator, solver: Solver) -> Iterator[Result]:
+def results(data: Chosen, operator: Operator) -> Iterator[Result]:
     """The results for each chosen column."""
     if data.criterion is not None and operator.criterion is not None:
         # The criterion goes first in the rows that belong together.
         rows = [data.values[column] for column in (data.criterion, *data.columns)]
         rows[0] = -rows[0] if operator.criterion[1] else rows[0]
-        whole = result(data, np.column_stack(rows), operator, solver, data.criterion)
+        whole = result(data, np.column_stack(rows), operator, data.criterion)
         yield from (whole.column(place) for place in range(len(data.columns)))
         return
     with console.progress("columns", len(data.columns)) as step:
         for column in data.columns:
-            yield result(data, data.values.pop(column), operator, solver, column)
+            yield result(data, data.values.pop(column), operator, column)
             step()
 
 
-def result(
-    data: Chosen, values: np.ndarray, operator: Operator, solver: Solver, column: int
-) -> Result:
+def result(data: Chosen, values: np.ndarray, operator: Operator, column: int) -> Result:
     """The results for values of a column, or rows that begin with them."""
     name = data.table.names[column]
     absent = np.isnan(values)
@@ -68,69 +66,54 @@ def result(
     is_slice = isinstance(places, slice)
     numbers = values[places] if is_slice else np.take(values, places, axis=0)
     counts = None if data.counts is None else data.counts[places]
-    inputs = Grouped(numbers, sizes, counts)
-    if not solver.hard:
+    inputs = Grouped(numbers, sizes, counts, is_whole=data.groups is None)
+    if not operator.solver.hard:
         jax_setup.wait_until_started()  # no fault of the column if it does not
     try:
         if counts is not None:
             check_counts(len(counts), float(counts.sum()))
         errors = None if data.errors is None else data.errors[places]
         per_unit = data.meaning.per_unit(column)
-        epsilons = blurring.epsilons(inputs, errors, solver, per_unit)
-        are_grouped = data.groups is not None
-        outputs = apply(operator, inputs, solver, epsilons, are_grouped=are_grouped)
+        epsilons = blurring.epsilons(inputs, errors, operator.solver, per_unit)
+        outputs = apply(operator, inputs, epsilons)
     except (CommandError, ValueError) as error:
         raise CommandError(f"column {name!r}: {error}") from error
-    require_converged(outputs.together, name, solver)
+    require_converged(outputs.together, name, operator.solver)
     return Result(places, inputs, outputs, epsilons)
 
 
-def apply(
-    operator: Operator,
-    inputs: Grouped,
-    solver: Solver,
-    epsilons: np.ndarray,
-    *,
-    are_grouped: bool,
-) -> Grouped:
-    """The results for each group, or for all values if they are one."""
+def apply(operator: Operator, inputs: Grouped, epsilons: np.ndarray) -> Grouped:
+    """The results for each group, or for all values if they are in none."""
+    solver = operator.solver
     is_relative = solver.hard or solver.squash == "sigmoid"
     powers = scaling.exponents(inputs) if is_relative else None
     if powers is None:
-        return _applied(operator, inputs, solver, epsilons, are_grouped=are_grouped)
-    near = scaling.shifted(inputs, -powers)
-    outputs = _applied(operator, near, solver, epsilons, are_grouped=are_grouped)
+        return _applied(operator, inputs, epsilons)
+    outputs = _applied(operator, scaling.shifted(inputs, -powers), epsilons)
     if not operator.are_values:
         return outputs
     # A criterion, which comes first, is not among the results.
     return scaling.shifted(outputs, powers[:, 1:] if powers.ndim > 1 else powers)
 
 
-def _applied(
-    operator: Operator,
-    inputs: Grouped,
-    solver: Solver,
-    epsilons: np.ndarray,
-    *,
-    are_grouped: bool,
-) -> Grouped:
-    sizes, starts = inputs.sizes, inputs.starts()
+def _applied(operator: Operator, inputs: Grouped, epsilons: np.ndarray) -> Grouped:
+    sizes, starts, hard = inputs.sizes, inputs.starts(), operator.solver.hard
     left = sizes > 0
-    if not are_grouped and left.all():
+    if inputs.is_whole and left.all():
         if operator.check is not None:
             operator.check(int(inputs.numbers()[0]))
-        alone = operator.alone(solver.at(float(epsilons[0])))
-        outputs = alone(inputs.together, inputs.counts)
-        return Grouped(outputs, np.array([len(outputs)]))
-    by_value = None if solver.hard else _many(operator, inputs, left, epsilons, solver)
-    outputs = {} if solver.hard else _padded(operator, inputs, left, epsilons, solver)
-    known, alone = solver.epsilon, operator.alone(solver)
+        alone = operator.alone(float(epsilons[0]))
+        return Grouped.whole(alone(inputs.together, inputs.counts))
+    by_value = None if hard else _many(operator, inputs, left, epsilons)
+    outputs = {} if hard else _padded(operator, inputs, left, epsilons)
+    known = operator.solver.epsilon
+    alone = operator.alone(known)
     for place, (values, counts) in enumerate(inputs.each()):
         if not left[place]:
             continue
         if epsilons[place] != known:
             known = float(epsilons[place])
-            alone = operator.alone(solver.at(known))
+            alone = operator.alone(known)
         outputs[place] = alone(values, counts)
     if by_value is not None:
         for place, output in outputs.items():
@@ -143,11 +126,7 @@ def _applied(
 
 
 def _many(
-    operator: Operator,
-    inputs: Grouped,
-    left: np.ndarray,
-    epsilons: np.ndarray,
-    solver: Solver,
+    operator: Operator, inputs: Grouped, left: np.ndarray, epsilons: np.ndarray
 ) -> np.ndarray | None:
     """A result for each value, by what is quicker for many groups, if it is worth it.
 
@@ -160,18 +139,19 @@ def _many(
     is_one = len(epsilons) and (epsilons == epsilons[0]).all()
     if solve is None or not (is_worth and is_one):
         return None
-    softness = {"epsilon": float(epsilons[0]), "squashes": solver.squash == "sigmoid"}
-    outputs = solve(inputs.together, sizes, inputs.counts, **softness)
+    outputs = solve(
+        inputs.together,
+        sizes,
+        inputs.counts,
+        epsilon=float(epsilons[0]),
+        squashes=operator.solver.squash == "sigmoid",
+    )
     left[left] = np.isnan(outputs[inputs.starts()[left]])
     return outputs
 
 
 def _padded(
-    operator: Operator,
-    inputs: Grouped,
-    left: np.ndarray,
-    epsilons: np.ndarray,
-    solver: Solver,
+    operator: Operator, inputs: Grouped, left: np.ndarray, epsilons: np.ndarray
 ) -> dict[int, np.ndarray]:
     """The results of groups that are left and small enough to be padded.
 
@@ -194,7 +174,7 @@ def _padded(
             counts=inputs.counts,
             numbers=numbers,
             epsilon=epsilons,
-            squashing_fun=solver.squashing_fun,
+            squashing_fun=operator.solver.squashing_fun,
         ):
             size = operator.results(int(sizes[place]), int(numbers[place]))
             outputs[place] = output[:size]

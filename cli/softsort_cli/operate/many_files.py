@@ -27,7 +27,6 @@ from softsort_cli.operate.part_tasks import Work
 from softsort_cli.operate.result_table import ResultTable
 from softsort_cli.operate.target import Naming
 from softsort_cli.operate.views import View
-from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading, TableWriting
 from softsort_cli.tables import candidates, column_data, columnar, select, tally
 from softsort_cli.tables.counted import Meaning
@@ -55,14 +54,14 @@ def append(
     paths: Sequence[Path] | None,
     suffix: str,
     operator: Operator,
-    solver: Solver,
     reading: Reading,
     writing: PartsWriting,
     *,
     views: Sequence[View] = (),
 ) -> None:
     """Append `{column}_{suffix}` to each part of a table, and show what was solved."""
-    work = _work(operator, solver, reading)
+    work = _work(operator, reading)
+    solver = operator.solver
     parts = with_outputs(parts_of(paths, solver), solver, reading, writing)
     run = manifest.Manifest(
         parts[0].output.parent,
@@ -80,7 +79,7 @@ def _show(
     views: Sequence[View], parts: Sequence[Part], work: Work, solved: Mapping[str, Any]
 ) -> None:
     data = _timed(work, solved).chosen(parts[0], solved["columns"])
-    with jax_setup.for_this_thread(work.solver, BITS):
+    with jax_setup.for_this_thread(work.operator.solver, BITS):
         solutions = streaming.decoded(solved["solutions"])
         streaming.show_solved(views, data, work.operator, solutions)
 
@@ -130,14 +129,13 @@ def _append(
 def tabulate(
     paths: Sequence[Path] | None,
     operator: Operator,
-    solver: Solver,
     reading: Reading,
     writing: TableWriting,
     naming: Naming,
 ) -> ResultTable:
     """The few results for each column."""
-    work = _work(operator, solver, reading)
-    parts = parts_of(paths, solver)
+    work = _work(operator, reading)
+    parts = parts_of(paths, operator.solver)
     form = target.check(parts[0].path, reading, writing)
     with _engine(work, None, parts) as engine:
         whole = _surveyed(engine, parts, work)
@@ -150,20 +148,20 @@ def tabulate(
     return ResultTable(data, form, names, operator, outputs)
 
 
-def _work(operator: Operator, solver: Solver, reading: Reading) -> Work:
-    streaming.check(solver)
+def _work(operator: Operator, reading: Reading) -> Work:
+    streaming.check(operator.solver)
     if reading.by:
         raise UsageError(
             "--by needs all rows together: leave it out, or --out-dir and --cluster"
         )
     if reading.on_invalid == "skip" and not reading.columns:
         raise UsageError("--on-invalid skip, of a table in parts: choose columns by -c")
-    return Work(operator, solver, reading)
+    return Work(operator, reading)
 
 
 def _settings(work: Work, suffix: str, writing: PartsWriting) -> dict[str, Any]:
     """What the results depend on besides the parts."""
-    options = asdict(work.solver) | asdict(work.reading) | asdict(writing)
+    options = asdict(work.operator.solver) | asdict(work.reading) | asdict(writing)
     settings = {
         name: manifest.digest_of(value) if hasattr(value, "shape") else value
         for name, value in work.operator.settings.items()
@@ -177,7 +175,7 @@ def _engine(
 ) -> AbstractContextManager[Engine]:
     inputs = [part.path for part in parts]
     outputs = [] if folder is None else [part.output for part in parts]
-    return open_engine(work.solver, BITS, folder, inputs, outputs)
+    return open_engine(work.operator.solver, BITS, folder, inputs, outputs)
 
 
 def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:

@@ -28,6 +28,7 @@ class Operator:
 
     name: str  # of its module in softsort_core.operators
     exact: Callable[..., np.ndarray]  # what it tends to, for --hard
+    solver: Solver
     settings: Mapping[str, Any] = field(default_factory=dict)
     # How many results so many values have, by how often they count: one for each value,
     # however often, if not said.
@@ -62,9 +63,9 @@ class Operator:
         """How many results values have that stand for a number of them."""
         return size if self.count is None else self.count(number)
 
-    def alone(self, solver: Solver) -> Callable[..., np.ndarray]:
+    def alone(self, epsilon: float) -> Callable[..., np.ndarray]:
         """The operator on the values of a column, and how often each counts."""
-        if solver.hard:
+        if self.solver.hard:
             return partial(self.exact, **self.settings)
-        soft, options = self.forms().alone, solver.keywords()
+        soft, options = self.forms().alone, self.solver.at(epsilon).keywords()
         return lambda *values: np.asarray(soft(*values, **options))

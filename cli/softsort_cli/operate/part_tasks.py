@@ -11,7 +11,6 @@ import numpy as np
 from softsort_cli.operate import streaming
 from softsort_cli.operate.file_parts import Part
 from softsort_cli.operate.operator import Operator
-from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import PartsWriting, Reading
 from softsort_cli.tables import column_data, counted, tally, write
 from softsort_cli.tables.counted import Meaning
@@ -39,7 +38,6 @@ class Work:
     """What is done to each part; its methods are tasks."""
 
     operator: Operator
-    solver: Solver
     reading: Reading
     times: Mapping[int, Time] = field(default_factory=dict)  # columns of no numbers
 
@@ -72,15 +70,15 @@ class Work:
         """Go over a part for the second time."""
         data = self.chosen(part, list(statistics))
         blocks = (rows for _, rows, _ in data.reread())
-        how = self.operator, self.solver, data.meaning
+        how = self.operator, data.meaning
         return streaming.summarised(blocks, statistics, few, *how)
 
     def solve(
         self, summaries: Mapping[int, Summary | np.ndarray], names: Mapping[int, str]
     ) -> dict[Any, Any]:
         """Solve for the whole: the few results, or what JSON can hold of the others."""
-        how = self.operator, self.solver, Meaning(times=self.times)
-        solutions = streaming.solved(summaries, names, *how)
+        meaning = Meaning(times=self.times)
+        solutions = streaming.solved(summaries, names, self.operator, meaning)
         if self.operator.forms().are_few:
             return solutions
         return streaming.encoded(solutions)

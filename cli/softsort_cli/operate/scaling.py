@@ -4,6 +4,8 @@ Processors take numbers below 2e-308 for zero where that is quicker, and sums of
 above 1e307 overflow. A power of two changes no digit, and no soft order.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from softsort_cli.tables.group_keys import Grouped
@@ -36,4 +38,4 @@ def shifted(values: Grouped, powers: np.ndarray) -> Grouped:
     shifts = np.repeat(powers, values.sizes, axis=0)
     # In single precision there is no room for what a shift may make of a result.
     scaled = np.ldexp(values.together.astype(float), shifts)
-    return Grouped(scaled, values.sizes, values.counts)
+    return replace(values, together=scaled)

@@ -14,7 +14,7 @@ import numpy as np
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
-from softsort_cli.operate import blurring, few_values, groups
+from softsort_cli.operate import few_values, groups
 from softsort_cli.operate.few_values import Known
 from softsort_cli.operate.groups import require_converged
 from softsort_cli.operate.operator import Operator
@@ -45,14 +45,10 @@ def check(solver: Solver) -> None:
 
 
 def rows(
-    data: Chosen,
-    names: Sequence[str],
-    operator: Operator,
-    solver: Solver,
-    views: Sequence[View],
+    data: Chosen, names: Sequence[str], operator: Operator, views: Sequence[View]
 ) -> Iterator[write.Rows]:
     """The table part by part, with its part of the results, once views showed them."""
-    solutions = _solutions(data, operator, solver)
+    solutions = _solutions(data, operator)
     show_solved(views, data, operator, solutions)
     return evaluated(data, names, operator, solutions, 0)
 
@@ -66,11 +62,9 @@ def show_solved(
         view.show_solved(data, operator, solved)
 
 
-def tabulated(
-    data: Chosen, operator: Operator, solver: Solver
-) -> list[list[np.ndarray]]:
+def tabulated(data: Chosen, operator: Operator) -> list[list[np.ndarray]]:
     """The few results for each column, as one group."""
-    return of_columns(data, _solutions(data, operator, solver))
+    return of_columns(data, _solutions(data, operator))
 
 
 def of_columns(
@@ -80,8 +74,8 @@ def of_columns(
     return [[solutions.get(column, np.zeros(0))] for column in data.columns]
 
 
-def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, Any]:
-    check(solver)
+def _solutions(data: Chosen, operator: Operator) -> dict[int, Any]:
+    check(operator.solver)
     console.note(
         f"note: {data.height:,} rows are more than --max-memory allows to keep: the "
         "file is read in several passes"
@@ -90,10 +84,9 @@ def _solutions(data: Chosen, operator: Operator, solver: Solver) -> dict[int, An
     few_columns = few(statistics)
     statistics = by_counts(statistics, operator)
     blocks = (rows for _, rows, _ in data.reread())
-    known = statistics, few_columns
-    summaries = summarised(blocks, *known, operator, solver, data.meaning)
+    summaries = summarised(blocks, statistics, few_columns, operator, data.meaning)
     names = dict(zip(data.columns, data.names(), strict=True))
-    return solved(summaries, names, operator, solver, data.meaning)
+    return solved(summaries, names, operator, data.meaning)
 
 
 def described(blocks: Iterable[Numbers], operator: Operator) -> dict[int, Statistics]:
@@ -135,7 +128,6 @@ def summarised(
     statistics: Mapping[int, Statistics],
     few: Container[int],
     operator: Operator,
-    solver: Solver,
     meaning: Meaning,
 ) -> dict[int, Summary | np.ndarray]:
     """The summary of each column that has numbers, by statistics of all.
@@ -145,10 +137,13 @@ def summarised(
     descends = operator.forms().descends
     import softsort_core as soft
 
-    epsilons = {
-        column: blurring.least_epsilon(some, solver, meaning.per_unit(column))
-        for column, some in statistics.items()
-    }
+    blur = operator.solver.blur_number
+    epsilons = dict.fromkeys(statistics, operator.solver.epsilon)
+    if blur is not None:
+        epsilons = {
+            column: soft.least_epsilon_for_blur(some, blur * meaning.per_unit(column))
+            for column, some in statistics.items()
+        }
     summaries: dict[int, Summary | np.ndarray] = {}
     for column, values, counts, count in _chunks(blocks, descends=descends):
         if column in few:
@@ -178,7 +173,6 @@ def solved(
     summaries: Mapping[int, Summary | np.ndarray],
     names: Mapping[int, str],
     operator: Operator,
-    solver: Solver,
     meaning: Meaning,
 ) -> dict[int, Any]:
     """What is solved for each column that has numbers."""
@@ -188,25 +182,29 @@ def solved(
         try:
             if isinstance(summary, np.ndarray):
                 values, counts = summary
-                known = few_values.solve(values, counts, operator, solver, per_unit)
-                require_converged(known.results, names[column], solver)
+                known = few_values.solve(values, counts, operator, per_unit)
+                require_converged(known.results, names[column], operator.solver)
                 solutions[column] = known.results if operator.forms().are_few else known
             else:
-                forms = operator.forms()
-                solutions[column] = _solution(summary, forms, solver, per_unit)
+                solutions[column] = _solution(summary, operator, per_unit)
         except (CommandError, ValueError) as error:
             raise CommandError(f"column {names[column]!r}: {error}") from error
     return solutions
 
 
-def _solution(summary: Summary, forms: Forms, solver: Solver, per_unit: int) -> Any:
+def _solution(summary: Summary, operator: Operator, per_unit: int) -> Any:
     """What is solved, if it is certain."""
+    forms, solver = operator.forms(), operator.solver
     if forms.solve is None:
         raise CommandError(
             "this needs all numbers together: leave out --max-memory, --out-dir and "
             "--cluster, and name one file"
         )
-    epsilon = blurring.epsilon(summary, solver, per_unit)
+    import softsort_core as soft
+
+    blur, epsilon = solver.blur_number, solver.epsilon
+    if blur is not None:
+        epsilon = float(soft.epsilon_for_blur(summary, blur * per_unit))
     solution = forms.solve(summary, epsilon=epsilon)
     if forms.are_few:
         solution = np.asarray(solution)

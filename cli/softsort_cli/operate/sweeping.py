@@ -69,21 +69,24 @@ def _at_levels(
 ) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """For each column its values, and sorted values and ranks, a row an epsilon."""
     apply.start(solver)
-    operators = Operator("sort", exact.sort), Operator("ranks", exact.ranks)
+    operators = (
+        Operator("sort", exact.sort, solver),
+        Operator("ranks", exact.ranks, solver),
+    )
     columns = {}
     with console.progress("epsilons", len(levels) * len(data.columns)) as step:
         for name, column in zip(data.names(), data.columns, strict=True):
             there = ~np.isnan(data.values[column])
             values = data.values[column][there]
             counts = None if data.counts is None else data.counts[there]
-            inputs, pairs = Grouped(values, np.array([len(values)]), counts), []
+            inputs, pairs = Grouped.whole(values, counts), []
             for epsilon in levels:
-                epsilons = np.array([epsilon])
-                results = [
-                    groups.apply(each, inputs, solver, epsilons, are_grouped=False)
-                    for each in operators
-                ]
-                pair = np.array([each.together for each in results])
+                pair = np.array(
+                    [
+                        groups.apply(each, inputs, np.array([epsilon])).together
+                        for each in operators
+                    ]
+                )
                 softer = replace(solver, epsilon=epsilon)
                 groups.require_converged(pair, name, softer)
                 pairs.append(pair)

@@ -21,17 +21,24 @@ class Grouped:
 
     Attributes:
         counts: how often each counts; None for once.
+        is_whole: whether they are all values, which are in no groups.
     """
 
     together: np.ndarray
     sizes: np.ndarray
     counts: np.ndarray | None = None
+    is_whole: bool = False
 
     @classmethod
     def of(cls, parts: Sequence[np.ndarray]) -> Grouped:
         """The groups of these values."""
         sizes = np.array([len(each) for each in parts], np.int64)
         return cls(np.concatenate(parts), sizes)
+
+    @classmethod
+    def whole(cls, values: np.ndarray, counts: np.ndarray | None = None) -> Grouped:
+        """All values, in no groups."""
+        return cls(values, np.array([len(values)]), counts, is_whole=True)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (values for values, _ in self.each())

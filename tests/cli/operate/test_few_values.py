@@ -99,13 +99,13 @@ def test_few_values_take_little_time_and_memory(monkeypatch, number, sizes):
     """There may be very many columns and parts of them."""
     monkeypatch.setattr(few_values, "FEW", 10)
     monkeypatch.setattr(streaming, "SIZE", 20)
-    operator, solver = Operator("ranks", lambda *_: None, {}), Solver()
+    operator = Operator("ranks", lambda *_: None, Solver(), {})
     block = Numbers({0: np.arange(number, dtype=float)}, np.ones(number))
     chunks = list(streaming._chunks([block], descends=False))
     assert [len(values) for _, values, _, _ in chunks] == sizes
     statistics = streaming.described([block], operator)
     assert statistics[0].count == number
-    how = [0], operator, solver, Meaning()
+    how = [0], operator, Meaning()
     kept = streaming.summarised([block], statistics, *how)[0]
     assert np.array_equal(kept, [np.arange(number), np.ones(number)])
     assert kept.base is None or kept.base.nbytes == kept.nbytes
