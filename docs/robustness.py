@@ -13,14 +13,14 @@ import numpy as np
 from softsort_cli.training.data import Data, digits
 from softsort_cli.training.loop import Loss, beginning, cross_entropy_loss, train
 from softsort_cli.training.network import Classifier
-from softsort_cli.training.settings import DEFAULTS, Settings
+from softsort_cli.training.settings import Choices, Settings
 
 from softsort_core.losses import soft_error_loss
 
 SHARES = (0.0, 0.2, 0.4)
 SEEDS = range(5)
 LOSSES: dict[str, Loss] = {
-    "soft 0/1": partial(soft_error_loss, epsilon=DEFAULTS["epsilon"]),
+    "soft 0/1": partial(soft_error_loss, epsilon=Choices.epsilon),
     "cross-entropy": cross_entropy_loss,
 }
 
@@ -37,7 +37,7 @@ def corrupted(data: Data, share: float, seed: int) -> Data:
 
 def accuracies(data: Data, loss: Loss, seed: int) -> list[float]:
     """Return the accuracy on the test images after each epoch."""
-    settings = Settings.of({**DEFAULTS, "seed": seed}, data)
+    settings = Settings.of(Choices(seed=seed), data)
     rate = settings.learning_rate
     start = beginning(Classifier(data.classes), settings.shape, rate, seed)
     *_, end = train(settings, loss, data, start)

@@ -7,18 +7,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from softsort_cli.errors import UsageError
 from softsort_cli.options.declare import command, option, positive
 from softsort_cli.options.softness import Place
-from softsort_cli.training.settings import DEFAULTS
+from softsort_cli.training.settings import Choices
 
 
 def setting(name: str, *names: str, **settings: Any) -> Any:
-    """Declare the option of this setting, whose default is in DEFAULTS."""
+    """Declare the option of this setting."""
     long = "--" + name.replace("_", "-")
-    return option(long, *names, show_default=str(DEFAULTS[name]), **settings)
+    return option(long, *names, show_default=str(getattr(Choices, name)), **settings)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the results; None where DEFAULTS or the resumed run says it."""
+    """What decides the results; None where the default or the resumed run says it."""
 
     theme: ClassVar = "Training"
 

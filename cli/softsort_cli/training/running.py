@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from softsort_cli import console, interrupts, jax_setup
 from softsort_cli.errors import CommandError, UsageError, need_libraries
 from softsort_cli.options.softness import Device, Place
 from softsort_cli.training import run_folder
-from softsort_cli.training.settings import CROSS, DEFAULTS, DIGITS, Settings
+from softsort_cli.training.settings import CROSS, DIGITS, Choices, Settings
 
 if TYPE_CHECKING:
     from softsort_cli.training.data import Data
@@ -34,10 +35,9 @@ def begin(
 ) -> None:
     """Train in a new folder, with the default settings where none is chosen."""
     run_folder.check_new(folder, force=force)
-    choices = {**DEFAULTS, **chosen}
+    choices = Choices(**chosen)
     data = _load(choices, place)
-    choices["data"] = _absolute(choices["data"])
-    settings = Settings.of(choices, data)
+    settings = Settings.of(replace(choices, data=_absolute(choices.data)), data)
     run_folder.write_settings(folder, settings)
     _run(folder, settings, data)
 
@@ -45,18 +45,17 @@ def begin(
 def resume(folder: Path, chosen: Mapping[str, Any], place: Place) -> None:
     """Go on with the run in a folder, if it was begun with the settings chosen now."""
     begun = run_folder.read_settings(folder)
-    choices = {name: getattr(begun, name) for name in DEFAULTS}
     for name, value in chosen.items():
         now = _absolute(value) if name == "data" else value
-        before = choices[name]
+        before = getattr(begun, name)
         if now != before:
             option = "--" + name.replace("_", "-")
             raise UsageError(
                 f"{option} is {now}, but the run in {folder} was begun with {before}: "
                 "leave it out, or begin another with --out"
             )
-    data = _load(choices, place)
-    if Settings.of(choices, data) != begun:
+    data = _load(begun, place)
+    if Settings.of(begun, data) != begun:
         raise CommandError(
             f"the data in {begun.data} are not those that the run in {folder} was "
             "begun with: begin another with --out"
@@ -64,9 +63,9 @@ def resume(folder: Path, chosen: Mapping[str, Any], place: Place) -> None:
     _run(folder, begun, data)
 
 
-def _load(choices: Mapping[str, Any], place: Place) -> Data:
+def _load(choices: Choices, place: Place) -> Data:
     """The digits, or the data in a file or folder; and jax started at a place."""
-    source, size = choices["data"], choices["batch_size"]
+    source, size = choices.data, choices.batch_size
     need_libraries("flax", "optax", *(["sklearn"] if source == DIGITS else []))
     jax_setup.start(Device(device=place.device), "32")
     from softsort_cli.training import data

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from softsort_cli import app, console
 from softsort_cli.training import data, run_folder, running
-from softsort_cli.training.settings import DEFAULTS, Settings
+from softsort_cli.training.settings import Choices, Settings
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (17, 4, 5), dtype=np.uint8)
@@ -171,7 +171,7 @@ def run(tmp_path):
     found = data.read(tmp_path / "x.npz")
     choices = {"loss": "cross-entropy", "data": str(tmp_path / "x.npz")}
     choices |= {"epochs": 2, "batch_size": 4}
-    settings = Settings.of({**DEFAULTS, **choices}, found)
+    settings = Settings.of(Choices(**choices), found)
     run_folder.write_settings(tmp_path / "run", settings)
     return tmp_path / "run"
 

@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 from softsort_cli.training import data, loop
 from softsort_cli.training.network import Classifier, standardised
-from softsort_cli.training.settings import DEFAULTS, Settings
+from softsort_cli.training.settings import Choices, Settings
 
 from softsort_core import SoftSortError
 
@@ -25,7 +25,7 @@ TINY = data.Data(
     RNG.integers(0, 3, 4, dtype=np.int32),
     3,
 )
-SETTINGS = Settings.of({**DEFAULTS, "epochs": 2, "batch_size": 4, "seed": 5}, TINY)
+SETTINGS = Settings.of(Choices(epochs=2, batch_size=4, seed=5), TINY)
 MNIST = {
     "train-images-idx3-ubyte": RNG.integers(0, 256, (11, 28, 28), dtype=np.uint8),
     "train-labels-idx1-ubyte": RNG.integers(0, 10, 11, dtype=np.uint8),
