@@ -58,5 +58,5 @@ def rank(
     operator = Operator("ranks", exact.ranks, solver, settings)
     views: list[View] = [explaining.Ranks(operator)] if explain else []
     if plot is not None:
-        views.append(plots.ranks(plot, operator, force=writing.force))
+        views.append(plots.HardAgainstSoft(plot, operator, force=writing.force))
     apply.append(tables, "rank", operator, reading, writing, views=views)

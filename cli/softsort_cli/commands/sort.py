@@ -76,7 +76,7 @@ def sort(
         operator = Operator("sort_with", exact.sort_with, solver, criterion=by)
     views: list[View] = []
     if plot is not None:
-        views.append(plots.sorted_values(plot, operator, force=writing.force))
+        views.append(plots.HardAgainstSoft(plot, operator, force=writing.force))
     if targets is None:
         apply.append(tables, "sorted", operator, *options, views=views)
         return

@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from softsort_cli import console, jax_setup
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
@@ -80,8 +78,7 @@ def _show(
 ) -> None:
     data = _timed(work, solved).chosen(parts[0], solved["columns"])
     with jax_setup.for_this_thread(work.operator.solver, BITS):
-        solutions = streaming.decoded(solved["solutions"])
-        streaming.show_solved(views, data, work.operator, solutions)
+        streaming.show_solved(views, data, streaming.decoded(solved["solutions"]))
 
 
 def _timed(work: Work, solved: Mapping[str, Any]) -> Work:
@@ -216,10 +213,9 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     height = sum(survey.height for survey in surveys)
     if not height:
         console.note(f"{table.source}: no rows")
-    none = np.zeros(0, np.int64)
     meaning = tally.with_steps(meaning, tallies)
     data = column_data.Chosen(
-        table, columns, height, reading.on_invalid, {}, none, meaning=meaning
+        table, columns, reading.on_invalid, height, meaning=meaning
     )
     known = _merge(*(survey.statistics for survey in surveys))
     statistics = {column: known[column] for column in columns if column in known}

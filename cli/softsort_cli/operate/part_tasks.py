@@ -104,16 +104,9 @@ class Work:
 
     def chosen(self, part: Part, wanted: Sequence[int]) -> column_data.Chosen:
         """A part and what is known of these of its columns."""
-        table, kept = part.open(self.reading), np.zeros(0, np.int64)
-        return column_data.Chosen(
-            table,
-            list(wanted),
-            0,
-            self.reading.on_invalid,
-            {},
-            kept,
-            meaning=self._meaning(table),
-        )
+        table, on_invalid = part.open(self.reading), self.reading.on_invalid
+        meaning = self._meaning(table)
+        return column_data.Chosen(table, list(wanted), on_invalid, meaning=meaning)
 
     def _meaning(self, table: Table) -> Meaning:
         return replace(Meaning.of(table, self.reading), times=self.times)

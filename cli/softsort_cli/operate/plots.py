@@ -34,18 +34,6 @@ def check(plot: Path | None, *, force: bool) -> None:
     files.check_output(plot, force=force)
 
 
-def ranks(plot: Path, operator: Operator, *, force: bool) -> HardAgainstSoft:
-    """A picture of ranks over values."""
-    labels = "{}", "rank of {}"
-    return HardAgainstSoft(plot, operator, labels, over_values=True, force=force)
-
-
-def sorted_values(plot: Path, operator: Operator, *, force: bool) -> HardAgainstSoft:
-    """A picture of sorted values over their places."""
-    labels = "place", "{}, sorted"
-    return HardAgainstSoft(plot, operator, labels, over_values=False, force=force)
-
-
 @dataclass(frozen=True)
 class Curve:
     """Results of a column, or of a group of one, over places or values."""
@@ -60,22 +48,14 @@ class HardAgainstSoft:
     """Draws exact and soft results of each column over one another, once all are known.
 
     Those of the largest groups, if there are some, and only the soft ones of values
-    that are not together. In labels, for places and results, {} is the column.
+    that are not together.
     """
 
-    def __init__(
-        self,
-        plot: Path,
-        operator: Operator,
-        labels: tuple[str, str],
-        *,
-        over_values: bool,
-        force: bool,
-    ) -> None:
+    def __init__(self, plot: Path, operator: Operator, *, force: bool) -> None:
         check(plot, force=force)
-        self.plot, self.force = plot, force
-        self.operator, self.labels, self.over_values = operator, labels, over_values
-        self.show_solved = self._show_solved if over_values else None
+        self.plot, self.operator, self.force = plot, operator, force
+        self.over_values = not operator.are_in_order
+        self.show_solved = self._show_solved if self.over_values else None
         self.columns: list[tuple[str, str, list[Curve]]] = []
 
     def show(self, data: Chosen, column: int, result: Result) -> None:
@@ -94,11 +74,9 @@ class HardAgainstSoft:
         if len(self.columns) == len(data.columns):
             self._draw()
 
-    def _show_solved(
-        self, data: Chosen, operator: Operator, solved: Mapping[int, Any]
-    ) -> None:
+    def _show_solved(self, data: Chosen, solved: Mapping[int, Any]) -> None:
         """Draw the soft results of values from the smallest to the largest."""
-        forms = operator.forms()
+        forms = self.operator.forms()
         for column, solution in solved.items():
             if isinstance(solution, Known):
                 places, soft = solution
@@ -131,6 +109,7 @@ class HardAgainstSoft:
         figure, axes = _figure(max(1, len(self.columns)), 1)
         for axis, column in zip(axes[:, 0], self.columns, strict=False):
             name, title, curves = column
+            shown = _plain(name)
             for place, curve in enumerate(curves):
                 some = _sample(len(curve.places))
                 color, is_group = f"C{place}", bool(curve.name)
@@ -139,7 +118,9 @@ class HardAgainstSoft:
                     axis.plot(curve.places[some], curve.hard[some], **style)
                 label = _plain(curve.name) or "soft"
                 axis.plot(curve.places[some], curve.soft[some], color, label=label)
-            across, up = (label.format(_plain(name)) for label in self.labels)
+            across, up = "place", f"{shown}, sorted"
+            if self.over_values:
+                across, up = shown, f"rank of {shown}"
             axis.set(xlabel=across, ylabel=up, title=title)
             axis.legend()
         _write(figure, self.plot, force=self.force)

@@ -49,17 +49,15 @@ def rows(
 ) -> Iterator[write.Rows]:
     """The table part by part, with its part of the results, once views showed them."""
     solutions = _solutions(data, operator)
-    show_solved(views, data, operator, solutions)
+    show_solved(views, data, solutions)
     return evaluated(data, names, operator, solutions, 0)
 
 
-def show_solved(
-    views: Sequence[View], data: Chosen, operator: Operator, solved: Mapping[int, Any]
-) -> None:
+def show_solved(views: Sequence[View], data: Chosen, solved: Mapping[int, Any]) -> None:
     """Have views show what was solved for each column."""
     for view in views:
         assert view.show_solved is not None  # for others all values would be here
-        view.show_solved(data, operator, solved)
+        view.show_solved(data, solved)
 
 
 def tabulated(data: Chosen, operator: Operator) -> list[list[np.ndarray]]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from softsort_cli.operate.groups import Result
-from softsort_cli.operate.operator import Operator
 from softsort_cli.tables.column_data import Chosen
 
 
@@ -12,9 +11,7 @@ class View(Protocol):
     """Shows the results of a command, column by column."""
 
     @property
-    def show_solved(
-        self,
-    ) -> Callable[[Chosen, Operator, Mapping[int, Any]], None] | None:
+    def show_solved(self) -> Callable[[Chosen, Mapping[int, Any]], None] | None:
         """What shows columns by what was solved for them; None if it needs values."""
         ...
 

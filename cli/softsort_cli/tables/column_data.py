@@ -32,10 +32,11 @@ class Chosen:
 
     table: Table
     columns: list[int]
-    height: int
     on_invalid: str
-    values: dict[int, np.ndarray]  # NaN where there is no number; none if too many
-    skipped: np.ndarray  # rows to leave out of the output
+    height: int = 0
+    # NaN where there is no number; none if too many.
+    values: dict[int, np.ndarray] = field(default_factory=dict)
+    skipped: Sequence[int] | np.ndarray = ()  # rows to leave out of the output
     criterion: int | None = None  # the column to sort rows by
     groups: Groups | None = None
     meaning: Meaning = field(default_factory=Meaning)
@@ -153,8 +154,8 @@ def read(
     return Chosen(
         table,
         columns,
-        seen.height,
         reading.on_invalid,
+        seen.height,
         {column: values[column] for column in [*columns, *by]} if values else {},
         skipped,
         by[0] if by else None,
