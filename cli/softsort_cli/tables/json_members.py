@@ -17,18 +17,23 @@ BETWEEN = 1
 
 
 def lines_beyond(lines: pl.Series, names: Iterable[str]) -> pl.Series:
-    """Those of some objects which may have other members than those of these names.
+    """Those of some lines that may not be objects of members of these names alone.
 
     Keys that are not written plainly and deeply nested values are in doubt.
     """
-    string = r'"(?:[^"\\]|\\.)*"'
-    nested = rf'[\[{{](?:[^"{{}}\[\]]|{string})*[\]}}]'
-    value = rf'(?:[^"{{}}\[\],]|{string}|{nested})*'
+    blank = r"[ \t\r]*"
+    string = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
+    number = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+    single = rf"{blank}(?:{string}|{number}|true|false|null|NaN|-?Infinity){blank}"
+    array = rf"\[(?:{single}(?:,{single})*|{blank})\]"
+    pair = rf"{blank}{string}{blank}:{single}"
+    nested = rf"\{{(?:{pair}(?:,{pair})*|{blank})\}}"
+    value = rf"(?:{single}|{blank}(?:{array}|{nested}){blank})"
     keys = "|".join(pl.escape_regex(json.dumps(n, ensure_ascii=False)) for n in names)
-    member = rf"\s*(?:{keys})\s*:{value}"
-    known = rf"^[\ufeff\s]*\{{{member}(?:,{member})*\}}\s*$"
+    member = rf"{blank}(?:{keys}){blank}:{value}"
+    known = rf"^{blank}\{{{member}(?:,{member})*\}}{blank}$"
     try:
-        return lines.filter(~lines.str.contains(known))
+        return lines.filter(~lines.str.contains(known)) if keys else lines
     except pl.exceptions.ComputeError:  # too many names for one pattern
         return lines
 
@@ -65,11 +70,8 @@ def split(text: bytes) -> pl.DataFrame:
         empty_string_is_null=False,
     )
     rows = np.cumsum(starts, dtype=np.int32)[colons] - 1
-    return (
-        members.filter(pl.col("value") != "")  # that of an empty object
-        .with_columns(pl.Series("row", rows), pl.col("key").str.strip_chars(BLANKS))
-        .select("row", "key", "value")
-    )
+    there = members.filter(pl.col("value") != "")  # that of an empty object
+    return there.with_columns(pl.Series("row", rows))
 
 
 def are_strings(values: pl.Series) -> pl.Series:

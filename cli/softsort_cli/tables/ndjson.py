@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from typing import ClassVar
 
@@ -18,12 +18,10 @@ import polars as pl
 from softsort_cli.errors import CommandError
 from softsort_cli.io.source import Input, read_blocks
 from softsort_cli.tables import json_members
-from softsort_cli.tables.csv_quotes import BOM
 from softsort_cli.tables.formats import Form
 from softsort_cli.tables.table import Table
 
-# A backslash in a key, or what looks like it.
-ESCAPED = re.compile(rb'\\[^"]*"\s*:')
+EMPTY = "\r \ufeff"  # what may be in a line that holds no object
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -33,56 +31,41 @@ class Block:
 
     source: str
     names: list[str]
-    lines: list[bytes]
-    rows: list[int]  # which lines hold objects
+    lines: pl.Series
     before: int  # how many lines came before
     decimal: str = "."  # the mark of fractions in strings
+
+    @cached_property
+    def rows(self) -> pl.Series:
+        """Which lines hold objects."""
+        return (self.lines.str.strip_chars(EMPTY) != "").arg_true()
+
+    @cached_property
+    def objects(self) -> pl.Series:
+        """The objects, each as it is written."""
+        return self.lines.gather(self.rows).str.strip_prefix("\ufeff")
 
     @property
     def height(self) -> int:
         """The number of rows."""
         return len(self.rows)
 
-    def text(self) -> bytes:
-        """The objects alone."""
-        text = b"\n".join(self.lines[row] for row in self.rows)
-        return text.removeprefix(BOM)
-
     def add_names(self, names: dict[str, None]) -> None:
-        """Add those of the members of the objects."""
+        """Add those of the members of the objects, if all are such."""
         try:
-            lines = pl.Series([self.lines[row].decode() for row in self.rows])
-            if names:
-                lines = json_members.lines_beyond(lines, names)
-            for line in lines:
-                names |= dict.fromkeys(json.loads(line.removeprefix("\ufeff")).keys())
+            # The first tells of most of the others.
+            for some in (self.objects.head(1), self.objects):
+                for line in json_members.lines_beyond(some, names):
+                    names |= dict.fromkeys(json.loads(line).keys())
         except (ValueError, AttributeError, RecursionError):  # no JSON, no object
-            self._check_lines()
+            lines = [line.encode() for line in self.lines]
+            _check_lines(lines, self.source, self.before)
             raise
 
     def cells(self, columns: Sequence[int]) -> list[pl.Series]:
-        """The values of chosen members as text, one a row; null for none.
-
-        Numbers may be spelled in another way; see `texts`.
-        """
-        if not self.height or self.decimal != ".":
-            say = partial(json_members.texts, decimal=self.decimal)
-            return self._members(columns, say)
-        names = [self.names[column] for column in columns]
-        schema, text = dict.fromkeys(names, pl.String), self.text()
-        try:
-            frame = pl.read_ndjson(BytesIO(text), schema=schema)
-        except pl.exceptions.PolarsError:
-            frame = None
-        if frame is None or frame.height != self.height:
-            self._check_lines()
-            return self.texts(columns)  # polars reads no NaN
-        # Polars takes the first of several members of one name.
-        if ESCAPED.search(text) or any(
-            _repeats(text, name, frame[name].count()) for name in names
-        ):
-            return self.texts(columns)
-        return [frame[name] for name in names]
+        """The values of chosen members as text, one a row; null for none."""
+        say = partial(json_members.texts, decimal=self.decimal)
+        return self._members(columns, say)
 
     def texts(self, columns: Sequence[int]) -> list[pl.Series]:
         """Values as they are written: `1.10` stays that. The lines are valid JSON.
@@ -101,7 +84,7 @@ class Block:
         """What is said of the values of chosen members, null where there is none."""
         if not self.height:
             return [pl.Series([], dtype=pl.String) for _ in columns]
-        members = json_members.split(self.text())
+        members = json_members.split(self.objects.str.join("\n").item().encode())
         rows, keys = members["row"].to_numpy(), members["key"]
         names = [self.names[column] for column in columns]
         mine: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -120,29 +103,25 @@ class Block:
 
     def place(self, column: int, row: int) -> str:
         """Where a value is and what it is, for messages."""
-        members = json.loads(self.lines[self.rows[row]])
+        members = json.loads(self.objects[row])
         text = json.dumps(members.get(self.names[column]))
         shown = text if len(text) <= 40 else text[:40] + "..."
         return f"line {self.before + self.rows[row] + 1}: {shown}"
 
-    def _check_lines(self) -> None:
-        for row in self.rows:
-            where = f"{self.source}, line {self.before + row + 1}"
-            try:
-                value = json.loads(self.lines[row])
-            except (ValueError, RecursionError) as error:
-                raise CommandError(f"{where}: not JSON: {error}") from None
-            if not isinstance(value, dict):
-                raise CommandError(f"{where}: not a JSON object, as in {{...}}")
 
-
-def _repeats(text: bytes, name: str, values: int) -> bool:
-    """Whether a line may have several members of a name, which has so many values."""
-    key = json.dumps(name, ensure_ascii=False).encode()
-    if text.count(key) <= values:
-        return False
-    key = re.escape(key)
-    return re.search(key + rb"[^\n]*" + key, text) is not None
+def _check_lines(lines: Sequence[bytes], source: str, before: int) -> None:
+    """Refuse lines that are no objects; so many came before."""
+    for number, line in enumerate(lines, before + 1):
+        if not line.decode(errors="replace").strip(EMPTY):
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise CommandError(f"{source}, line {number}: not JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise CommandError(
+                f"{source}, line {number}: not a JSON object, as in {{...}}"
+            )
 
 
 @dataclass(frozen=True)
@@ -154,21 +133,21 @@ class Ndjson(Table):
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:
         """The table, some lines at a time, whatever columns are asked for."""
         del columns
-        before, block = 0, None
+        before, block, decimal = 0, None, self.spelling.decimal
         for data in read_blocks(
             self.input.stream(), self.source, lambda data: data.rfind(b"\n") + 1
         ):
-            lines = data.split(b"\n")
-            rows = [
-                place for place, line in enumerate(lines) if line.strip(b"\r " + BOM)
-            ]
-            block = Block(
-                self.source, self.names, lines, rows, before, self.spelling.decimal
-            )
+            try:
+                text = pl.Series([data.decode()])
+            except UnicodeDecodeError:
+                _check_lines(data.split(b"\n"), self.source, before)
+                raise
+            lines = text.str.split("\n").explode()
+            block = Block(self.source, self.names, lines, before, decimal)
             yield block
-            before += data.count(b"\n")
+            before += len(lines) - 1
         if block is None:
-            yield Block(self.source, self.names, [], [], 0)
+            yield Block(self.source, self.names, pl.Series([], dtype=pl.String), 0)
 
 
 def open_table(file: Input, form: Form, **_: object) -> Ndjson:
@@ -222,19 +201,19 @@ def append(
     block: Block, columns: Mapping[str, pl.Series], rows: np.ndarray | None = None
 ) -> bytes:
     """The bytes of the block with members added to all objects, or to true `rows`."""
-    lines: list[bytes | None] = list(block.lines)
-    if not block.height or not columns:  # no member in any object
-        return b"\n".join(block.lines)
-    texts = [_label(name) + _numbers(cells) for name, cells in columns.items()]
-    added = pl.select(pl.concat_str(texts, separator=", ")).to_series()
-    for place, row in enumerate(block.rows):
-        if rows is not None and not rows[place]:
-            lines[row] = None
-            continue
-        line = block.lines[row].rstrip()
-        end = block.lines[row][len(line) :]
-        if line.strip(BOM) in (b"", b"{}") or not line.endswith(b"}"):
-            block._check_lines()
-        joint = b"" if line[:-1].rstrip().endswith(b"{") else b", "
-        lines[row] = line[:-1] + joint + added[place].encode() + b"}" + end
-    return b"\n".join(line for line in lines if line is not None)
+    lines, stays = block.lines.clone(), np.ones(len(block.lines), bool)
+    if block.height and columns:
+        texts = [_label(name) + _numbers(cells) for name, cells in columns.items()]
+        # An object, and what is behind it.
+        line = pl.lit(lines.gather(block.rows))
+        whole = line.str.strip_chars_end(" \t\r")
+        start = whole.str.strip_suffix("}")
+        is_empty = start.str.strip_chars_end(" \t").str.ends_with("{")
+        joint = pl.when(is_empty).then(pl.lit("")).otherwise(pl.lit(", "))
+        added = pl.concat_str(texts, separator=", ")
+        end = line.str.strip_prefix(whole)
+        longer = pl.select(start + joint + added + "}" + end).to_series()
+        lines = lines.scatter(block.rows, longer)
+    if rows is not None:
+        stays[block.rows.to_numpy()[~rows]] = False
+    return lines.filter(pl.Series(stays)).str.join("\n").item().encode()
