@@ -57,7 +57,9 @@ def append(
         columnar.tell_changes(data.table, form, names)
     target.end_dry_run(data, names, writing)
     if not data.fits:
-        rows = streaming.rows(data, names, operator, views)
+        solutions = streaming.solutions(data, operator)
+        streaming.show_solved(views, data, solutions)
+        rows = streaming.evaluated(data, names, operator, solutions)
         write.write_appended(data.table, rows, form, writing)
         return
     columns = {}
@@ -100,7 +102,7 @@ def tabulate(
         )
     target.end_dry_run(data, names, writing)
     if not data.fits:
-        outputs = streaming.tabulated(data, operator)
+        outputs = streaming.of_columns(data, streaming.solutions(data, operator))
     else:
         outputs = [each.outputs for each in groups.results(data, operator)]
     return ResultTable(data, form, names, operator, outputs)

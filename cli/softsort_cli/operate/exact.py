@@ -11,14 +11,11 @@ of the unit intervals there. A value without a count is one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from softsort_cli.errors import CommandError
-
-# How often each value counts; None for once.
-Counts: TypeAlias = "np.ndarray | None"
+from softsort_cli.tables.counted import Counts
 
 MOST_TARGETS = 100_000_000  # of a distribution
 

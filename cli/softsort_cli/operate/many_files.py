@@ -11,7 +11,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
 
 # Options that do not change what is written.
 APART = {"cluster", "device", "max_memory", "output", "force", "dry_run", "out_dir"}
-
-
-@dataclass(frozen=True)
-class Whole:
-    """What is known of a table after the first pass over its parts."""
-
-    data: column_data.Chosen  # the first part, by the name of all; without numbers
-    kept: list[int]  # rows that are in the output, of each part
-    statistics: dict[int, Statistics]
 
 
 def append(
@@ -106,8 +97,7 @@ def _append(
         if old is not None and not writing.dry_run:
             run.resume(old, engine)
         if run.solved is None:
-            whole = _surveyed(engine, parts, work)
-            data = whole.data
+            data, kept, statistics = _surveyed(engine, parts, work)
             _, form = parts[0].forms(work.reading)
             names = target.result_names(data, suffix, form, writing)
             if not writing.only:
@@ -116,9 +106,9 @@ def _append(
             run.solved = {
                 "columns": data.columns,
                 "names": names,
-                "kept": whole.kept,
+                "kept": kept,
                 "times": {c: asdict(t) for c, t in data.meaning.times.items()},
-                "solutions": _solved(engine, parts, work, whole),
+                "solutions": _solved(engine, parts, work, data, statistics),
             }
         _evaluate(engine, parts, _timed(work, run.solved), run, writing)
 
@@ -135,12 +125,11 @@ def tabulate(
     parts = parts_of(paths, operator.solver)
     form = target.check(parts[0].path, reading, writing)
     with _engine(work, None, parts) as engine:
-        whole = _surveyed(engine, parts, work)
-        data = whole.data
+        data, _, statistics = _surveyed(engine, parts, work)
         names = naming(data)
         target.check_names_alone(data, names)
         target.end_dry_run(data, names, writing)
-        solved = _solved(engine, parts, work, whole)
+        solved = _solved(engine, parts, work, data, statistics)
     outputs = streaming.of_columns(data, solved)
     return ResultTable(data, form, names, operator, outputs)
 
@@ -175,8 +164,13 @@ def _engine(
     return open_engine(work.operator.solver, BITS, folder, inputs, outputs)
 
 
-def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
-    """The first pass."""
+def _surveyed(
+    engine: Engine, parts: Sequence[Part], work: Work
+) -> tuple[column_data.Chosen, list[int], dict[int, Statistics]]:
+    """The first pass: the first part, by the name of all, and without numbers.
+
+    And how many rows of each part are in the output, and statistics of the columns.
+    """
     reading = work.reading
     table = _table(parts, reading)
     chosen_columns, excluded = select.choose(reading.columns or [], table.names)
@@ -220,17 +214,20 @@ def _surveyed(engine: Engine, parts: Sequence[Part], work: Work) -> Whole:
     known = _merge(*(survey.statistics for survey in surveys))
     statistics = {column: known[column] for column in columns if column in known}
     statistics = streaming.by_counts(statistics, work.operator)
-    return Whole(data, [survey.kept for survey in surveys], statistics)
+    return data, [survey.kept for survey in surveys], statistics
 
 
 def _solved(
-    engine: Engine, parts: Sequence[Part], work: Work, whole: Whole
+    engine: Engine,
+    parts: Sequence[Part],
+    work: Work,
+    data: column_data.Chosen,
+    statistics: Mapping[int, Statistics],
 ) -> dict[Any, Any]:
     """The second pass, and what is solved after it."""
-    data = whole.data
     work = replace(work, times=data.meaning.times)
     names = dict(zip(data.columns, data.names(), strict=True))
-    known = whole.statistics, streaming.few(whole.statistics)
+    known = statistics, streaming.few(statistics)
     tasks = [engine.submit(work.summarise, part, *known) for part in parts]
     summaries = merged(engine, _merge, tasks)
     solutions = engine.submit(work.solve, summaries, names)

@@ -44,25 +44,11 @@ def check(solver: Solver) -> None:
         )
 
 
-def rows(
-    data: Chosen, names: Sequence[str], operator: Operator, views: Sequence[View]
-) -> Iterator[write.Rows]:
-    """The table part by part, with its part of the results, once views showed them."""
-    solutions = _solutions(data, operator)
-    show_solved(views, data, solutions)
-    return evaluated(data, names, operator, solutions, 0)
-
-
 def show_solved(views: Sequence[View], data: Chosen, solved: Mapping[int, Any]) -> None:
     """Have views show what was solved for each column."""
     for view in views:
         assert view.show_solved is not None  # for others all values would be here
         view.show_solved(data, solved)
-
-
-def tabulated(data: Chosen, operator: Operator) -> list[list[np.ndarray]]:
-    """The few results for each column, as one group."""
-    return of_columns(data, _solutions(data, operator))
 
 
 def of_columns(
@@ -72,7 +58,8 @@ def of_columns(
     return [[solutions.get(column, np.zeros(0))] for column in data.columns]
 
 
-def _solutions(data: Chosen, operator: Operator) -> dict[int, Any]:
+def solutions(data: Chosen, operator: Operator) -> dict[int, Any]:
+    """What is solved for each column that has numbers, by passes over the table."""
     check(operator.solver)
     console.note(
         f"note: {data.height:,} rows are more than --max-memory allows to keep: the "
@@ -255,7 +242,7 @@ def evaluated(
     names: Sequence[str],
     operator: Operator,
     solutions: Mapping[int, Any],
-    before: int,
+    before: int = 0,
 ) -> Iterator[write.Rows]:
     """The table part by part, with its part of the results.
 

@@ -38,11 +38,11 @@ def types_of(table: Table) -> Types:
     """What the cells of each column may be, by a pass over the table."""
 
     def of_part(part: Part) -> Types:
-        every = range(len(table.names))
-        columns = zip(table.names, part.texts(every), strict=True)
+        columns = table.columns(part).items()
         types = {name: _may_be(cells, table.spelling) for name, cells in columns}
         if isinstance(part, ndjson.Block):
-            for name, strings in zip(table.names, part.strings(every), strict=True):
+            strings_of = part.strings(range(len(table.names)))
+            for name, strings in zip(table.names, strings_of, strict=True):
                 if strings.any():
                     types[name] = [kind for kind in types[name] if kind in TIMES]
         return types

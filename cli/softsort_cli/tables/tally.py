@@ -49,7 +49,8 @@ class Tally:
 def with_steps(meaning: Meaning, tallies: Mapping[int, Tally]) -> Meaning:
     """With the finest place that each column of times has."""
     times = {
-        column: time.at(tallies[column].step) for column, time in meaning.times.items()
+        column: replace(time, step=tallies[column].step or 1)
+        for column, time in meaning.times.items()
     }
     return replace(meaning, times=times)
 

@@ -104,10 +104,6 @@ class Time:
         day = DAY * SECOND[self.unit]
         return replace(self, origin=ticks // day * day)
 
-    def at(self, step: int) -> Time:
-        """One whose results have the finest place that was seen."""
-        return replace(self, step=step or 1)
-
     def inferred(self) -> Time:
         """One of typed cells, where texts are written as such."""
         zone = "UTC" if self.mark and self.zone else self.zone

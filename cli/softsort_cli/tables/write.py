@@ -84,13 +84,17 @@ def write_appended(
     if not form.is_binary and not only:
         columnar.check_types(table.source, table.types(), form)
     as_it_came = (form.kind, form.delimiter) == (table.form.kind, table.form.delimiter)
-    texts = _appended if as_it_came and not only else _converted
     with files.open_output(writing.output, force=writing.force) as stream:
         if form.is_binary:
             frames = (frame for frame, _ in _frames(table, rows, form, writing))
             form.load().write(columnar.lazy_of(frames), form, stream, table)
         else:
-            _pack(texts(table, rows, form, writing), table, form, stream)
+            texts = (
+                _appended(table, rows, form, writing)
+                if as_it_came and not only
+                else _converted(table, _frames(table, rows, form, writing), form)
+            )
+            _pack(texts, table, form, stream)
         table.input.check_unchanged()
 
 
@@ -126,12 +130,10 @@ def _appended(
     yield from prefetch.each(text, rows)
 
 
-def _converted(
-    table: Table, rows: Iterable[Rows], form: Form, writing: Appending
-) -> Iterator[bytes]:
-    """What the rows say, in another format."""
+def _converted(table: Table, frames: Iterable[Frame], form: Form) -> Iterator[bytes]:
+    """What the rows of frames say, as text."""
     headers, ending = table.headers, table.ending()
-    for frame, formatted in _frames(table, rows, form, writing):
+    for frame, formatted in frames:
         yield form.load().text_of(
             frame, form, formatted, headers=headers, ending=ending
         )
@@ -205,6 +207,5 @@ def write_table(
             return
         series = {n for n, each in columns.items() if isinstance(each, pl.Series)}
         formatted = cells.keys() - series if spec else ()
-        how = {"headers": table.headers, "ending": table.ending()}
-        text = form.load().text_of(frame, form, formatted, **how)
-        _pack([text], table, form, stream)
+        texts = _converted(table, [(frame, formatted)], form)
+        _pack(texts, table, form, stream)

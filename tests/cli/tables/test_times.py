@@ -2,6 +2,7 @@
 
 import datetime
 import io
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -253,5 +254,5 @@ def test_more_than_64_bits_of_nanoseconds():
         read.values[1]
         == -(datetime.date(2024, 1, 1) - datetime.date(1700, 1, 1)).days * DAY
     )
-    back = time.at(read.step).cells(read.values)
+    back = replace(time, step=read.step).cells(read.values)
     assert back.to_list() == [cells[0], "1700-01-01 00:00:00.000000000", None]
