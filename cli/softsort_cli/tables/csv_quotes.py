@@ -112,18 +112,11 @@ def mask(
 def _hide(data: bytes, bounds: np.ndarray, marks: dict[str, str]) -> bytes:
     """Exchange the marked characters after every odd one of `bounds`."""
     text = np.frombuffer(data, np.uint8).copy()
-    is_wanted = np.zeros(len(text), bool)
-    is_wanted[bounds] = True
-    for structure in marks:
-        is_wanted |= text == ord(structure)
-    places = np.flatnonzero(is_wanted)
-    codes = text[places]
-    bounded = codes == ord('"')
-    # Whether the number of bounds before is odd; that it overflows does not matter.
-    inside = (np.cumsum(bounded, dtype=np.uint8) & 1).astype(bool) & ~bounded
-    places, codes = places[inside], codes[inside]
+    inside = np.zeros(len(text), bool)
+    inside[bounds] = True
+    np.logical_xor.accumulate(inside, out=inside)
     for structure, stand_in in marks.items():
-        text[places[codes == ord(structure)]] = ord(stand_in)
+        text[inside & (text == ord(structure))] = ord(stand_in)
     return text.tobytes()
 
 
