@@ -27,7 +27,7 @@ class Masked:
     """A text whose every newline and delimiter is structure."""
 
     text: bytes
-    newline: str  # what stands for a newline inside quotes, if there are quotes
+    newline: str  # what stands for a newline inside quotes
     carriage: str  # what stands for a carriage return anywhere
     originals: dict[str, str]  # of the characters that stand for others
 
@@ -83,28 +83,23 @@ def mask(
             f"{source} is not a text table (it holds zero bytes, the first in line "
             f"{line}): {start_hint(data) or expected}"
         )
-    quotes, returns = b'"' in data, b"\r" in data
-    # Looking for each takes time: not for more than are needed. One is never used.
     unused = (
         chr(code) for code in CONTROL if chr(code) != delimiter and code not in data
     )
-    free = list(islice(unused, 1 + 2 * quotes + returns))
-    if len(free) < 1 + 2 * quotes + returns:
+    free = list(islice(unused, 3))
+    if len(free) < 3:
         raise CommandError(
             f"{source} is not a text table (it is full of control codes)"
         )
-    newline, cell = free[1:3] if quotes else (free[0], free[0])
-    carriage = free[-1] if returns else free[0]
-    if quotes:
+    newline, cell, carriage = free
+    if b'"' in data:
         bounds = _quoted(data, delimiter, comment)
         if len(bounds) % 2:
             line = before + data.count(b"\n", 0, int(bounds[-1])) + 1
             raise CommandError(f"{source}, line {line}: a quoted cell is never closed")
         data = _hide(data, bounds, {"\n": newline, delimiter: cell})
-    if returns:
-        data = data.replace(b"\r", carriage.encode())
-    originals = {newline: "\n", cell: delimiter} if quotes else {}
-    originals |= {carriage: "\r"} if returns else {}
+    data = data.replace(b"\r", carriage.encode())
+    originals = {newline: "\n", cell: delimiter, carriage: "\r"}
     used = {code: text for code, text in originals.items() if code.encode() in data}
     return Masked(data, newline, carriage, used)
 
