@@ -11,7 +11,7 @@ from softsort_cli import console
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.io import files
 from softsort_cli.options.tables import Appending, PartsWriting, Reading, TableWriting
-from softsort_cli.tables import columnar, formats, numbers, write
+from softsort_cli.tables import formats, numbers, write
 from softsort_cli.tables.column_data import Chosen
 
 # The names of the columns of a table of results.
@@ -116,8 +116,6 @@ def write_columns(
             places = kept.nonzero()[0]
             rows = {name: each[places] for name, each in rows.items()}
         write.write_table(data.table, rows, form, writing)
-    elif form.is_binary and isinstance(data.table, columnar.Frames):
-        write.write_beside(data.table, columns, data.kept(), form, writing)
     else:
         write.write_appended(data.table, _rows(data, columns), form, writing)
 

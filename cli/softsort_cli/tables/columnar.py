@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import polars as pl
 from polars import selectors
 from polars.io.plugins import register_io_source
@@ -243,27 +242,6 @@ def write(
         if target is spool:
             spool.seek(0)
             shutil.copyfileobj(spool, stream)
-
-
-def beside(
-    table: Frames, new: Mapping[str, pl.Series], rows: np.ndarray | None
-) -> pl.LazyFrame:
-    """The table with whole columns beside its own, and the `rows` that are true.
-
-    Polars takes both in row groups, side by side, without a visit to this program.
-    """
-    columns = dict(new)
-    replaced = [name for name in table.names if name in new]
-    old = table.lazy().drop(selectors.by_name(replaced))
-    order = list(dict.fromkeys([*table.names, *new]))
-    stays = "stays"
-    while stays in order:
-        stays += "_"
-    if rows is not None:
-        columns[stays] = pl.Series(rows)
-    lazy = pl.concat([old, pl.LazyFrame(columns)], how="horizontal")
-    lazy = lazy if rows is None else lazy.filter(stays)
-    return lazy.select(selectors.by_name(order))
 
 
 def check_types(source: str, types: Mapping[str, pl.DataType], form: Form) -> None:

@@ -170,22 +170,6 @@ def _frames(
         console.note(f"note: {table.source}: its comments are not written")
 
 
-def write_beside(
-    table: columnar.Frames,
-    columns: Mapping[str, np.ndarray],
-    kept: Kept,
-    form: Form,
-    writing: TableWriting,
-) -> None:
-    """Write a table of typed cells with whole columns of results beside its own."""
-    table.check_types()
-    cells = {name: numbers.as_cells(each, None) for name, each in columns.items()}
-    lazy = columnar.beside(table, cells, kept)
-    with files.open_output(writing.output, force=writing.force) as stream:
-        form.load().write(lazy, form, stream, table)
-        table.input.check_unchanged()
-
-
 def write_table(
     table: Table,
     columns: Mapping[str, pl.Series | np.ndarray],
