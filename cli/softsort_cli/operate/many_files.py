@@ -35,6 +35,9 @@ from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
 if TYPE_CHECKING:
     from softsort_core import Statistics
 
+    # The statistics of columns, and which are of few rows.
+    Known = tuple[dict[int, Statistics], list[int]]
+
 # Options that do not change what is written.
 APART = {"cluster", "device", "max_memory", "output", "force", "dry_run", "out_dir"}
 
@@ -97,7 +100,7 @@ def _append(
         if old is not None and not writing.dry_run:
             run.resume(old, engine)
         if run.solved is None:
-            data, kept, statistics = _surveyed(engine, parts, work)
+            data, kept, known = _surveyed(engine, parts, work)
             _, form = parts[0].forms(work.reading)
             names = target.result_names(data, suffix, form, writing)
             if not writing.only:
@@ -108,7 +111,7 @@ def _append(
                 "names": names,
                 "kept": kept,
                 "times": {c: asdict(t) for c, t in data.meaning.times.items()},
-                "solutions": _solved(engine, parts, work, data, statistics),
+                "solutions": _solved(engine, parts, work, data, known),
             }
         _evaluate(engine, parts, _timed(work, run.solved), run, writing)
 
@@ -125,11 +128,11 @@ def tabulate(
     parts = parts_of(paths, operator.solver)
     form = target.check(parts[0].path, reading, writing)
     with _engine(work, None, parts) as engine:
-        data, _, statistics = _surveyed(engine, parts, work)
+        data, _, known = _surveyed(engine, parts, work)
         names = naming(data)
         target.check_names_alone(data, names)
         target.end_dry_run(data, names, writing)
-        solved = _solved(engine, parts, work, data, statistics)
+        solved = _solved(engine, parts, work, data, known)
     outputs = streaming.of_columns(data, solved)
     return ResultTable(data, form, names, operator, outputs)
 
@@ -166,10 +169,10 @@ def _engine(
 
 def _surveyed(
     engine: Engine, parts: Sequence[Part], work: Work
-) -> tuple[column_data.Chosen, list[int], dict[int, Statistics]]:
+) -> tuple[column_data.Chosen, list[int], Known]:
     """The first pass: the first part, by the name of all, and without numbers.
 
-    And how many rows of each part are in the output, and statistics of the columns.
+    And how many rows of each part are in the output, and what is known of the columns.
     """
     reading = work.reading
     table = _table(parts, reading)
@@ -211,10 +214,10 @@ def _surveyed(
     data = column_data.Chosen(
         table, columns, reading.on_invalid, height, meaning=meaning
     )
-    known = _merge(*(survey.statistics for survey in surveys))
-    statistics = {column: known[column] for column in columns if column in known}
-    statistics = streaming.by_counts(statistics, work.operator)
-    return data, [survey.kept for survey in surveys], statistics
+    described = _merge(*(survey.statistics for survey in surveys))
+    rows = {column: described[column] for column in columns if column in described}
+    known = streaming.by_counts(rows, work.operator), streaming.few(rows)
+    return data, [survey.kept for survey in surveys], known
 
 
 def _solved(
@@ -222,12 +225,11 @@ def _solved(
     parts: Sequence[Part],
     work: Work,
     data: column_data.Chosen,
-    statistics: Mapping[int, Statistics],
+    known: Known,
 ) -> dict[Any, Any]:
     """The second pass, and what is solved after it."""
     work = replace(work, times=data.meaning.times)
     names = dict(zip(data.columns, data.names(), strict=True))
-    known = statistics, streaming.few(statistics)
     tasks = [engine.submit(work.summarise, part, *known) for part in parts]
     summaries = merged(engine, _merge, tasks)
     solutions = engine.submit(work.solve, summaries, names)

@@ -149,6 +149,15 @@ def test_parts_and_little_memory_give_what_one_process_gives(
         )
 
 
+def test_few_rows_that_count_often_are_few(softsort, folder):
+    """In parts they are solved as in one piece."""
+    first, *others = rows = "1,9000", "2,5", "5,8000"
+    for name, some in ("t", rows), ("a", [first]), ("b", others):
+        (folder / f"{name}.csv").write_text("\n".join(["x,times", *some, ""]))
+    arguments = ["quantile", "-q", ".3,.6", "-c", "x", "--weights", "times"]
+    assert softsort(*arguments, "a.csv", "b.csv") == softsort(*arguments, "t.csv")
+
+
 @pytest.mark.parametrize(
     ("cell", "line"), [("-1", 3), ("", 3), ("?", 3), ("inf", 3), ("NA", 3)]
 )
