@@ -84,7 +84,12 @@ def _run_all(
     old = manifest.read(folder) if resumes and not writing.force else None
     names: dict[Job, str] = {}  # of the outputs that can be written
     stamps = {}
-    for job in fates.of(supervisor.WAITING, supervisor.SUSPECT):
+    suspects = fates.of(supervisor.SUSPECT)
+    for job in [*suspects, *fates.of(supervisor.WAITING)]:
+        if job in suspects and not writing.force and job.output and job.output.exists():
+            # It was written, whole, and then the process was killed for another.
+            fates.set(job, supervisor.DONE)
+            continue
         name = os.path.relpath(job.output or "", folder)
         own = old is not None and name in old.inputs
         try:
@@ -111,7 +116,6 @@ def _run_all(
         console.note(f"{folder}: {done} of {len(fates)} images are done already")
     shared = workers.submit(_unchanged, filtering)  # each worker gets it once
     local = fates if filtering.solver.cluster is None else None
-    suspects = fates.of(supervisor.SUSPECT)
     tasks = {}
     for job in bands:
         filtered = [

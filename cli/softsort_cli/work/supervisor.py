@@ -38,10 +38,9 @@ class Fates:
         return len(self._places)
 
     def of(self, *states: int) -> list[Any]:
-        """The tasks of which one of these is true; suspects come first."""
+        """The tasks of which one of these is true."""
         known = zip(self._places, self._states[:], strict=True)
-        some = [(state != SUSPECT, task) for task, state in known if state in states]
-        return [task for _, task in sorted(some, key=lambda pair: pair[0])]
+        return [task for task, state in known if state in states]
 
     def set(self, task: Any, state: int) -> None:
         """Say what has become of a task."""

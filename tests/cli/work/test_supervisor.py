@@ -83,6 +83,23 @@ def test_an_image_takes_no_other_with_it(start, tmp_path, names, name, why, code
     assert written(tmp_path) == "".join(sorted({*"01234"} - {*names}))
 
 
+def test_what_was_written_then_is_done(start, tmp_path):
+    # Killed after an image is written and before that is noted.
+    before = f"""
+from softsort_cli.work import supervisor
+sets = supervisor.Fates.set
+def set_(fates, task, state):
+    if state == supervisor.DONE and task in fates.of(supervisor.TRIED):
+        if task.path.stem == "1":
+            {kills("SIGKILL")}
+    sets(fates, task, state)
+supervisor.Fates.set = set_
+"""
+    process = start("", "pass", before)
+    assert process.communicate(timeout=60) == ("", "")
+    assert (process.returncode, written(tmp_path)) == (0, "01234")
+
+
 def test_it_is_not_sought_among_images_that_are_not_in_work(start, tmp_path):
     before = f"engine.Threads.__init__ = lambda _: {kills('SIGKILL')}"
     process = start("", "pass", before)
