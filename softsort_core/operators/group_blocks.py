@@ -21,8 +21,9 @@ LEAST, MOST = 8, 64
 # Rows of other blocks, more would be filled less, and how many blocks are solved by one
 # call.
 _HEIGHT, _AT_ONCE = 32, 8
-# So few rows of a number are a block each: to fill one up would take longer.
-_SPARSE = 8
+# So few rows of a number are a block each: to fill one up would take longer. But not as
+# long as to trace other programs, if those filled up are but a share of all.
+_SPARSE, _FILLED = 8, 0.5
 # Few groups are of the same number if that is larger; sparse ones are as wide.
 _SINGLE = 2**9
 
@@ -51,15 +52,21 @@ def blocks_of_numbers(
         return []
     blocks: dict[tuple[int, int], list[np.ndarray]] = {}
     order = left[np.argsort(numbers[left], kind="stable")]
-    for same in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
-        for some in np.split(same, range(_HEIGHT, len(same), _HEIGHT)):
-            widest = int(widths[some].max())
-            if widest > _SINGLE or len(some) <= _SPARSE:
-                each, width = some[:, None], _width(max(widest, _SINGLE))
-            else:
-                each = np.resize(some, (1, _HEIGHT))
-                width = max(narrowest, _width(widest))
-            blocks.setdefault((each.shape[1], width), []).extend(each)
+    parts = [
+        some
+        for same in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+        for some in np.split(same, range(_HEIGHT, len(same), _HEIGHT))
+    ]
+    filled = _HEIGHT * sum(len(some) <= _SPARSE for some in parts)
+    sparse = _SPARSE if filled > _FILLED * len(left) else 0
+    for some in parts:
+        widest = int(widths[some].max())
+        if widest > _SINGLE or len(some) <= sparse:
+            each, width = some[:, None], _width(max(widest, _SINGLE))
+        else:
+            each = np.resize(some, (1, _HEIGHT))
+            width = max(narrowest, _width(widest))
+        blocks.setdefault((each.shape[1], width), []).extend(each)
     work = []
     for (_, width), each in blocks.items():
         for start in range(0, len(each), _AT_ONCE):
@@ -81,18 +88,10 @@ def _width(least: int) -> int:
     return 1 << (least - 1).bit_length()
 
 
-def in_turn(work: list[Blocks]) -> list[list[Blocks]]:
-    """Return it in parts, of which each is to be done before the next is begun.
-
-    What the first of a height compiles, and then that of a width, is not to be compiled
-    by others as well.
-    """
-    if not work:
-        return []
-    parts, done = [], set()
-    shapes = np.array([(places.shape[1], width) for places, width in work])
-    for some in (*(np.unique(each, return_index=True)[1] for each in shapes.T), None):
-        numbers = range(len(work)) if some is None else some.tolist()
-        parts.append([work[number] for number in numbers if number not in done])
-        done.update(numbers)
-    return parts
+def alike(work: list[Blocks]) -> list[list[Blocks]]:
+    """Return it in parts of the same shape, which share what is compiled."""
+    parts: dict[tuple[int, int], list[Blocks]] = {}
+    for blocks in work:
+        places, width = blocks
+        parts.setdefault((places.shape[1], width), []).append(blocks)
+    return list(parts.values())

@@ -17,8 +17,8 @@ from softsort_core.operators.group_blocks import (
     LEAST,
     MOST,
     Blocks,
+    alike,
     blocks_of_numbers,
-    in_turn,
     narrow_blocks,
     narrowest_for,
 )
@@ -113,12 +113,23 @@ def over_groups(
     with ThreadPoolExecutor(core_count() + 4) as pool:
         for nodes in shared_nodes(epsilon, x.dtype):
             work += blocks_of_numbers(numbers, widths, left, narrowest)
-            for some in in_turn(work):
-                list(pool.map(functools.partial(solve, nodes), some))
+            _do_all(pool, functools.partial(solve, nodes), work)
             work = []
             left = left[np.isnan(results[starts[left]])]
             narrowest = narrowest_for(widths[left])
     return results
+
+
+def _do_all(
+    pool: ThreadPoolExecutor, solve: Callable[[Blocks], None], work: list[Blocks]
+) -> None:
+    """Solve all blocks, the first of each shape alone: others use what it compiles."""
+    done = []
+    for first, *others in alike(work):
+        solve(first)
+        done.append(pool.map(solve, others))
+    for each in done:
+        list(each)
 
 
 def _places(x: Float[Array, " n"], number: Array) -> Float[Array, " n"]:
