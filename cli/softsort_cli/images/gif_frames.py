@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from softsort_cli.images import palette
 
+if TYPE_CHECKING:
+    import PIL.Image
+
 MOST = 256  # colours of a palette
+SETTLED = 1000  # k-means ends when fewer than one of so many pixels change
 Palette: TypeAlias = list[tuple[int, ...]]
 # In place 0 of a palette, for pixels that stay as they are, or are not there.
 NOTHING = (0, 0, 0)
@@ -149,14 +153,22 @@ def _placed(colours: np.ndarray, table: Palette) -> np.ndarray:
 
 
 def _quantized(colours: np.ndarray, most: int) -> tuple[np.ndarray, Palette]:
-    """The places of colours in a palette that suits them; dithering would be noise."""
-    import PIL.Image
+    """The places of colours in a palette that suits them; dithering would be noise.
 
-    image = PIL.Image.fromarray(colours).quantize(
-        most,
-        PIL.Image.Quantize.MEDIANCUT,
-        kmeans=1,  # three decibels nearer to the picture
-        dither=PIL.Image.Dither.NONE,
-    )
-    table = np.reshape(image.getpalette() or [], (-1, 3))
-    return np.array(image), [tuple(colour) for colour in table.tolist()]
+    From either start k-means may end in a palette that is some decibels worse.
+    """
+    import PIL.Image
+    from PIL.Image import Quantize
+
+    exact = PIL.Image.fromarray(colours)
+    settings: Any = {"kmeans": 1 + colours[..., 0].size // SETTLED, "dither": 0}
+    starts = Quantize.MEDIANCUT, Quantize.MAXCOVERAGE
+    images = [exact.quantize(most, start, **settings) for start in starts]
+    nearest = min(images, key=lambda image: _distance(image, colours))
+    table = np.reshape(nearest.getpalette() or [], (-1, 3))
+    return np.array(nearest), [tuple(colour) for colour in table.tolist()]
+
+
+def _distance(image: PIL.Image.Image, colours: np.ndarray) -> float:
+    """How far colours are from those of an image, in squares."""
+    return float(np.mean((np.asarray(image.convert("RGB"), "f4") - colours) ** 2))
