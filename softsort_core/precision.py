@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array
 
 from softsort_core.numerics import product
@@ -30,26 +29,22 @@ def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
     All its arguments are arrays. What jax makes of the call later, a batch for one, is
     made in double precision as well, which it would not be by `enable_x64` alone.
     """
+    # Traced once: what is mapped is a call, not its operations.
+    once = jax.jit(function)
+
+    def call(*arrays):
+        with jax.enable_x64(True):
+            return once(*arrays)
+
+    def batched(size, are_batched, *arrays):
+        axes = jax.tree.map(lambda each: 0 if each else None, tuple(are_batched))
+        results = jax.vmap(call, axes, axis_size=size)(*arrays)
+        return results, jax.tree.map(lambda _: True, results)
+
+    evaluated = jax.custom_batching.custom_vmap(call)
+    evaluated.def_vmap(batched)
     with jax.enable_x64(True):
-        arguments = as_double(arguments)
-        traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-
-        # Constants are arguments too: jax makes batches of those in branches.
-        def call(*arrays):
-            with jax.enable_x64(True):
-                closed = ClosedJaxpr(traced.jaxpr, arrays[:constants])
-                return jaxpr_as_fun(closed)(*arrays[constants:])
-
-        def batched(size, are_batched, *arrays):
-            axes = tuple(0 if each else None for each in are_batched)
-            results = jax.vmap(call, axes, axis_size=size)(*arrays)
-            return results, [True] * len(results)
-
-        constants = len(traced.consts)
-        evaluated = jax.custom_batching.custom_vmap(call)
-        evaluated.def_vmap(batched)
-        results = evaluated(*traced.consts, *jax.tree.leaves(arguments))
-    return jax.tree.unflatten(jax.tree.structure(shapes), results)
+        return evaluated(*as_double(arguments))
 
 
 def total(values: Array) -> Array:
