@@ -147,11 +147,15 @@ def _softsort(
 def main() -> NoReturn:
     """Run the command line, and end with its exit code."""
     interrupts.watch()
+    encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
     if sys.stderr is None:
         # It is closed: what is said would be printed on standard output instead, and
         # the next file that is opened would take its place for what libraries say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.stderr = open(2, "w", encoding="utf-8")  # noqa: SIM115
+    # What is told goes on where libraries, which write to descriptor 2, are silenced.
+    sys.stderr = os.fdopen(
+        os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace"
+    )
     # Imports and tracing make many objects that stay: looking through them for
     # garbage all the time would cost a tenth of a short command.
     gc.set_threshold(100_000)

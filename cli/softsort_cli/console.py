@@ -46,7 +46,10 @@ def collected_notes() -> Iterator[list[str]]:
 
 @contextmanager
 def libraries_silenced() -> Iterator[None]:
-    """Let nobody write to stderr in this block, unless --verbose: not even Rust."""
+    """Let no library write to stderr in this block, unless --verbose: not even Rust.
+
+    A panic tells of itself there, on whatever thread, before it becomes an error.
+    """
     if verbose:
         yield
         return

@@ -92,7 +92,8 @@ def command(function: Callable[..., None], talk: type = Talk) -> Callable[..., N
         for name, group in groups.items():
             taken = {each.name: values.pop(each.name) for each in group}
             values[name] = hints[name](**taken)
-        function(**values)
+        with console.libraries_silenced():
+            function(**values)
 
     flat.__signature__ = inspect.Signature([*options, *noted])  # pyright: ignore
     flat.__annotations__ = {each.name: each.annotation for each in [*options, *noted]}

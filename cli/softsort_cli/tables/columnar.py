@@ -128,9 +128,7 @@ class Frames(Table):
 def panics_told(failure: str) -> Iterator[None]:
     """Make one line of what polars cannot do, which may end in a panic."""
     try:
-        # A panic tells of itself on stderr as well.
-        with console.libraries_silenced():
-            yield
+        yield
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:
