@@ -19,6 +19,7 @@ from softsort_core.plans.derivatives import (
     means_at_targets,
     means_of_levels,
 )
+from softsort_core.plans.gauss_rules import gauss_rule
 from softsort_core.plans.panels import (
     EvenTargets,
     Few,
@@ -89,29 +90,40 @@ class NodePlan:
         return self._as_series(means, error)
 
     @jax.jit
-    def of_levels(self, levels: Inputs) -> tuple[Any, Array]:
-        """Return the expectation of levels of many even targets, given an input.
+    def of_levels(self, levels: Inputs, m: Any) -> tuple[Any, Array]:
+        """Return the expectation of levels of many even targets, m, given an input.
 
         See `at_inputs`; `levels` are the targets with levels times weights for weights.
         """
         order = self.resolution.order
 
-        def placed(solution, levels):
+        def placed(solution, levels, m):
             edges = divided(solution.y_edges, self.resolution.finer**2)
             edges = levels.rounded(jnp.clip(edges, 0.0, 1.0))
-            return edges, panel_nodes(edges, order).reshape(-1)
+            first = jnp.ceil(edges * (m - 1)).at[-1].set(m)
+            nodes, masses = gauss_rule(jnp, jnp.diff(first), order, order)
+            nodes = (first[:-1, None] + nodes) / (m - 1)
+            ends = jnp.zeros(()), jnp.ones(())
+            targets = Inputs(masses.reshape(-1, 1) / m, *ends, nodes.reshape(-1))
+            return edges, panel_nodes(edges, order).reshape(-1), targets
 
-        def read(plans, epsilon, levels, edges, y):
-            weights = self._weights_of_orders(levels, edges)
+        def read(plans, epsilon, levels, targets, edges, y):
             columns, received = _columns(plans, epsilon, y)
-            means = jax.vmap(product)(columns, weights / received)
+            sums, shares = (
+                jax.vmap(product)(columns, weights / received)
+                for weights in (
+                    self._weights_of_orders(each, edges) for each in (levels, targets)
+                )
+            )
+            # The plan is of fewer nodes, which gave each input its mass but nearly.
+            means = sums / jnp.where(shares > 0, shares, 1.0)
             compared = jnp.where(plans.a[-1] != 0, means, 0.0)
             return means[-1], estimated_error(compared, epsilon)
 
-        edges, y = in_double(placed, self.solution, levels)
+        edges, y, targets = in_double(placed, self.solution, levels, m)
         plans = self._among_inputs()
         means, error = self._single(
-            in_double(read, plans, self.epsilon, levels, edges, y)
+            in_double(read, plans, self.epsilon, levels, targets, edges, y)
         )
         known = jax.tree.map(lambda each: each[-1], plans)
         means = means_of_levels(

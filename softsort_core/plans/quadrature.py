@@ -186,8 +186,9 @@ class CompressedPlan:
         if self.nodes.is_even and values.ndim == 1:
             scale = _centred_scale(values, None)
             cells = Cells(self.nodes.resolution.cells, self.nodes.resolution.cell_order)
-            levels = _levels(values, scale, self.num_targets, cells)
-            means, error = self.nodes.of_levels(levels)
+            m = self.num_targets
+            levels = _levels(values, scale, m, cells)
+            means, error = self.nodes.of_levels(levels, m)
         else:
             scale, means, error = _at_inputs(self.nodes, values)
         return _evaluated(self.placed, means, scale, error, self.tolerance)

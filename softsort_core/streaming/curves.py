@@ -125,7 +125,7 @@ def expected_levels(
         ends = jnp.zeros_like(plan.epsilon), jnp.ones_like(plan.epsilon)
         places = jnp.asarray(places, masses.dtype)
         measure = Inputs(masses[:, None], *ends, places)
-        series, error = plan.of_levels(measure)
+        series, error = plan.of_levels(measure, targets.number)
     else:
         scaled = (np.asarray(levels) - low) / width
         series, error = plan.at_inputs(jnp.asarray(scaled, plan.epsilon.dtype))

@@ -146,6 +146,15 @@ def test_a_distribution_of_values_that_are_tied(x64):
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-11)
 
 
+def test_parts_of_many_tied_values_give_what_one_array_does(x64):
+    x = np.random.default_rng(0).choice([0.0, 1.0, 2.0], 5000, p=[0.2, 0.5, 0.3])
+    summary = soft.summarise(x, soft.describe(x), epsilon=EPSILON)
+    found = soft.solve_quantile_normalization(summary, ndtri, epsilon=EPSILON)(x)
+    levels = ndtri((np.arange(x.size) + 0.5) / x.size)
+    expected = soft.quantile_normalization(x, levels, epsilon=EPSILON)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
 def test_a_single_value(x64):
     summary = soft.summarise([3.0], soft.describe([3.0]), epsilon=EPSILON)
     assert soft.solve_topk(summary, 1).tolist() == [3]
