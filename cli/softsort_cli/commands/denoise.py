@@ -69,12 +69,12 @@ def denoise(
     RGB, and opacity a channel. All frames and pages are kept, and all that a file says
     besides, byte for byte; what another format cannot say is told. A JPEG is written
     with the quantization of the original, or quality 95; a WebP without loss if the
-    original was, else at quality 95; both as they were if no pixel changes. A GIF is
-    written with the best 256 colours of what changes in a frame, and without what of a
-    frame is beyond the picture. Of a JPEG with several pictures, such as a preview, the
-    first is kept; copies of lower resolution inside a TIFF are left out.
+    original was, else at quality 95; a GIF with the best 256 colours of what changes in
+    a frame, and without what of a frame is beyond the picture; of a JPEG with several
+    pictures, such as a preview, the first is kept. These are as they were if no pixel
+    changes. Copies of lower resolution inside a TIFF are left out.
 
-    A TIFF that needs more than --max-memory is written in tiles, without a palette.
+    A TIFF without a palette that needs more than --max-memory is written in tiles.
 
     If some of several images fail, the others are still done, and the exit code is 3.
 

@@ -75,13 +75,28 @@ def gif(data: bytes) -> Iterator[Sides]:
 
 def gif_extensions(data: bytes) -> bytes:
     """What a GIF holds for applications, such as XMP, but for how often it plays."""
-    extensions = b""
-    for start, end in gif_blocks(data):
-        is_one = tuple(data[start : start + 2]) == (ord("!"), APPLICATION)
-        is_whole = end <= len(data)
-        if is_one and is_whole and data[start + 3 : start + 14] not in LOOPS:
-            extensions += data[start:end]
-    return extensions
+    return b"".join(
+        data[start:end]
+        for start, end in gif_blocks(data)
+        if _gif_says(data, start, APPLICATION) and end <= len(data)
+    )
+
+
+def gif_pictures(data: bytes) -> bytes:
+    """A GIF without comments, and without what it holds for applications."""
+    blocks = list(gif_blocks(data))
+    kept = [
+        data[start:end]
+        for start, end in blocks
+        if not _gif_says(data, start, APPLICATION, COMMENT)
+    ]
+    return b"".join([data[: blocks[0][0]], *kept, b";"])
+
+
+def _gif_says(data: bytes, start: int, *kinds: int) -> bool:
+    """Whether a block of a GIF is of these kinds, and not how often it plays."""
+    is_one = data[start] == ord("!") and data[start + 1] in kinds
+    return is_one and data[start + 3 : start + 14] not in LOOPS
 
 
 def gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:

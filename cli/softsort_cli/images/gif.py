@@ -16,6 +16,7 @@ from softsort_cli.images.picture import Picture
 HUNDREDTH = 10  # of a second, in milliseconds
 CONTROL = 0xF9  # the extension that says how a frame is shown
 KEPT, CLEARED = 1 << 2, 2 << 2  # what is left of a frame: all, or nothing
+DISPOSAL = 7 << 2  # the flags that say so
 LONGEST = 255  # bytes of a piece of an extension
 # What frames that reach beyond the others may make of the picture.
 MOST_GROWTH = 4
@@ -26,13 +27,18 @@ def read(data: bytes, source: str) -> Picture:
     _check_reach(data, source)
     with pillow.opened(data, "GIF") as image:
         picture = pillow.picture(image, data, source, "GIF", image.n_frames)
-    if extensions := declared_size.gif_extensions(data):
-        picture.metadata["extensions"] = extensions
-        picture = replace(picture, own=["application data"])
+    if _shows_background(data):
+        console.note(
+            f"note: {source}: where it draws nothing, its background colour is "
+            "filtered; most viewers show nothing there"
+        )
+    extensions = declared_size.gif_extensions(data)
+    picture.metadata["extensions"] = extensions
     if len(picture.frames) > 1:  # plays after the first are counted; 0 is for ever
         loop = image.info.get("loop")
         picture.metadata["loop"] = 1 if loop is None else loop and loop + 1
-    return picture
+    own = ["application data"] if extensions else []
+    return replace(picture, own=own, encoding={"coded": (data, picture.frames)})
 
 
 def _check_reach(data: bytes, source: str) -> None:
@@ -54,12 +60,41 @@ def _check_reach(data: bytes, source: str) -> None:
                 "IN -coalesce OUT.gif`"
             )
     if (width, height) != shown:
-        console.note(f"note: {source}: what is beyond the picture is left out")
+        console.note(
+            f"note: {source}: what is beyond the picture is not filtered, and is left "
+            "out if anything changes"
+        )
+
+
+def _shows_background(data: bytes) -> bool:
+    """Whether Pillow fills with a colour what no frame draws, or one has cleared."""
+    flags, frames = 0, []
+    for start, end in declared_size.gif_blocks(data):
+        if end > len(data):  # it is cut off
+            continue
+        if data[start : start + 2] == bytes([ord("!"), CONTROL]):
+            flags = data[start + 3]
+        elif data[start] == ord(","):
+            left, top, width, height = struct.unpack_from("<4H", data, start + 1)
+            frames.append((flags, (left, top, left + width, top + height)))
+            flags = 0
+    empty: tuple[int, ...] = 0, 0, *struct.unpack_from("<2H", data, 6)
+    for number, (flags, sides) in enumerate(frames):
+        is_opaque = not flags & 1
+        is_behind = bool(empty) and (is_opaque or number > 0)
+        outer = *map(min, sides[:2], empty[:2]), *map(max, sides[2:], empty[2:])
+        if is_behind and not (is_opaque and outer == sides):
+            return True
+        empty = sides if is_opaque and flags & DISPOSAL == CLEARED else ()
+    return False
 
 
 def encode(picture: Picture) -> bytes:
     """A file of the frames, each in its colours, or in 256 that suit it best."""
-    told, (height, width) = picture.metadata, picture.frames[0].shape[:2]
+    told = picture.metadata
+    if (coded := pillow.unchanged(picture)) is not None:
+        return coded if "extensions" in told else declared_size.gif_pictures(coded)
+    height, width = picture.frames[0].shape[:2]
     parts, shared = gif_frames.drawn(picture.frames, alpha=picture.alpha)
     flags, table = _palette(shared)
     several = len(parts) > 1

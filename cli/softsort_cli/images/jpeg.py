@@ -39,15 +39,13 @@ def read(data: bytes, source: str) -> Picture:
     if declared_size.has_shared_tags(declared_size.jpeg_exif(data)):
         raise CommandError(f"{source} is damaged: the tags of its EXIF overlap")
     with pillow.opened(data, "JPEG") as image:
-        if image.format == "MPO" or "mp" in image.info:
-            # A preview, a map of brightness or depth, or another view, each a JPEG.
-            console.note(
-                f"note: {source} holds several pictures: only the first is kept"
-            )
+        # A preview, a map of brightness or depth, or another view, each a JPEG.
+        several = image.format == "MPO" or "mp" in image.info
         picture = pillow.picture(image, data, source, "JPEG")
         metadata = picture.metadata | {"segments": segments(data)}
-        encoding = _encoding(image) | {"coded": (_coded(data), picture.frames)}
-    return replace(picture, metadata=metadata, own=_own(data), encoding=encoding)
+        encoding = _encoding(image) | {"coded": (data, picture.frames)}
+        own = _own(data) + ["other pictures"] * several
+    return replace(picture, metadata=metadata, own=own, encoding=encoding)
 
 
 def encode(picture: Picture) -> bytes:
@@ -56,8 +54,15 @@ def encode(picture: Picture) -> bytes:
 
     told = picture.metadata
     carried = told.get("segments")
-    if (coded := pillow.unchanged(picture)) is not None:
-        return _with_segments(coded, carried or b"")
+    coded = pillow.unchanged(picture)
+    if coded is not None and carried is not None:
+        return coded
+    if "other pictures" in picture.own:
+        console.note(
+            f"note: {picture.source} holds several pictures: only the first is kept"
+        )
+    if coded is not None:
+        return _bare(coded)
     encoding = {name: e for name, e in picture.encoding.items() if name != "coded"}
     encoding = encoding or {"quality": 95, "subsampling": 0}
     settings = encoding if carried is not None else told | encoding
@@ -71,7 +76,7 @@ def encode(picture: Picture) -> bytes:
     return data if carried is None else _with_segments(data, carried)
 
 
-def _coded(data: bytes) -> bytes:
+def _bare(data: bytes) -> bytes:
     """A JPEG without what it says beside its pixels, and without other pictures."""
     kept, place, scans = [data[:2]], 2, False
     for marker, start, end in declared_size.jpeg_markers(data):

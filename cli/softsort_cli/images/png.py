@@ -12,6 +12,7 @@ from softsort_cli.images import declared_size, memory, pillow, png_pixels
 from softsort_cli.images.picture import Picture
 from softsort_cli.images.png_pixels import END, GREY, START, chunks
 
+CONTROL = b"fcTL"  # what comes before each frame
 DELAY = slice(28, 32)  # where a frame says for how long it is shown
 HUNDREDTHS = 100  # of seconds, if it says no other share
 DEEP = 8  # bytes a pixel of 16 bits and of four channels has
@@ -41,6 +42,8 @@ def read(data: bytes, source: str) -> Picture:
         if count == 1 and {"duration", "loop"} <= image.info.keys():  # of one frame
             metadata |= {"duration": [image.info["duration"]]}
             metadata |= {"loop": image.info["loop"]}
+        elif count == 1:  # of an animation that is none
+            metadata["chunks"] += b"".join(c for k, c in chunks(data) if k == CONTROL)
     return replace(picture, metadata=metadata, own=_own(data), encoding=encoding)
 
 
@@ -69,7 +72,7 @@ def _read_16(data: bytes, source: str, image: Any) -> Picture:
 
 def _durations(data: bytes) -> list[float]:
     """How many milliseconds each frame is shown."""
-    shares = [chunk[DELAY] for kind, chunk in chunks(data) if kind == b"fcTL"]
+    shares = [chunk[DELAY] for kind, chunk in chunks(data) if kind == CONTROL]
     pairs = [(int.from_bytes(each[:2]), int.from_bytes(each[2:])) for each in shares]
     return [1000 * some / (parts or HUNDREDTHS) for some, parts in pairs]
 

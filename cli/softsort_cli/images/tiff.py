@@ -136,17 +136,19 @@ def encode(picture: Picture) -> bytes:
     palettes = encoding.get("palettes") or [None] * len(frames)
     bigtiff = encoding.get("bigtiff", False)
     tags = tags + [tiff_tags.Tags()] * (len(frames) - len(tags))
+    indexed = list(map(tiff_pixels.in_palette, frames, palettes))
+    for number, (page, colormap) in enumerate(zip(indexed, palettes, strict=True)):
+        if page is not None:
+            tags[number] = tiff_tags.with_colormap(tags[number], colormap)
+        elif colormap is not None:
+            tags[number] = tiff_tags.without_palette(tags[number], picture.source)
 
     def written(tags: Sequence[tiff_tags.Tags]) -> bytes:
         buffer = BytesIO()
         with tifffile.TiffWriter(buffer, bigtiff=bigtiff, byteorder=byteorder) as file:
-            pages = zip(frames, layouts, palettes, tags, strict=True)
-            for frame, stored, colormap, told in pages:
-                page = tiff_pixels.in_palette(frame, colormap)
-                if page is None:
-                    page = {"data": tiff_pixels.stored(frame, stored)}
-                else:
-                    told = tiff_tags.with_colormap(told, colormap)
+            pages = zip(frames, layouts, indexed, tags, strict=True)
+            for frame, stored, places, told in pages:
+                page = places or {"data": tiff_pixels.stored(frame, stored)}
                 file.write(**(stored | page), **beside(told))
         return buffer.getvalue()
 

@@ -18,7 +18,7 @@ JPEG, OLD_JPEG = 7, 6
 STRIP_OFFSETS = 273
 # Compressions whose strips and tiles are pictures that say how large they are.
 READERS = {
-    **dict.fromkeys((JPEG, OLD_JPEG, 33007, 34892), declared_size.jpeg),
+    **dict.fromkeys((JPEG, 33007, 34892), declared_size.jpeg),
     **dict.fromkeys((33003, 33004, 33005, 34712), declared_size.jpeg_2000),
     **dict.fromkeys((50001, 34927), declared_size.webp),
     34933: declared_size.png,
@@ -40,7 +40,9 @@ def check_page(page: Any, size: int, source: str) -> None:
 
 
 def _unusual(page: Any) -> str | None:
-    jpeg = page.compression in (JPEG, OLD_JPEG)
+    if page.compression == OLD_JPEG:  # not even in its colours do decoders agree
+        return "holds JPEG of the old style"
+    jpeg = page.compression == JPEG
     if page.dtype is None or page.dtype.name not in FORMATS["TIFF"].dtypes:
         return f"has {page.bitspersample} bits of an unusual kind a pixel"
     if is_packed(page) and not (

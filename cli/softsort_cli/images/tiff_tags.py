@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size
 
@@ -37,9 +38,10 @@ STORAGE = {
     *(296, 317, 320, 322, 323, 324, 325, 330, 338, 339, 347, 512, 513, 514, 529, 530),
     *(531, 532, 32997, 32998, EXIF, GPS, INTEROP),
 }
-# Tags that are about the numbers of pixels, which are others where colours become RGB.
-OF_NUMBERS = {280, 281, 290, 291, 301, 340, 341}
-BECOMES_RGB = 3, 6  # palettes, and YCbCr
+# Those that are about the places of pixels in a palette.
+OF_PLACES = {280: "MinSampleValue", 281: "MaxSampleValue", 301: "TransferFunction"}
+OF_PLACES |= {290: "GrayResponseUnit", 291: "GrayResponseCurve"}
+OF_PLACES |= {340: "SMinSampleValue", 341: "SMaxSampleValue"}
 # What EXIF has in common with a TIFF: description, camera, orientation, program, time,
 # artist, copyright.
 SHARED = (270, 271, 272, 274, 305, 306, 315, 33432)
@@ -57,9 +59,8 @@ def of(page: Any) -> Tags:
     """The tags of a page that do not depend on its pixels, byte for byte."""
     others: list[Tag] = []
     file = page.parent.filehandle
-    left_out = STORAGE | (OF_NUMBERS if page.photometric in BECOMES_RGB else set())
     for tag in page.tags:
-        if tag.code not in left_out:
+        if tag.code not in STORAGE:
             file.seek(tag.valueoffset)
             value = file.read(tag.valuebytecount)
             if len(value) < tag.valuebytecount:
@@ -92,6 +93,17 @@ def with_colormap(tags: Tags, colormap: Any) -> Tags:
     """Tags of a page and its palette: as such, tifffile takes 8 and 16 bits only."""
     table = (COLORMAP, SHORT, colormap.size, tuple(colormap.flat), False)
     return tags._replace(others=[*tags.others, table])
+
+
+def without_palette(tags: Tags, source: str) -> Tags:
+    """Tags of a page whose palette becomes RGB; tell those that say nothing of it."""
+    lost = [OF_PLACES[code] for code, *_ in tags.others if code in OF_PLACES]
+    if lost:
+        console.note(
+            f"note: {source}: without its palette, its {', '.join(lost)} is left out"
+        )
+    others = [tag for tag in tags.others if tag[0] not in OF_PLACES]
+    return tags._replace(others=others)
 
 
 def check_shared(data: bytes | mmap.mmap) -> None:

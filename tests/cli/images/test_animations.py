@@ -128,6 +128,16 @@ def test_greys_of_gif_stay_greys(on_images):
             assert image.mode == "L"
 
 
+def test_a_duration_without_an_animation(on_images):
+    data = encoded("a.png", [random(9, 12, 3)], [70])
+    start = data.index(b"acTL") - 4
+    Path("a.png").write_bytes(data[:start] + data[start + 20 :])
+    assert on_images(*SAME, "a.png", "-o", "b.png") == (0, "", "")
+    with PIL.Image.open("b.png") as image:
+        image.load()
+        assert (image.info["duration"], image.n_frames) == (70, 1)
+
+
 def test_an_apng_of_one_frame_keeps_its_duration(on_images):
     data = encoded("a.png", [random(9, 12, 3)], [70])
     Path("a.png").write_bytes(data)

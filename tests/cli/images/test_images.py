@@ -145,9 +145,8 @@ def test_jpeg_of_other_samplings_keeps_all_colours(on_images, subsampling):
     assert np.abs(vips("b.jpg").astype(int) - median("a.jpg")).max() <= 12
 
 
-@pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("gain_map", [False, True])
-def test_the_first_picture_of_a_camera_that_writes_several(on_images, gain_map, size):
+def test_the_first_picture_of_a_camera_that_writes_several(on_images, gain_map):
     exif = PIL.Image.Exif()
     exif[271] = "camera"
     smooth = np.linspace(0, 255, 48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
@@ -160,7 +159,10 @@ def test_the_first_picture_of_a_camera_that_writes_several(on_images, gain_map, 
         segment = b"\xff\xe1" + (len(mark) + 2).to_bytes(2) + mark
         Path("a.jpg").write_bytes(data[:2] + segment + data[2:])
     assert PIL.Image.open("a.jpg").format == ("JPEG" if gain_map else "MPO")
-    code, _, err = on_images(*HARD, size, "a.jpg", "-o", "b.jpg")
+    assert on_images(*SAME, "a.jpg", "-o", "c.jpg") == (0, "", "")
+    assert Path("c.jpg").read_bytes() == Path("a.jpg").read_bytes()
+    assert "other pictures\n" in on_images(*SAME, "a.jpg", "-o", "c.png")[2]
+    code, _, err = on_images(*MEDIAN, "a.jpg", "-o", "b.jpg")
     assert (code, err.count("\n")) == (0, 1)
     assert "a.jpg holds several pictures: only the first is kept" in err
     with PIL.Image.open("a.jpg") as before, PIL.Image.open("b.jpg") as after:
@@ -169,8 +171,7 @@ def test_the_first_picture_of_a_camera_that_writes_several(on_images, gain_map, 
         assert after.getexif()[271] == "camera"
         assert "mp" not in after.info
     assert Path("b.jpg").read_bytes().count(b"\xff\xd8\xff") == 1
-    most = 0 if size == 1 else 3
-    assert np.abs(vips("b.jpg").astype(int) - median("a.jpg", size)).max() <= most
+    assert np.abs(vips("b.jpg").astype(int) - median("a.jpg")).max() <= 3
 
 
 @pytest.mark.parametrize("lossless", [True, False])
@@ -229,17 +230,22 @@ def test_what_is_lost_in_a_jpeg_is_no_part_of_it(on_images):
     save("a.jpg", pixels(40, 50, 3))
     data = Path("a.jpg").read_bytes()
     Path("b.jpg").write_bytes(data[:20] + b"junk" + data[20:] + b"more")
-    for name, more in (("c.jpg", []), ("d.jpg", ["--strip"])):
-        assert on_images(*SAME, "b.jpg", *more, "-o", name) == (0, "", "")
-        assert b"junk" not in Path(name).read_bytes()
-        assert Path(name).read_bytes().endswith(data[-100:])
-        np.testing.assert_array_equal(vips(name), vips("a.jpg"))
+    assert on_images(*SAME, "b.jpg", "--strip", "-o", "c.jpg") == (0, "", "")
+    assert b"junk" not in Path("c.jpg").read_bytes()
+    assert Path("c.jpg").read_bytes().endswith(data[-100:])
+    np.testing.assert_array_equal(vips("c.jpg"), vips("a.jpg"))
 
 
 def animate(name: str, frames: list[np.ndarray], **settings) -> None:
     first, *rest = map(PIL.Image.fromarray, frames)
     settings = {"duration": [50, 80, 120], "loop": 2, **settings}
     first.save(name, save_all=True, append_images=rest, **settings)
+
+
+def through_png(name: str, result: str, on_images) -> None:
+    """Code a picture anew, although it does not change."""
+    assert on_images(*SAME, name, "-o", "between.png") == (0, "", "")
+    assert on_images(*SAME, "between.png", "-o", result) == (0, "", "")
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -250,7 +256,7 @@ def test_frames_of_gif(on_images, channels):
         frame[..., 3] = np.where(frame[..., 3] > 85, 255, 0)
         frame[frame[..., 3] == 0] = 0
     animate("a.gif", frames, **({"disposal": 2} if channels == 4 else {}))
-    assert on_images(*SAME, "a.gif", "-o", "b.gif") == (0, "", "")
+    through_png("a.gif", "b.gif", on_images)
     before = pyvips.Image.new_from_file("a.gif", n=-1)
     after = pyvips.Image.new_from_file("b.gif", n=-1)
     assert after.get("n-pages") == 3
@@ -260,6 +266,31 @@ def test_frames_of_gif(on_images, channels):
     shown = np.concatenate(frames)
     colours = after.numpy()[..., :channels].squeeze()
     np.testing.assert_array_equal(colours, shown)
+
+
+@pytest.mark.parametrize("disposal", [0, 2])
+def test_a_gif_that_does_not_change(on_images, disposal):
+    """Of such frames Pillow and others show different pixels."""
+    frames = [pixels(30, 20), pixels(40, 20)]
+    settings = {"disposal": disposal, "comment": b"spoken"}
+    animate("a.gif", [frame // 85 * 85 for frame in frames], **settings)
+    data = Path("a.gif").read_bytes()
+    # A second frame that is somewhere else, in part beyond the picture.
+    place = data.rindex(b"," + bytes(4))
+    Path("a.gif").write_bytes(data[: place + 1] + b"\7\0\5\0" + data[place + 5 :])
+    code, _, err = on_images(*SAME, "a.gif", "-o", "b.gif")
+    assert code == 0
+    assert "beyond the picture is not filtered" in err
+    assert ("its background colour is filtered" in err) == (disposal == 2)
+    assert Path("b.gif").read_bytes() == Path("a.gif").read_bytes()
+    assert on_images(*SAME, "a.gif", "-q", "--strip", "-o", "c.gif") == (0, "", "")
+    assert b"spoken" not in Path("c.gif").read_bytes()
+    before, after = (
+        pyvips.Image.new_from_file(name, n=-1) for name in ("a.gif", "c.gif")
+    )
+    np.testing.assert_array_equal(after.numpy(), before.numpy())
+    for field in ("delay", "loop"):
+        assert after.get(field) == before.get(field)
 
 
 def test_what_opaque_frames_of_gif_leave_behind_is_nothing(on_images):
@@ -279,7 +310,7 @@ def test_loops_of_gif(on_images, loop):
     frames = [PIL.Image.fromarray(pixels(9, 9)) for _ in range(2)]
     settings = {} if loop is None else {"loop": loop}
     frames[0].save("a.gif", save_all=True, append_images=frames[1:], **settings)
-    on_images(*SAME, "a.gif", "-o", "b.gif")
+    through_png("a.gif", "b.gif", on_images)
     on_images(*SAME, "a.gif", "-o", "b.webp")
     before, after, other = (
         pyvips.Image.new_from_file(name) for name in ("a.gif", "b.gif", "b.webp")

@@ -9,6 +9,7 @@ import PIL.PngImagePlugin
 import pytest
 import pyvips
 import tifffile
+from scipy.ndimage import median_filter
 
 RANDOM = np.random.default_rng(0)
 pyvips.cache_set_max(0)  # it takes files of one name for one file
@@ -59,15 +60,14 @@ def test_segments_of_jpeg_are_kept(on_images, mode, size):
     assert b"caption" not in Path("c.jpg").read_bytes()
 
 
-@pytest.mark.parametrize("size", [1, 3])
-def test_a_profile_that_is_there_twice(on_images, size):
+def test_a_profile_that_is_there_twice(on_images):
     PIL.Image.fromarray(RGB).save("a.jpg", icc_profile=b"profile")
     data = Path("a.jpg").read_bytes()
     start = data.index(b"\xff\xe2")
     segment = data[start : start + 4 + len(b"ICC_PROFILE\0__profile")]
     tables = data.index(b"\xff\xc4")
     Path("a.jpg").write_bytes(data[:tables] + segment + data[tables:])
-    on_images("denoise", "--hard", "--size", size, "a.jpg", "-o", "b.jpg")
+    on_images("denoise", "--hard", "a.jpg", "-o", "b.jpg")
     assert PIL.Image.open("b.jpg").info["icc_profile"] == b"profile"
 
 
@@ -110,14 +110,14 @@ def test_application_data_of_gif_is_kept(on_images):
     start = 13 + (6 << (data[10] & 7)) * (data[10] >> 7)
     block = b"!\xff\x0bICCRGBG1012\x07profile\0"
     Path("a.gif").write_bytes(data[:start] + block + data[start:])
-    assert on_images(*SAME, "a.gif", "-o", "b.gif") == (0, "", "")
+    assert on_images("denoise", "--hard", "a.gif", "-o", "b.gif") == (0, "", "")
     assert block in Path("b.gif").read_bytes()
     assert PIL.Image.open("b.gif").info["comment"] == b"some"
     before = pyvips.Image.new_from_file("a.gif", n=-1)
     after = pyvips.Image.new_from_file("b.gif", n=-1)
-    opaque = np.full((60, 30, 1), 255)
-    whole = np.concatenate([after.numpy(), opaque], axis=2)  # Pillow's has opacity
-    np.testing.assert_array_equal(whole, before.numpy())
+    planes = before.numpy()[..., :3].reshape(3, 20, 30, 3)
+    expected = median_filter(planes, (1, 3, 3, 1)).reshape(60, 30, 3)
+    np.testing.assert_array_equal(after.numpy()[..., :3], expected)
     for field in ("delay", "loop"):
         assert after.get(field) == before.get(field)
     _, _, err = on_images(*SAME, "a.gif", "-o", "b.webp")

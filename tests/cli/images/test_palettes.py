@@ -151,10 +151,12 @@ def test_palettes_of_tiff(on_images, bits, byteorder):
     dtype = "uint16" if bits == 16 else "uint8"
     places = RANDOM.integers(0, 2**bits, (2, 20, 30)).astype(dtype)
     table = (320, 3, colormap.size, tuple(colormap.ravel()), False)
+    curve = 3 * tuple(range(2**bits))
     packed = {"bitspersample": bits} if bits < 8 else {"compression": "zlib"}
     with tifffile.TiffWriter("a.tif", byteorder=byteorder) as file:
         for page in places:
-            settings = {"extratags": [table], "metadata": None, **packed}
+            extra = [table, (301, 3, len(curve), curve, False)]
+            settings = {"extratags": extra, "metadata": None, **packed}
             file.write(page, photometric="palette", **settings)
     assert on_images(*SAME, "a.tif", "-o", "b.tif") == (0, "", "")
     with tifffile.TiffFile("b.tif") as file:
@@ -168,9 +170,11 @@ def test_palettes_of_tiff(on_images, bits, byteorder):
             )
     np.testing.assert_array_equal(*map(vips, ("b.tif", "a.tif")))
     if bits <= 8:
-        assert PIL.Image.open("b.tif").mode == "P"
+        image = PIL.Image.open("b.tif")
+        assert (image.mode, image.tag_v2[301]) == ("P", curve)
         np.testing.assert_array_equal(shown("b.tif"), shown("a.tif"))
     assert Path("b.tif").stat().st_size <= 1.1 * Path("a.tif").stat().st_size
-    on_images("denoise", "--size", "3", "--epsilon", "1", "a.tif", "-o", "c.tif")
+    _, _, err = on_images("denoise", "--epsilon", "1", "a.tif", "-o", "c.tif")
+    assert "a.tif: without its palette, its TransferFunction is left out\n" in err
     with tifffile.TiffFile("c.tif") as file:
         assert file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB

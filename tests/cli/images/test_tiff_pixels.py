@@ -87,6 +87,17 @@ def test_a_palette_with_other_values_is_refused(on_images):
     assert not Path("b.tif").exists()
 
 
+def test_jpeg_of_the_old_style_is_refused(on_images):
+    tifffile.imwrite("a.tif", np.zeros((16, 16), np.uint8), compression="jpeg")
+    with tifffile.TiffFile("a.tif", mode="r+b") as file:
+        file.pages[0].tags["Compression"].overwrite(6)
+    for command in SAME, ("noise",), ("compare",):
+        code, out, err = on_images(*command, "a.tif", "-o", "b.png")
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "a.tif, page 1, holds JPEG of the old style" in err
+    assert not Path("b.png").exists()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_floats_with_differences_of_numbers(on_images, dtype):
     array = RANDOM.normal(size=(9, 12)).astype(dtype)
