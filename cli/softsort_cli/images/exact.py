@@ -8,6 +8,8 @@ import numpy as np
 from softsort_cli.images.size_buckets import PAD_MODES
 
 AT_ONCE = 2**22  # values of windows
+# Pixels of a window: for those at borders SciPy makes a table of this, squared.
+LARGE = 2**9
 
 
 def quantile_filter(
@@ -34,11 +36,29 @@ def quantile_filter(
     window = used.reshape(*used.shape, *(1 for _ in image.shape[used.ndim :]))
     settings: Any = {"footprint": window, "mode": border}
     colours = image[..., :-1] if alpha else image
-    if q == 0.5:
+    if used.size > LARGE:
+        result = _one_by_one(colours, q, used, border)
+    elif q == 0.5:
         result = median_filter(colours, **settings)
     else:
         result = percentile_filter(colours, 100 * q, **settings)
     return _by_opacity(image, result, q, used, border) if alpha else result
+
+
+def _one_by_one(
+    image: np.ndarray, q: float, used: np.ndarray, border: str
+) -> np.ndarray:
+    """The quantiles of large windows, channel by channel."""
+    margins = [(side // 2, side // 2) for side in used.shape]
+    margins += [(0, 0)] * (image.ndim - used.ndim)
+    padded, result = np.pad(image, margins, PAD_MODES[border]), np.empty_like(image)
+    count = np.count_nonzero(used)
+    rank = min(int(count * (100 * q) / 100), count - 1)
+    for place in np.ndindex(image.shape[: used.ndim]):
+        ends = np.add(place, used.shape)
+        values = padded[tuple(map(slice, place, ends))][used]
+        result[place] = np.partition(values, rank, axis=0)[rank]
+    return result
 
 
 def quantile_strips(

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import median_filter, percentile_filter
+from softsort_cli.images import exact
 from softsort_cli.images.exact import quantile_filter
 
 
@@ -31,3 +33,25 @@ def test_quantiles_by_opacity_are_those_of_repeated_values(q, footprint, border)
             place = min(int(q * len(seen)), len(seen) - 1)
             assert found[row, column, channel] == (seen[place] if len(seen) else own)
     np.testing.assert_array_equal(found[..., 2], image[..., 2])
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("border", ["reflect", "nearest", "mirror", "wrap", "constant"])
+def test_large_windows_are_those_of_scipy(monkeypatch, border, channels):
+    monkeypatch.setattr(exact, "LARGE", 0)
+    rng = np.random.default_rng(0)
+    image, sides = rng.normal(size=(7, 9, *channels)), (5, 15)
+    window = (*sides, 1)[: image.ndim]
+    used = rng.random(sides) < 0.5
+    settings = {"size": sides, "border": border}
+    np.testing.assert_array_equal(
+        quantile_filter(image, q=0.5, **settings),
+        median_filter(image, window, mode=border),
+    )
+    for q in (0, 0.29, 1):
+        np.testing.assert_array_equal(
+            quantile_filter(image, q=q, footprint=used, **settings),
+            percentile_filter(
+                image, 100 * q, footprint=used.reshape(window), mode=border
+            ),
+        )
