@@ -38,7 +38,12 @@ def test_any_number_of_bits(on_images, bits):
     with tifffile.TiffFile("b.tif") as file:
         assert file.pages[0].bitspersample == bits
         result = file.pages[0].asarray()
-    np.testing.assert_array_equal(result, median_filter(values, 3))
+        (start,), (size,) = file.pages[0].dataoffsets, file.pages[0].databytecounts
+    expected = median_filter(values, 3)
+    np.testing.assert_array_equal(result, expected)
+    coded = np.frombuffer(Path("b.tif").read_bytes()[start : start + size], np.uint8)
+    rows = np.unpackbits(coded).reshape(9, -1)[:, : 11 * bits].reshape(9, 11, bits)
+    np.testing.assert_array_equal(rows @ (1 << np.arange(bits)[::-1]), expected)
     if bits <= 14:
         on_images(*SAME, "a.tif", "-o", "b.png")
         result = pyvips.Image.new_from_file("b.png").numpy()
@@ -124,6 +129,8 @@ def test_lab_is_filtered_as_signed_colours(on_images, dtype):
     np.testing.assert_array_equal(tifffile.imread("b.tif"), expected)
     with tifffile.TiffFile("b.tif") as file:
         assert file.pages[0].photometric == tifffile.PHOTOMETRIC.CIELAB
+    if dtype == "uint8":
+        np.testing.assert_array_equal(PIL.Image.open("b.tif"), expected)
     for command in (("denoise",), ("noise",), ("compare",)):
         code, _, err = on_images(*command, "a.tif", "-o", "c.png")
         assert (code, err.count("\n")) == (1, 1)

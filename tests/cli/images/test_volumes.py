@@ -3,11 +3,17 @@
 import numpy as np
 import PIL.Image
 import pytest
+import pyvips
 import tifffile
 from scipy.ndimage import median_filter
 
 VOLUME = np.random.default_rng(0).integers(0, 2**16, (4, 9, 11), np.uint16)
 COLOURS = np.random.default_rng(1).integers(0, 256, (3, 16, 17, 3), np.uint8)
+pyvips.cache_set_max(0)  # it takes files of one name for one file
+
+
+def vips(name: str) -> np.ndarray:
+    return pyvips.Image.new_from_file(name, n=-1).numpy()
 
 
 @pytest.mark.parametrize("options", [["--hard"], ["-e", "1e-7"]])
@@ -16,12 +22,12 @@ def test_pages_are_filtered_through_each_other(on_images, options):
     command = "denoise", "a.tif", "--size", "3x5x3", *options, "-o", "b.tif"
     assert on_images(*command) == (0, "", "")
     expected = median_filter(VOLUME, (3, 5, 3))
-    np.testing.assert_array_equal(tifffile.imread("b.tif"), expected)
+    np.testing.assert_array_equal(vips("b.tif"), expected.reshape(-1, 11))
     if options == ["--hard"]:
         tifffile.imwrite("c.tif", COLOURS, photometric="rgb")
         on_images("denoise", "c.tif", "--size", "3x3x3", *options, "-o", "d.tif")
         expected = median_filter(COLOURS, (3, 3, 3, 1))
-        np.testing.assert_array_equal(tifffile.imread("d.tif"), expected)
+        np.testing.assert_array_equal(vips("d.tif"), expected.reshape(-1, 17, 3))
 
 
 def test_windows_of_pages_need_pages_that_are_alike(on_images):
