@@ -71,8 +71,8 @@ def denoise(
     with the quantization of the original, or quality 95; a WebP without loss if the
     original was, else at quality 95; a GIF with the best 256 colours of what changes in
     a frame, and without what of a frame is beyond the picture; of a JPEG with several
-    pictures, such as a preview, the first is kept. These are as they were if no pixel
-    changes. Copies of lower resolution inside a TIFF are left out.
+    pictures, such as a preview, the first is kept. A JPEG, a GIF or a lossy WebP is as
+    it was if no pixel changes. Copies of lower resolution inside a TIFF are left out.
 
     A TIFF without a palette that needs more than --max-memory is written in tiles.
 
