@@ -20,7 +20,8 @@ hypothesis.settings.load_profile("fixed")
 # In one piece, too: in parts, for threads of their own, it takes half as long again in
 # all, and the processes of a run have none to spare.
 QUICKLY_COMPILED = (
-    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 "
+    "--xla_llvm_disable_expensive_passes=true"
 )
 if jax.__version_info__ < (0, 10):
     # Later ones refuse to be told.
