@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -188,7 +189,8 @@ def _flushed(code: int) -> int:
         files.discard_stdout()
         if not isinstance(error, BrokenPipeError):
             code = _fail(f"cannot write standard output: {error.strerror}")
-    sys.stderr.flush()
+    with suppress(OSError):  # as in `console`
+        sys.stderr.flush()
     compile_cache.seal()
     return code
 
@@ -225,7 +227,8 @@ def _fail(message: str, code: int = 1) -> int:
         # A library that was interrupted may make another error of it.
         return 128 + interrupts.ended_by
     if console.verbose:
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
     console.error(message)
     return code
 
@@ -235,7 +238,9 @@ def _refuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(message, err=True)  # without colours where stderr is no terminal
+        with suppress(OSError):
+            # Without colours where stderr is no terminal.
+            typer.echo(message, err=True)
         return error.exit_code
     # That is pydantic's, and says nothing.
     message = message.replace("Value error, ", "").rstrip(".")

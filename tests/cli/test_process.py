@@ -131,6 +131,17 @@ def test_a_full_disk_is_one_line():
     )
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [([], 2), (["rank", "--nope"], 2), (["rank", "no.csv", "-v"], 1)],
+)
+def test_a_full_standard_error_leaves_the_exit_code(arguments, code):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*SOFTSORT, *arguments], stderr=full, check=False)
+    assert done.returncode == code
+
+
 def test_a_closed_standard_output_is_one_line():
     done = subprocess.run(
         ["bash", "-c", '"$@" >&-', "bash", *SOFTSORT, "rank", "--hard"],
