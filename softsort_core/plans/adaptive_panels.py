@@ -72,9 +72,12 @@ class Potentials(NamedTuple):
         As if they were so light that they changed nothing, with potentials 0.
         """
         log_shares = self.u[:, None] - costs(self.s, y) / epsilon
-        log_shares = jnp.where(self.a[:, None] != 0, log_shares, -jnp.inf)
-        peak = jnp.max(log_shares, axis=0)
+        peak = jnp.max(self.of_used(log_shares), axis=0)
         return log_shares - peak, peak
+
+    def of_used(self, log_shares: Array) -> Array:
+        """Return the same, but nothing for inputs without weight."""
+        return jnp.where(self.a[:, None] != 0, log_shares, -jnp.inf)
 
     def among(self, s: Array, a: Array, epsilon: Array) -> "Potentials":
         """Return the same of other inputs, wherever they are."""
@@ -225,7 +228,7 @@ def _chosen_edges(
     is_even = isinstance(targets, EvenTargets)
     if not is_even or targets.rest is not None:
         # What light targets draw their mass from has to be resolved as well.
-        shared = rows + jnp.exp(plan.log_columns(epsilon, y)[0])
+        shared = rows + jnp.exp(plan.of_used(plan.log_columns(epsilon, y)[0]))
     density = _spread(y, jnp.ones_like(b), shared.T)[None]
     shares = _fejer(s_edges, order)[None]
     if is_even:

@@ -167,6 +167,18 @@ def test_a_weightless_outlier_takes_no_part(x64):
     check(x, 1e-3, weights=weights)
 
 
+def test_weightless_values_are_given_levels_among_the_others(x64):
+    weights = np.arange(N) % 3 / 1.0
+
+    def ranks(x, **softness):
+        levels = np.arange(N)
+        return soft.quantile_normalization(x, levels, input_weights=weights, **softness)
+
+    operators = lambda x, epsilon, **_: ranks(x, epsilon=epsilon), soft.sort
+    check(sample("normal", N), 0.01, 1e-8, weights, operators)
+    check_gradient(ranks)
+
+
 def test_steep_places_are_certain_in_single_precision(x64):
     x = sample("two clusters", 3000).astype(np.float32)
     found, expected = (soft.sort(each, epsilon=1e-3) for each in (x, x.astype(float)))
