@@ -26,8 +26,9 @@ def as_dtype(tree: Any, dtype: Any) -> Any:
 def in_double(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in double precision, without derivative.
 
-    All its arguments are arrays. What jax makes of the call later, a batch for one, is
-    made in double precision as well, which it would not be by `enable_x64` alone.
+    All its arguments are arrays, and it closes over none that JAX traces: those are
+    no arguments of what is mapped. What JAX makes of the call later, a batch for one,
+    is made in double precision as well, which it would not be by `enable_x64` alone.
     """
     # Traced once: what is mapped is a call, not its operations.
     once = jax.jit(function)
