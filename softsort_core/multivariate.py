@@ -18,7 +18,7 @@ from softsort_core.arguments import (
     as_floating,
 )
 from softsort_core.errors import SoftSortError
-from softsort_core.numerics import product
+from softsort_core.numerics import product, used_range, weighted_softmax
 from softsort_core.plans.certificate import marked
 from softsort_core.plans.dense import Plan, transport
 from softsort_core.solver_options import explains_solver_options
@@ -36,7 +36,14 @@ def _squared_euclidean(
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["inputs", "targets", "input_scores", "target_scores", "epsilon"],
+    data_fields=[
+        "inputs",
+        "targets",
+        "input_weights",
+        "input_scores",
+        "target_scores",
+        "epsilon",
+    ],
     meta_fields=["cost_fn"],
 )
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class TransportMaps:
     Attributes:
         inputs: n vectors of the samples, shape (n, d).
         targets: m vectors of the reference measure, shape (m, d).
-        input_scores: what is added to -cost / epsilon before the softmax over inputs.
+        input_weights: their weights, shape (n,), by which the softmax over them counts.
+        input_scores: what is added to -cost / epsilon before that.
         target_scores: the same for the softmax over targets.
         epsilon: regularisation, in units of the cost.
         cost_fn: cost between two vectors.
@@ -56,6 +64,7 @@ class TransportMaps:
 
     inputs: Float[Array, "n d"]
     targets: Float[Array, "m d"]
+    input_weights: Float[Array, " n"]
     input_scores: Float[Array, " n"]
     target_scores: Float[Array, " m"]
     epsilon: Float[Array, ""]
@@ -73,7 +82,11 @@ class TransportMaps:
         """
         vec = as_floating(vec, "vec")[0]
         points = self.targets if forward else self.inputs
-        scores = self.target_scores if forward else self.input_scores
+        if forward:
+            softmax, scores = jax.nn.softmax, self.target_scores
+        else:
+            softmax = functools.partial(weighted_softmax, weights=self.input_weights)
+            scores = self.input_scores
         if vec.shape[-1:] != points.shape[-1:]:
             raise SoftSortError(
                 f"vec has shape {vec.shape}: its last axis must be {points.shape[-1]}"
@@ -81,7 +94,7 @@ class TransportMaps:
 
         def one(vector):
             costs = jax.vmap(lambda point: self._cost(vector, point, forward))(points)
-            return product(jax.nn.softmax(scores - costs / self.epsilon), points)
+            return product(softmax(scores - costs / self.epsilon), points)
 
         flat = jax.vmap(one)(vec.reshape(-1, vec.shape[-1]))
         return flat.reshape(vec.shape)
@@ -157,8 +170,11 @@ def multivariate_cdf_quantile_maps(
     targets = jnp.asarray(sampler(key, (m, d)), x.dtype)
     a = _weights(input_weights, "input_weights", n, x.dtype)
     b = _weights(target_weights, "target_weights", m, x.dtype)
-    # A sample without weight takes no part, wherever it is.
-    x = jnp.where(a[:, None] > 0, x, x[jnp.argmax(a)])
+    # A sample without weight takes no part: it is brought near, wherever it is.
+    low, high = used_range(x, a)
+    near = jnp.where(jnp.isfinite(x), x, low)
+    near = jnp.clip(near, low - (high - low), high + (high - low))
+    x = jnp.where(a[:, None] > 0, x, near)
     costs = jax.vmap(lambda u: jax.vmap(lambda v: cost_fn(u, v))(targets))(x)
     if epsilon is None:
         used = (a[:, None] > 0) & (b > 0)
@@ -169,8 +185,8 @@ def multivariate_cdf_quantile_maps(
     plan: Plan = transport(logits, a, b)
     potentials = marked(plan.potentials, jnp.isfinite(plan.failure))
     target_scores = jnp.where(b > 0, potentials, -jnp.inf)
-    input_scores = jnp.log(a) - logsumexp(logits + target_scores, axis=1)
-    return TransportMaps(x, targets, input_scores, target_scores, epsilon, cost_fn)
+    input_scores = -logsumexp(logits + target_scores, axis=1)
+    return TransportMaps(x, targets, a, input_scores, target_scores, epsilon, cost_fn)
 
 
 def _weights(weights: Values | None, name: str, size: int, dtype: Any) -> Array:

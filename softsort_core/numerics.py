@@ -10,6 +10,10 @@ from jaxtyping import Array, Float
 
 from softsort_core.arguments import is_concrete
 
+# Log of how much more, for its weight, an input without weight would have than any that
+# has one. What comes of it stays in range, squared too.
+MOST_LOG_SHARE = 20.0
+
 
 def clipped(values: Array, low: Any, high: Any) -> Array:
     """Take away what lies beyond the bounds."""
@@ -56,6 +60,20 @@ def largest(values: Array) -> Array:
     """
     low, high = used_range(values.reshape(-1), None)
     return jnp.maximum(high, -low)
+
+
+def weighted_softmax(
+    scores: Float[Array, "n *m"], weights: Float[Array, " n"]
+) -> Float[Array, "n *m"]:
+    """Return weights times the exponentials of scores, divided by their sums.
+
+    A weight may be 0, and has a derivative there.
+    """
+    weights = weights.reshape(-1, *[1] * (scores.ndim - 1))
+    peak = jnp.max(jnp.where(weights > 0, scores, -jnp.inf), axis=0)
+    scores = jnp.minimum(scores - jax.lax.stop_gradient(peak), MOST_LOG_SHARE)
+    shares = weights * jnp.exp(scores)
+    return shares / jnp.sum(shares, axis=0)
 
 
 def varying_like(tree: Any, *others: Any) -> Any:

@@ -11,7 +11,7 @@ from softsort_core.numerics import relative, used_range
 from softsort_core.precision import as_double, as_dtype, in_double, total
 
 # A value so many half ranges from the middle is squashed to 0 or 1 in any precision.
-_FAR = 1e3
+FAR = 1e3
 
 
 class Standardisation(NamedTuple):
@@ -156,7 +156,7 @@ def among_used(
     middle, half_range = low / 2 + high / 2, high / 2 - low / 2
     most = float(jnp.finfo(values.dtype).max) / 2
     reach = jnp.where(half_range > 0, half_range, 1.0)
-    reach = jnp.maximum(reach, jnp.minimum(_FAR, most / reach) * reach)
+    reach = jnp.maximum(reach, jnp.minimum(FAR, most / reach) * reach)
     near = jnp.clip(values, middle - reach, middle + reach)
     near = jnp.where(jnp.isfinite(values), near, middle)
     near = jnp.where(weights > 0, values, near)

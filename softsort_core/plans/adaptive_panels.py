@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from softsort_core.arguments import is_concrete
-from softsort_core.numerics import product, varying_like
+from softsort_core.numerics import MOST_LOG_SHARE, product, varying_like
 from softsort_core.plans import chebyshev
 from softsort_core.plans.gauss_rules import gauss_rule
 from softsort_core.plans.newton import SMOOTH, SOLVED, solve
@@ -69,11 +69,12 @@ class Potentials(NamedTuple):
     def log_columns(self, epsilon: Array, y: Array) -> tuple[Array, Array]:
         """Return log p_ij of further targets y less its maximum, and that.
 
-        As if they were so light that they changed nothing, with potentials 0.
+        As if they were so light that they changed nothing, with potentials 0. Inputs
+        without weight have no part in the maximum.
         """
         log_shares = self.u[:, None] - costs(self.s, y) / epsilon
         peak = jnp.max(self.of_used(log_shares), axis=0)
-        return log_shares - peak, peak
+        return jnp.minimum(log_shares - peak, MOST_LOG_SHARE), peak
 
     def of_used(self, log_shares: Array) -> Array:
         """Return the same, but nothing for inputs without weight."""

@@ -10,9 +10,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softsort_core.numerics import clipped, product, repeated, used_range, varying_like
+from softsort_core.numerics import (
+    clipped,
+    product,
+    repeated,
+    used_range,
+    varying_like,
+    weighted_softmax,
+)
 from softsort_core.plans.newton import SMOOTH, SOLVED, newton_step, solve
 from softsort_core.precision import as_dtype, in_double
+from softsort_core.squash import FAR
 
 
 class Plan(NamedTuple):
@@ -56,20 +64,18 @@ class Plan(NamedTuple):
     ) -> tuple[Float[Array, "m *d"], Bool[Array, "*d"]]:
         """Return the expectation of `values`, one per input, at each target.
 
-        And whether it is certain. Values of inputs without weight are of no account.
+        And whether it is certain. Values of inputs without weight are of no account, if
+        they are not numbers or are beyond all reason.
         """
-        used = self.input_weights > 0
-        log_columns = jnp.where(used[:, None], self.log_rows, -jnp.inf)
         # Divided by their own sum, columns stay convex combinations whatever the
         # rounding, and the scale of a weight-zero column does not matter.
-        peak = jax.lax.stop_gradient(jnp.max(log_columns, axis=0))
-        columns = self.input_weights[:, None] * jnp.exp(log_columns - peak)
-        columns = columns / jnp.sum(columns, axis=0)
+        columns = weighted_softmax(self.log_rows, self.input_weights)
         low, high = used_range(values, self.input_weights)
         # A common offset takes no part in the products, whose rounding it would swamp.
         middle = low / 2 + high / 2
-        used = used.reshape(-1, *[1] * (values.ndim - 1))
-        means = product(columns.T, jnp.where(used, values - middle, 0.0)) + middle
+        gaps, reach = values - middle, FAR * jnp.where(high > low, high - low, 1.0)
+        gaps = jnp.where(jnp.abs(gaps) < reach, gaps, 0.0)
+        means = product(columns.T, gaps) + middle
         return clipped(means, low, high), self._certain(low)
 
     def _certain(self, low: Float[Array, "*d"]) -> Bool[Array, "*d"]:

@@ -179,8 +179,6 @@ def _means_at_targets_jvp(order, primals, tangents):
     def means(measured, epsilon):
         s, a, weighted = measured.nodes(order)
         columns = jnp.exp(log_columns(s, a, epsilon, known, further))
-        # Values without weight are of no account.
-        columns = jnp.where(a[:, None] != 0, columns, 0.0)
         # Of values less their mean: what both have in common would swamp the rest.
         gaps = repeated(weighted, values.size) - values * repeated(a, values.size)
         more = product(jnp.ones_like(a), gaps * columns)

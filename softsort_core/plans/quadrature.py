@@ -30,7 +30,7 @@ from softsort_core.plans.panels import (
     Resolution,
 )
 from softsort_core.precision import in_double, total
-from softsort_core.squash import Standardisation, standardisation
+from softsort_core.squash import FAR, Standardisation, standardisation
 
 # More inputs than these are represented by their moments.
 MANY = 2**12
@@ -264,7 +264,10 @@ _centred_scale = jax.jit(Scale.centred)
 @jax.jit
 def _scaled(weights: Array | None, scale: Scale, values: Array) -> Array:
     scaled = scale.scaled(values)
-    return scaled if weights is None else weights * jnp.where(weights > 0, scaled, 0.0)
+    if weights is None:
+        return scaled
+    # Those without weight may be anything.
+    return weights * jnp.where(jnp.abs(scaled) < FAR, scaled, 0.0)
 
 
 @functools.partial(jax.jit, static_argnames="places")

@@ -52,6 +52,27 @@ def test_derivatives_in_weights_and_targets(x64):
         check_derivatives(function, argument)
 
 
+@pytest.mark.parametrize("n", [12, 200])
+def test_derivatives_in_weights_of_nothing(x64, n):
+    """A value without weight would have its share in results, were it given any."""
+    x = sample("normal", n)
+    x[0] = 4.0
+    read, step = np.random.default_rng(0).normal(size=n), 1e-4
+
+    @jax.jit
+    @jax.value_and_grad
+    def sums(w):
+        return soft.sort(x, input_weights=w) @ read
+
+    weights = np.ones(n)
+    weights[[0, 3]] = 0.0
+    value, slopes = sums(weights)
+    for i in 0, 3:
+        ahead = [sums(weights + k * step * np.eye(n)[i])[0] for k in (1, 2)]
+        difference = (4 * ahead[0] - ahead[1] - 3 * value) / (2 * step)
+        np.testing.assert_allclose(slopes[i], difference, rtol=1e-5)
+
+
 @functools.cache
 def gradient_of(name):
     def loss(x, epsilon, direction):

@@ -83,6 +83,31 @@ def test_other_costs_and_transformations(samples):
     np.testing.assert_allclose(gradient.sum(), difference / 2e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("forward", [True, False])
+def test_samples_without_weight(samples, forward):
+    """They take no part, wherever they are; a weight would give them one."""
+    points = jax.random.uniform(jax.random.PRNGKey(0), (7, 2))
+    weights = np.ones(40)
+    weights[[0, 1, 2]] = 0.0
+
+    @jax.jit
+    @jax.value_and_grad
+    def total(weights, samples):
+        maps = soft.multivariate_cdf_quantile_maps(
+            samples, num_target_samples=30, epsilon=0.1, input_weights=weights
+        )
+        return (maps.transport(points, forward) ** 2).sum()
+
+    far = samples.at[0].set(1e30).at[1].set(jnp.nan)
+    others, _ = total(weights[2:], samples[2:])
+    value, slopes = total(weights, far)
+    np.testing.assert_allclose(value, others, rtol=1e-9)
+    assert np.isfinite(slopes).all()
+    ahead = [total(weights + k * 1e-4 * np.eye(40)[2], far)[0] for k in (1, 2)]
+    difference = (4 * ahead[0] - ahead[1] - 3 * value) / 2e-4
+    np.testing.assert_allclose(slopes[2], difference, rtol=1e-5)
+
+
 def test_bad_samples_and_misuse(samples):
     maps = soft.multivariate_cdf_quantile_maps(samples.at[0, 0].set(jnp.nan))
     assert np.isnan(maps.transport(samples)).all()
