@@ -167,6 +167,18 @@ def test_a_closed_standard_error_takes_no_other_place(text, code):
     assert (done.returncode, done.stdout, done.stderr) == (code, expected, "")
 
 
+@pytest.mark.parametrize("file", [[], ["-"]])
+def test_closed_input_is_told(file):
+    done = subprocess.run(
+        ["bash", "-c", '"$@" <&-', "bash", *SOFTSORT, "rank", *file],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "standard input is closed" in done.stderr
+
+
 def test_a_terminal_is_not_waited_for():
     ours, theirs = pty.openpty()
     done = run("rank", stdin=theirs, timeout=60)

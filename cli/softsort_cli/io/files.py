@@ -54,7 +54,9 @@ def open_input(path: Path | None) -> BinaryIO:
     """Open a file, or standard input for None and `-`."""
     if path is not None and not is_stream(path):
         return path.open("rb")
-    if sys.stdin is None or (path is None and sys.stdin.isatty()):
+    if sys.stdin is None:
+        raise UsageError("standard input is closed: name a file or pipe data in")
+    if path is None and sys.stdin.isatty():
         raise UsageError(
             "no FILE, and standard input is a terminal: name a file or pipe data in"
         )
