@@ -24,6 +24,7 @@ from softsort_core.operators.masks import (
     PerSlice,
     as_mask,
     count_used,
+    targets_of_each,
     turned,
 )
 from softsort_core.operators.over_plans import (
@@ -143,6 +144,8 @@ class TransportPlan:
     def _at_inputs(self, columns: Array) -> Array:
         targets, columns = self._targets(), self._turned(columns)
         if isinstance(targets, int):
+            # Of a mask that is known, those that have a mass are.
+            columns = columns[:targets]
             targets = equal_targets(targets, self.epsilon)
         means = self._read(Reading(_read_levels, for_each=True), targets, columns)
         if self.normalised == "rows":
@@ -170,10 +173,10 @@ class TransportPlan:
         return jnp.maximum(jnp.asarray(used), 1)
 
     def _targets(self) -> int | EvenPerSlice:
-        n, m = self.inputs.size, self.num_targets
-        if self.where is None or m is not None:
-            return n if m is None else m
-        return EvenPerSlice(self._count(), n)
+        if self.num_targets is not None:
+            return self.num_targets
+        used = count_used(self.inputs, 0, self.where)
+        return targets_of_each(used, self.inputs.size)
 
     def _read(self, reading: Reading, targets: Any, *arguments: Array) -> Array:
         epsilon, tolerance = self.epsilon, self.tolerance
@@ -278,9 +281,6 @@ def transport_plan(
 
 def _read_levels(plan: AnyPlan, values: Array, columns: Array) -> Read:
     """Read the means of columns of levels, one per target, at each value."""
-    if isinstance(plan, Plan):
-        # Those that have a mass may be known to be few.
-        columns = columns[: plan.target_weights.size]
     means, certain = jax.lax.map(plan.given_input, columns.astype(values.dtype).T)
     return means.T, certain
 

@@ -163,18 +163,19 @@ def test_any_axes_and_what_is_broadcast(x64):
     assert (vectors[len(kept) :] == 0).all()
 
 
+@pytest.mark.parametrize("is_traced", [False, True])
 @pytest.mark.parametrize("descending", [False, True])
-def test_rows_and_columns_of_a_plan(x64, descending):
+def test_rows_and_columns_of_a_plan(x64, descending, is_traced):
     x, where = X[2], WHERE[2]
     settings = {"epsilon": 0.1, "descending": descending}
 
-    @jax.jit
     def read(x, where):
         plan = soft.transport_plan(x, where=where, **settings)
         levels = jnp.arange(6.0)
         return plan.matrix(), plan @ levels, plan.T @ levels
 
-    matrix, at_inputs, at_targets = read(x, where)
+    called = jax.jit(read) if is_traced else read
+    matrix, at_inputs, at_targets = called(x, where)
     few = soft.transport_plan(x[where], **settings).matrix()
     np.testing.assert_allclose(matrix[where][:, :4], few, rtol=1e-9, atol=1e-12)
     assert not matrix[~where].any()
