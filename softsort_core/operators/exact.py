@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from softsort_core.squash import squash
 
@@ -33,31 +32,24 @@ def hard_error(squashed: np.ndarray, epsilon: float) -> float:
 
 def hard_if_certain(
     read: Callable[[np.ndarray], np.ndarray],
-    inputs: Array,
-    squashed: Array | None,
-    axis: int,
+    rows: np.ndarray,
+    squashed: np.ndarray | None,
     epsilon: float,
     tolerance: float,
-) -> Array | None:
+) -> np.ndarray | None:
     """Return what the soft operator tends to, if all slices are that to tolerance.
 
     Args:
         read: the hard operator on a slice, of n values to n results.
-        inputs: what it is applied to.
+        rows: the slices, one a row.
         squashed: the same, squashed; None for the default squashing.
-        axis: along this axis.
         epsilon: regularisation.
         tolerance: largest error that is returned, relative to the range of results.
     """
-    moved = np.moveaxis(np.asarray(inputs), axis, -1)
-    rows = moved.reshape(-1, moved.shape[-1])
     if not np.isfinite(rows).all():
         return None
     if squashed is None:
-        points = [np.asarray(squash(jnp.asarray(row), None)) for row in rows]
-    else:
-        points = np.moveaxis(np.asarray(squashed), axis, -1).reshape(rows.shape)
-    if any(hard_error(each, epsilon) > tolerance for each in points):
+        squashed = np.stack([squash(jnp.asarray(row), None) for row in rows])
+    if any(hard_error(each, epsilon) > tolerance for each in squashed):
         return None
-    results = np.stack([read(row) for row in rows]).reshape(moved.shape)
-    return jnp.asarray(np.moveaxis(results, -1, axis), inputs.dtype)
+    return np.stack([read(row) for row in rows])

@@ -25,6 +25,7 @@ from softsort_core.arguments import (
     is_staging,
 )
 from softsort_core.axis import (
+    as_slices,
     check_weights,
     in_place,
     normalised_axes,
@@ -285,10 +286,14 @@ def _at_limit(
     So small an epsilon is costly, if it can be solved for at all.
     """
     x, a, squashed, _ = slices
-    axis, *others = axes
-    if a is not None or others:
+    if a is not None or x.size == 0:
         return None
-    return hard_if_certain(limit, x, squashed, axis, epsilon, tolerance)
+    rows = np.asarray(as_slices(x, axes))
+    points = None if squashed is None else np.asarray(as_slices(squashed, axes))
+    results = hard_if_certain(limit, rows, points, epsilon, tolerance)
+    if results is None:
+        return None
+    return jnp.asarray(results[0] if x.ndim == 1 else results, x.dtype)
 
 
 def _read_padded(

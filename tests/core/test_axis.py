@@ -62,6 +62,17 @@ def test_several_axes_are_one_slice(axis):
         np.testing.assert_allclose(quantiles[index], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2, (2, 0), (0, 1, 2)])
+def test_exact_results_of_a_small_epsilon_are_those_of_slices(axis):
+    x = np.random.default_rng(0).permutation(27).reshape(3, 3, 3).astype(np.float32)
+    ranks, values = soft.ranks(x, axis, epsilon=1e-5), soft.sort(x, axis, epsilon=1e-5)
+    for _, key in slices(x, axis):
+        flat = x[key].ravel()
+        np.testing.assert_array_equal(ranks[key].ravel(), flat.argsort().argsort())
+        np.testing.assert_array_equal(values[key].ravel(), np.sort(flat))
+    assert soft.ranks(x[:0], epsilon=1e-5).shape == (0, 3, 3)
+
+
 def test_weights_may_differ_between_slices():
     rng = np.random.default_rng(0)
     x, weights = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 3, 4))
