@@ -99,7 +99,8 @@ def solve_report(
     tolerance = as_tolerance(tolerance)
     may_be_hard = n == m and a is None
     if may_be_hard and epsilon < LEAST_EPSILON:
-        bound = hard_error(np.asarray(squash(x, None)), float(epsilon))
+        squashed = np.asarray(squash(x, None))
+        bound = hard_error(np.asarray(x), squashed, float(epsilon))
         if bound <= tolerance:
             return Report(n, m, n, m, 0, 0.0, bound, True, True)
     check_reach(n, m, float(epsilon))

@@ -15,19 +15,20 @@ def hard_ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(sizes) - (sizes + 1) / 2)[group]
 
 
-def hard_error(squashed: np.ndarray, epsilon: float) -> float:
+def hard_error(values: np.ndarray, squashed: np.ndarray, epsilon: float) -> float:
     """Return how far the plan onto as many even targets may be from the hard one.
 
     A bound, relative to the range of results. Potentials that give all targets of a
     group of ties the same share of it, and that are even at the boundaries of groups,
     let no more than exp(-gap step / epsilon) of a value stray over one: `gap` is how
-    far groups are apart and `step` how far targets are.
+    far groups are apart and `step` how far targets are. Other values that squashing
+    brings together are no ties.
     """
     n = squashed.size
-    gaps = np.diff(np.unique(squashed))
+    gaps = np.diff(squashed[np.unique(values, return_index=True)[1]])
     if gaps.size == 0:
         return 0.0
-    return 4 * n * math.exp(-float(gaps.min()) / (n - 1) / epsilon)
+    return 4 * n * math.exp(-max(float(gaps.min()), 0.0) / (n - 1) / epsilon)
 
 
 def hard_if_certain(
@@ -50,6 +51,7 @@ def hard_if_certain(
         return None
     if squashed is None:
         squashed = np.stack([squash(jnp.asarray(row), None) for row in rows])
-    if any(hard_error(each, epsilon) > tolerance for each in squashed):
+    pairs = zip(rows, squashed, strict=True)
+    if any(hard_error(*pair, epsilon) > tolerance for pair in pairs):
         return None
     return np.stack([read(row) for row in rows])

@@ -40,8 +40,17 @@ def test_hard_plans_are_told(x64):
     assert soft.solve_report(x, epsilon=1e-4).is_hard
     np.testing.assert_allclose(soft.ranks(x, epsilon=1e-4), hard_ranks(x), atol=1e-5)
     squashed = np.asarray(squash(jnp.asarray(x), None))
-    assert hard_error(squashed, 1e-5) < 1e-6
-    assert hard_error(squashed, 1e-2) > 1
+    assert hard_error(x, squashed, 1e-5) < 1e-6
+    assert hard_error(x, squashed, 1e-2) > 1
+
+
+def test_values_that_squashing_brings_together_have_no_hard_ranks():
+    x = np.array([0, 1, 2, 3, 1e12], np.float32)
+    soft_ranks = [1.5, 1.5, 1.5, 1.5, 4.0]
+    np.testing.assert_allclose(soft.ranks(x, epsilon=1e-5), soft_ranks, atol=1e-4)
+    assert not soft.solve_report(x, epsilon=1e-5).is_hard
+    turned = soft.ranks(x[:4] / 4, epsilon=1e-5, squashing_fun=lambda v: 1 - v)
+    np.testing.assert_allclose(turned, [3.0, 2.0, 1.0, 0.0], atol=1e-4)
 
 
 def test_hard_ranks_of_very_many_levels(x64):
