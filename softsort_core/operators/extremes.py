@@ -236,6 +236,9 @@ def top_k(
         same_shape=False,
         levels_dtype=jnp.float32,
     )
+    if (more := k - both.shape[axes[0]]) > 0:
+        # Of a vector's values it is known that fewer take part.
+        both = jnp.pad(both, ((0, more), (0, 0)), constant_values=fill)
     values, places = (jnp.take(both, i, axes[0] + 1) for i in (0, 1))
     return values.astype(as_floating(x, "inputs")[1]), places
 

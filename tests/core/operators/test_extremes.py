@@ -121,6 +121,12 @@ def test_k_is_checked(k):
         soft.top_k(ROWS, k)
 
 
+def test_as_many_as_all_of_a_vector_of_which_fewer_take_part():
+    x, where = np.array([3.0, 1.0, 2.0, 5.0]), [True, False, True, False]
+    found = soft.top_k(x, 4, where=where, fill=-1.0, epsilon=1e-3)
+    np.testing.assert_allclose(found, [[3, 2, -1, -1], [0, 2, -1, -1]], atol=1e-5)
+
+
 def test_vectors_of_many_keep_their_order():
     """Of what falls with the criterion, too: it was brought to rise."""
     x = sample("normal", 5000).astype(np.float32)
