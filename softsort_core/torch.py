@@ -25,9 +25,9 @@ def over_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Returns:
         A function with the same arguments. Tensors anywhere among them are passed on as
-        arrays; floating ones get gradients, of first order. Those of double precision
-        are computed in it, whatever JAX's default is. What `torch.compile` compiles
-        takes it within `torch.compiler.disable`.
+        arrays; floating ones get gradients, which have gradients. Those of double
+        precision are computed in it, whatever JAX's default is. What `torch.compile`
+        compiles takes it within `torch.compiler.disable`.
 
     Examples:
         >>> import torch, softsort_core.torch as soft
@@ -73,27 +73,43 @@ class _OverArrays(torch.autograd.Function):
             arrays = [_array(tensor) for tensor in tensors]
             if not needed:
                 return tuple(map(_tensor, function(*arrays)))
-
-            def of_needed(*some: jax.Array) -> Any:
-                filled = list(arrays)
-                for i, array in zip(needed, some, strict=True):
-                    filled[i] = array
-                return function(*filled)
-
-            results, ctx.pullback = jax.vjp(of_needed, *(arrays[i] for i in needed))
-        ctx.needed, ctx.count = needed, len(tensors)
+            results, ctx.pullback = _pulled_back(function, needed, arrays)
+        ctx.function, ctx.needed, ctx.count = function, needed, len(tensors)
         ctx.is_double = _are_double(tensors)
+        ctx.save_for_backward(*tensors)
         return tuple(map(_tensor, results))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *cotangents: torch.Tensor) -> Any:
-        with jax.enable_x64(ctx.is_double):
-            slopes = ctx.pullback([_array(each) for each in cotangents])
         gradients: list[torch.Tensor | None] = [None] * ctx.count
+        if torch.is_grad_enabled():
+            # Gradients are to have gradients, by what they were computed of, too.
+            function, needed, count = ctx.function, ctx.needed, ctx.count
+
+            def slopes_of(*arrays: Any) -> list[jax.Array]:
+                _, pullback = _pulled_back(function, needed, arrays[:count])
+                return list(pullback(list(arrays[count:])))
+
+            slopes = _OverArrays.apply(slopes_of, *ctx.saved_tensors, *cotangents)
+        else:
+            with jax.enable_x64(ctx.is_double):
+                slopes = ctx.pullback([_array(each) for each in cotangents])
+                slopes = [_tensor(slope) for slope in slopes]
         for i, slope in zip(ctx.needed, slopes, strict=True):
-            gradients[i] = _tensor(slope)
+            gradients[i] = slope
         return None, *gradients
+
+
+def _pulled_back(function: Callable[..., Any], needed: list[int], arrays: Any) -> Any:
+    """Return what a function makes of arrays, and its pullback to some of them."""
+
+    def of_needed(*some: jax.Array) -> Any:
+        filled = list(arrays)
+        for i, array in zip(needed, some, strict=True):
+            filled[i] = array
+        return function(*filled)
+
+    return jax.vjp(of_needed, *(arrays[i] for i in needed))
 
 
 def _are_double(tensors: Any) -> bool:

@@ -30,6 +30,18 @@ def test_gradients_are_differences(name):
     assert torch.autograd.gradcheck(CALLS[name], (x,), atol=1e-5)
 
 
+def test_gradients_have_gradients():
+    """Of values, weights, and what is pulled back: a penalty on slopes needs them."""
+    x = torch.tensor(X[0], requires_grad=True)
+    weights = torch.tensor([1.0, 2.0, 1.0, 3.0, 1.0], dtype=torch.float64)
+    weights.requires_grad_()
+
+    def both(x, weights):
+        return soft.sort(x, epsilon=0.1, input_weights=weights)
+
+    assert torch.autograd.gradgradcheck(both, (x, weights), atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 def test_values_and_types(dtype):
     x = torch.tensor(X, dtype=getattr(torch, dtype))
