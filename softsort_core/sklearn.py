@@ -44,7 +44,8 @@ class SoftRankTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
     def fit(self, X: Any, y: Any = None) -> "SoftRankTransformer":
         """Take the samples, numbers of shape (n, d)."""
         del y
-        self.samples_ = validate_data(self, X, dtype=[np.float64, np.float32])
+        kinds = [np.float64, np.float32]
+        self.samples_ = validate_data(self, X, dtype=kinds, copy=True)
         return self
 
     def transform(self, X: Any) -> np.ndarray:

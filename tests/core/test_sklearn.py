@@ -50,6 +50,13 @@ def test_other_values_do_not_influence_samples():
     assert far[1, 1] <= whole[:, 1].min()
 
 
+def test_samples_are_a_copy():
+    x = X.copy()
+    transformer = SoftRankTransformer().fit(x)
+    x[:] = 0
+    np.testing.assert_array_equal(transformer.samples_, X)
+
+
 @pytest.mark.usefixtures("unchecked_types")
 def test_errors():
     with pytest.raises(SoftSortError, match="'cauchy'"):
