@@ -73,7 +73,7 @@ class SoftExpressions:
 
     def quantile(self, q: int | float, *, epsilon: float = EPSILON) -> pl.Expr:
         """Return a soft quantile; see `softsort_core.quantile`."""
-        if np.ndim(q):
+        if q is None or np.ndim(q):
             raise softsort_core.SoftSortError(
                 f"q is {q}: give one level, and an expression for each"
             )
@@ -134,7 +134,15 @@ def _called(operator: Callable[[np.ndarray], Any], column: pl.Series) -> np.ndar
     values = column.drop_nulls()
     # Operators refuse integers of 64 bits that would be rounded.
     if values.dtype not in (pl.Int64, pl.UInt64):
-        values = values.cast(pl.Float64)
+        doubles = values.cast(pl.Float64)
+        if not values.dtype.is_float() and not doubles.cast(
+            values.dtype, strict=False
+        ).equals(values):
+            raise softsort_core.SoftSortError(
+                f"column {column.name!r} has numbers that Float64 would round: "
+                "subtract a common offset, or cast it yourself"
+            )
+        values = doubles
     values = values.to_numpy()
     with jax.enable_x64(True):
         return np.asarray(operator(values))

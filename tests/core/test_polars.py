@@ -1,5 +1,7 @@
 """Expressions of Polars, of columns, groups and nulls."""
 
+from decimal import Decimal
+
 import numpy as np
 import polars as pl
 import pytest
@@ -57,6 +59,12 @@ def test_the_limit_is_the_rank_of_polars():
     np.testing.assert_allclose(found["x"], expected["x"], atol=1e-6)
 
 
+def test_decimals_are_numbers():
+    tenths = pl.DataFrame({"x": [Decimal("0.3"), None, Decimal("0.1"), Decimal("0.2")]})
+    ranks = tenths.select(pl.col("x").soft.rank(epsilon=1e-4))["x"]
+    assert ranks.round(6).to_list() == [2, None, 0, 1]
+
+
 def test_texts_are_refused():
     texts = pl.DataFrame({"x": ["a", "b"]})
     with pytest.raises(soft.SoftSortError, match="'x' is of String"):
@@ -68,5 +76,11 @@ def test_what_would_be_lost_is_refused():
     large = pl.DataFrame({"x": [2**60, 2**60 + 1]})
     with pytest.raises(soft.SoftSortError, match="integers beyond"):
         large.select(pl.col("x").soft.rank())
-    with pytest.raises(soft.SoftSortError, match="give one level"):
-        pl.col("x").soft.quantile([0.1, 0.5])  # pyright: ignore
+    cents = [Decimal("90071992547409930.01"), Decimal("90071992547409930.02")]
+    wide = (pl.Series([2**100, 2**100 + 1], dtype=pl.Int128), pl.Series(cents))
+    for column in wide:
+        with pytest.raises(soft.SoftSortError, match="Float64 would round"):
+            pl.DataFrame({"x": column}).select(pl.col("x").soft.rank())
+    for levels in ([0.1, 0.5], None):
+        with pytest.raises(soft.SoftSortError, match="give one level"):
+            pl.col("x").soft.quantile(levels)  # pyright: ignore
