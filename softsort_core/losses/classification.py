@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real
 
 from softsort_core import SoftSortError, quantile, ranks
-from softsort_core.arguments import is_concrete
+from softsort_core.arguments import as_array, as_count, is_concrete
 from softsort_core.defaults import EPSILON
 from softsort_core.losses.samples import (
     Epsilon,
@@ -55,12 +55,11 @@ def soft_error_loss(
         1.0
     """
     classes = logits.shape[-1]
-    if not 1 <= k < classes:
-        raise SoftSortError(f"k is {k}: give a number from 1 to {classes - 1}")
     labels = _checked(labels, logits)
     shares = shares_of(logits.shape[:-1], weights, where)
-    highest = classes - k
-    each = _of_label(ranks(without_others(logits, shares), epsilon=epsilon), labels)
+    logits = without_others(logits, shares, "logits")
+    highest = classes - as_count(k, "k", 1, classes - 1)
+    each = _of_label(ranks(logits, epsilon=epsilon), labels)
     return average(jax.nn.relu(highest - each), shares)
 
 
@@ -109,11 +108,12 @@ def soft_conformal_loss(
         >>> print(loss.round(3))
         0.5
     """
-    half = scores.shape[0] // 2
-    if half == 0:
+    if np.ndim(scores) != 2 or scores.shape[0] < 2:
         raise SoftSortError(
-            f"scores has {scores.shape[0]} rows: give at least 2, one to calibrate by"
+            f"scores has shape {np.shape(scores)}: give at least 2 rows of classes, "
+            "one to calibrate by"
         )
+    half = scores.shape[0] // 2
     if is_concrete((coverage, temperature)) and not (
         0 < coverage < 1 and temperature > 0
     ):
@@ -123,7 +123,7 @@ def soft_conformal_loss(
         )
     labels = _checked(labels, scores)
     shares = shares_of(labels.shape, weights, where)
-    scores = without_others(scores, shares)
+    scores = without_others(scores, shares, "scores")
     each = _of_label(scores[:half], labels[:half])
     first, others = (None, None) if shares is None else (shares[:half], shares[half:])
     n = half if first is None else jnp.sum(first != 0)
@@ -143,6 +143,12 @@ def _checked(labels: Int[Numbers, "*batch"], scores: Numbers) -> Int[Array, "*ba
         )
     if np.ma.is_masked(labels):
         raise SoftSortError("labels has masked values: leave out their rows")
+    labels = as_array(labels, "labels")
+    if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
+        raise SoftSortError(f"labels has dtype {labels.dtype}: give integers")
+    if isinstance(labels, np.ndarray):
+        # JAX would take the lower half of their bits.
+        labels = np.clip(labels.astype(np.int64), -1, scores.shape[-1])
     labels = jnp.asarray(labels).astype(jnp.int32)
     # Indices from the end would be classes, too.
     return jnp.where(labels < 0, scores.shape[-1], labels)

@@ -17,7 +17,7 @@ from softsort_core.losses.samples import (
 
 def soft_least_quantile_loss(
     errors: Real[Numbers, "*batch n"],
-    q: Float[Array, ""] | float = 0.5,
+    q: Real[Numbers, "*k"] | list[float] | float = 0.5,
     *,
     epsilon: Epsilon = EPSILON,
     weights: Real[Numbers, "*batch n"] | None = None,
@@ -30,7 +30,7 @@ def soft_least_quantile_loss(
 
     Args:
         errors: one for each sample, along the last axis.
-        q: level in [0, 1].
+        q: a level in [0, 1], or several, over which the mean is taken.
         epsilon: regularisation, as in `softsort_core.quantile`.
         weights: how much each error counts; non-negative, equal by default.
         where: which errors count; others may be anything. Rows of which none does are
@@ -59,7 +59,7 @@ def soft_least_quantile_loss(
         errors, q, epsilon=epsilon, input_weights=weights, where=counted, fill=0.0
     )
     counts = jnp.any(counted, axis=-1)
-    return average(values[..., 0], counts.astype(values.dtype))
+    return average(jnp.mean(values, axis=-1), counts.astype(values.dtype))
 
 
 def soft_pinball_loss(
@@ -107,7 +107,8 @@ def soft_pinball_loss(
         )
     levels = as_levels(q)
     shares = shares_of(targets.shape, weights, where)
-    values = quantile(without_others(samples, shares), levels, epsilon=epsilon)
-    above = without_others(targets, shares)[..., None] - values
+    samples = without_others(samples, shares, "samples")
+    values = quantile(samples, levels, epsilon=epsilon)
+    above = without_others(targets, shares, "targets")[..., None] - values
     pinball = jnp.maximum(levels * above, (levels - 1) * above)
     return average(jnp.mean(pinball, axis=-1), shares)

@@ -46,8 +46,8 @@ def soft_spearman_loss(
         epsilon: regularisation, as in `softsort_core.ranks`.
         soft_targets: whether targets are ranked softly, too, with a gradient, and not
             exactly: outlying ones then leave little between the others.
-        weights: how much each value counts, in ranks as well; non-negative, equal by
-            default.
+        weights: how much each value counts, in ranks as well, at 0 as if it were not
+            there; non-negative, equal by default.
         where: which values count; others may be anything. Rows with fewer than 2 of
             them have a loss of 1, with none they are left out.
 
@@ -124,7 +124,8 @@ def soft_ndcg_loss(
         if np.any((np.asarray(relevance) < 0) & counted):
             raise SoftSortError("relevance is negative somewhere: give gains from 0 on")
     from_below = _ranked(scores, None, where, epsilon)
-    gains = without_others(relevance, items).astype(from_below.dtype)
+    gains = without_others(relevance, items, "relevance").astype(from_below.dtype)
+    gains = jnp.where(gains < 0, jnp.nan, gains)
     gains = gains if shares is None else gains * shares
 
     def discounts(places: Array) -> Array:
@@ -231,7 +232,7 @@ def _ranked(
     """Return ranks among the values that count, and 0 for others."""
     if epsilon is LIMIT and weights is None:
         return _exact_ranks(values, True if where is None else where)
-    if where is not None:
+    if where is not None or weights is not None:
         where = shares_of(values.shape, weights, where) != 0
     return ranks(values, epsilon=epsilon, input_weights=weights, where=where, fill=0.0)
 
@@ -241,8 +242,8 @@ def _exact_ranks(values: Numbers, where: Any) -> Float[Array, "*batch n"]:
 
     That also knows weights.
     """
-    x = as_floating(values, "targets")[0]
-    numbers = jnp.all(jnp.isfinite(x) | ~jnp.asarray(where), axis=-1, keepdims=True)
+    x, where = as_floating(values, "targets")[0], jnp.asarray(where)
+    numbers = jnp.all(jnp.isfinite(x) | ~where, axis=-1, keepdims=True)
     x = jnp.where(where, x, jnp.inf)
 
     def among(ascending: Array, x: Array) -> Array:
@@ -271,11 +272,13 @@ def _direction(
     if shares is None:
         mass, centred = 1 / n, values - (n - 1) / 2
     else:
-        mass = shares / jnp.sum(shares, axis=-1, keepdims=True)
-        mass = jnp.where(jnp.any(shares != 0, axis=-1, keepdims=True), mass, 0.0)
+        total = jnp.sum(shares, axis=-1, keepdims=True)
+        mass = shares / jnp.where(total == 0, 1.0, total)
         centred = values - jnp.sum(mass * values, axis=-1, keepdims=True)
     squares = jnp.sum(mass * centred**2, axis=-1, keepdims=True)
     # Ranks are rounded numbers of up to n.
     equal = squares <= (n * jnp.finfo(centred.dtype).eps) ** 2
     norm = jnp.sqrt(jnp.where(equal, 1.0, squares))
-    return jnp.where(equal, 0.0, jnp.sqrt(mass) * centred / norm)
+    # A root has no derivative at 0.
+    root = jnp.sqrt(jnp.where(mass == 0, 1.0, mass))
+    return jnp.where(equal | (mass == 0), 0.0, root * centred / norm)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from softsort_core import SoftSortError
-from softsort_core.arguments import as_weights
+from softsort_core.arguments import as_floating, as_weights, is_concrete, normalised
 
 Epsilon: TypeAlias = float | Array
 Numbers: TypeAlias = Array | np.ndarray
@@ -28,15 +28,17 @@ def shares_of(
             "counts"
         )
     shares = as_weights(weights, "weights")
-    if where is None:
+    if where is not None:
+        shares = jnp.ones(shape) if shares is None else shares
+        shares = jnp.where(jnp.asarray(where), shares, 0.0)
+    if shares is None or is_concrete(shares):
         return shares
-    shares = jnp.ones(shape) if shares is None else shares
-    return jnp.where(jnp.asarray(where), shares, 0.0)
+    return jnp.where(jnp.all(shares >= 0), shares, jnp.nan)
 
 
-def without_others(values: Any, shares: Array | None) -> Array:
+def without_others(values: Any, shares: Array | None, name: str) -> Array:
     """Return zeros for what does not count, that may be no numbers."""
-    array = jnp.asarray(values)
+    array = as_floating(values, name)[0]
     if shares is None:
         return array
     counts = (shares != 0).reshape(*shares.shape, *[1] * (array.ndim - shares.ndim))
@@ -47,6 +49,5 @@ def average(values: Float[Array, "*batch"], shares: Array | None) -> Float[Array
     """Return the mean of the values that count, by how much; NaN of none."""
     if shares is None:
         return jnp.mean(values)
-    shares = shares / jnp.max(shares)
-    values = jnp.where(shares != 0, values, 0.0)
-    return jnp.sum(shares * values) / jnp.sum(shares)
+    shares = normalised(shares)
+    return jnp.sum(shares * jnp.where(shares != 0, values, 0.0))

@@ -119,6 +119,47 @@ def test_weights_are_repetitions():
     assert abs(plain - expected) > 0.02 * expected
 
 
+@pytest.mark.parametrize("name", ["spearman", "soft targets", "least quantile"])
+def test_a_weight_of_0_leaves_out(name):
+    weights = np.where(WHERE, RNG.uniform(1, 2, size=(6, 5)), 0.0)
+    evaluate = jax.jit(
+        jax.value_and_grad(
+            lambda x, weights: OF_VALUES[name](x, Y, weights=weights), argnums=(0, 1)
+        )
+    )
+    value, (gradient, slopes) = evaluate(X, weights)
+    few = [np.take_along_axis(each, VALUES, axis=1) for each in (X, Y, weights)]
+    x, y, positive = few
+    expected = jax.jit(OF_VALUES[name])(x, y, weights=positive)
+    np.testing.assert_allclose(value, expected, rtol=1e-9)
+    assert (gradient[~WHERE] == 0).all()
+    # Weights are relative: in each row, they have no slope together.
+    assert np.isfinite(slopes).all()
+    np.testing.assert_allclose(np.sum(slopes * weights, axis=1), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", OF_VALUES)
+def test_what_is_traced_and_wrong_gives_nan(name):
+    weights = np.where(WHERE, 1.0, -1.0)
+    loss = jax.jit(lambda x, y, weights: OF_VALUES[name](x, y, weights=weights))
+    assert np.isnan(loss(X, Y, weights))
+
+
+def test_gains_that_are_traced_and_negative_give_nan():
+    assert np.isnan(jax.jit(soft_ndcg_loss)(X, Y))
+
+
+@pytest.mark.parametrize("name", OF_ROWS)
+def test_small_weights_have_a_slope(name):
+    weights = np.float32(1e-30) * np.arange(1, 7, dtype=np.float32)
+    loss = OF_ROWS[name]
+    slopes = jax.jit(
+        jax.grad(lambda weights: loss(np.float32(X), LABELS, weights=weights))
+    )(weights)
+    assert np.isfinite(slopes).all()
+    assert np.abs(slopes).max() > 0
+
+
 def test_nothing_that_counts_is_no_number():
     where = np.zeros((6, 5), bool)
     loss = jax.jit(lambda x, y: soft_spearman_loss(x, y, where=where))

@@ -10,7 +10,7 @@ import scipy.special
 import scipy.stats
 import sklearn.metrics
 
-from softsort_core import SoftSortError
+from softsort_core import SoftSortError, quantile
 from softsort_core.losses import (
     soft_conformal_loss,
     soft_error_loss,
@@ -28,6 +28,7 @@ WANTED = RNG.normal(size=(6, 5))
 GAINS = RNG.integers(0, 4, size=(6, 5)).astype(float)
 TARGETS = RNG.normal(size=6)
 SHARP = 1e-5
+LARGE = np.arange(2**60, 2**60 + 30).reshape(6, 5)
 # Each as a function of logits of shape (6, 5) and epsilon.
 LOSSES = {
     "error": lambda x, e: soft_error_loss(x, LABELS, epsilon=e),
@@ -273,9 +274,44 @@ def test_labels_that_do_not_exist_give_nan(x64):
         assert jnp.isnan(top_2_error(jnp.asarray(LOGITS), 0.1, labels))
 
 
+@pytest.mark.parametrize("label", [2**32, -(2**32)])
+def test_labels_of_64_bits_are_not_cut(label):
+    labels = np.append(LABELS[1:], label)
+    assert jnp.isnan(soft_error_loss(jnp.float32(LOGITS), labels))
+
+
+@pytest.mark.parametrize("weights", [None, np.ones((6, 5))])
+def test_the_mean_over_several_levels(x64, weights):
+    levels = [0.2, 0.7]
+
+    @jax.jit
+    def both(errors):
+        found = soft_least_quantile_loss(errors, levels, weights=weights)
+        return found, jnp.mean(quantile(errors, levels, input_weights=weights))
+
+    np.testing.assert_allclose(*both(jnp.asarray(LOGITS**2)), rtol=1e-9)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_where_may_be_a_list():
+    where = [[True, False, True, True, True]]
+    values = [
+        soft_spearman_loss(jnp.float32(LOGITS[:1]), WANTED[:1], where=each)
+        for each in (where, np.array(where))
+    ]
+    np.testing.assert_allclose(*values, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda x: soft_error_loss(x, LABELS, True), ["k is True", "integer"]),
+        (lambda x: soft_error_loss(x, LABELS, 1.5), ["k is 1.5", "integer"]),
+        (lambda x: soft_error_loss(x, LABELS / 2), ["labels", "float64", "integers"]),
+        (lambda x: soft_conformal_loss(x[None], LABELS[None]), ["(1, 6, 5)", "rows"]),
+        (lambda x: soft_pinball_loss(LARGE, x[:, 0]), ["samples", "integers beyond"]),
+        (lambda x: soft_pinball_loss(x, LARGE[:, 0]), ["targets", "integers beyond"]),
+        (lambda x: soft_ndcg_loss(x, LARGE), ["relevance", "integers beyond"]),
         (lambda x: soft_error_loss(x, LABELS, 0), ["k is 0", "1 to 4"]),
         (lambda x: soft_error_loss(x, LABELS, 5), ["k is 5", "1 to 4"]),
         (lambda x: soft_least_quantile_loss(x, 1.5), ["1.5"]),
@@ -283,11 +319,12 @@ def test_labels_that_do_not_exist_give_nan(x64):
         (lambda x: soft_ndcg_loss(x, x), ["relevance", "negative"]),
         (lambda x: soft_ndcg_loss(x, x**2, 0), ["k is 0", "1"]),
         (lambda x: soft_conformal_loss(x, LABELS, 1.0), ["coverage is 1", "0.9"]),
-        (lambda x: soft_conformal_loss(x[:1], LABELS[:1]), ["1 rows", "2"]),
+        (lambda x: soft_conformal_loss(x[:1], LABELS[:1]), ["(1, 5)", "2 rows"]),
         (lambda x: soft_spearman_loss(x, x, weights=-(x**2)), ["weights", "negative"]),
         (lambda x: soft_spearman_loss(x, x, epsilon=-1.0), ["epsilon", "-1"]),
     ],
 )
+@pytest.mark.usefixtures("unchecked_types")
 def test_errors_name_the_argument_and_the_remedy(call, words):
     with pytest.raises(SoftSortError) as caught:
         call(jnp.float32(LOGITS))
