@@ -9,7 +9,7 @@ import typer
 
 from softsort_cli.errors import UsageError
 from softsort_cli.images.formats import LISTED
-from softsort_cli.options.declare import command, option
+from softsort_cli.options.declare import command, number_of, option
 from softsort_cli.options.images import Kind, Noise
 from softsort_cli.options.output import Writing
 from softsort_cli.options.softness import Device
@@ -86,10 +86,7 @@ def _noises(text: str | None, noise: Noise) -> list[Noise]:
     noises = [noise] if text is None else []
     for word in text.split(",") if text else ():
         kind, _, amount = word.strip().partition(":")
-        try:
-            share = float(amount)
-        except ValueError:
-            share = math.nan
+        share = number_of(amount)
         if kind not in KINDS or not 0 <= share <= 1:
             raise UsageError(
                 f"--noises {text!r}: give kinds ({', '.join(KINDS)}) and amounts from "
@@ -100,10 +97,7 @@ def _noises(text: str | None, noise: Noise) -> list[Noise]:
 
 
 def _numbers(text: str) -> list[float]:
-    try:
-        numbers = [float(word) for word in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or not all(0 < number < math.inf for number in numbers):
+    numbers = [number_of(word) for word in text.split(",")]
+    if not all(0 < number < math.inf for number in numbers):
         raise UsageError(f"--epsilons {text!r}: give positive numbers, as in 0.01,0.1")
     return numbers

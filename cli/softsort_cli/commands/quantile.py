@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from softsort_cli.errors import UsageError
-from softsort_cli.options.declare import TalkWithoutQ, command, option
+from softsort_cli.options.declare import TalkWithoutQ, command, number_of, option
 from softsort_cli.options.softness import Solver
 from softsort_cli.options.tables import Reading, Tables, TableWriting
 
@@ -67,10 +67,7 @@ def _exact(
 
 def _levels(choices: list[str]) -> tuple[float, ...]:
     words = [word for choice in choices for word in choice.split(",") if word.strip()]
-    try:
-        levels = tuple(float(word) for word in words)
-    except ValueError:
-        levels = ()
+    levels = tuple(map(number_of, words))
     if not levels or not all(0 <= level <= 1 for level in levels):
         raise UsageError(
             f"-q {','.join(choices)!r}: give levels from 0 to 1, as in 0.5"

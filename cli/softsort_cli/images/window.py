@@ -11,7 +11,7 @@ import numpy as np
 from softsort_cli.errors import CommandError, UsageError
 from softsort_cli.images import image_file
 from softsort_cli.io import files
-from softsort_cli.options.declare import MOST
+from softsort_cli.options.declare import MOST, number_of
 from softsort_cli.options.images import Shape
 
 TEXT = (".txt", ".csv", ".tsv")
@@ -94,10 +94,7 @@ def _weights(text: str, size: tuple[int, ...] | None) -> np.ndarray:
 
 
 def _positive(text: str, start: str, example: str) -> float:
-    try:
-        value = float(text.removeprefix(start))
-    except ValueError:
-        value = math.nan
+    value = number_of(text.removeprefix(start))
     if not 0 < value < math.inf:
         raise UsageError(f"{text!r} has no positive number, as in {example}")
     return value

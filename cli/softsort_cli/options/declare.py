@@ -25,6 +25,14 @@ def option(*names: str, **settings: Any) -> Any:
     return typer.Option(*names, envvar=envvar, show_envvar=False, **settings)
 
 
+def number_of(text: str) -> float:
+    """The number that a text says; NaN if it says none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def positive(value: float | None) -> float | None:
     """Refuse an option that has a value which is not a positive number."""
     if value is not None and not 0 < value < math.inf:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from softsort_cli.errors import UsageError
+from softsort_cli.options.declare import number_of
 from softsort_cli.tables.csv_quotes import quote
 
 BLANKS = " \t"
@@ -41,11 +41,7 @@ class Spelling:
     ) -> Spelling:
         """What lists of words name, and these marks."""
         words = {word.strip(BLANKS) for each in lists or () for word in each.split(",")}
-        numbers = []
-        for word in words:
-            with suppress(ValueError):
-                numbers.append(float(word))
-        absent = tuple(sorted(filter(math.isfinite, numbers)))
+        absent = tuple(sorted(filter(math.isfinite, map(number_of, words))))
         return cls(frozenset(words), absent, decimal, thousands or "")
 
     def plain(self, cells: pl.Series) -> pl.Series:
