@@ -1,11 +1,10 @@
 """GIF files <-> pictures."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
@@ -137,8 +136,6 @@ def _palette(colours: gif_frames.Palette) -> tuple[int, bytes]:
 
 def _compressed(places: np.ndarray) -> bytes:
     """The bytes of pixels, as Pillow compresses them, without its palette."""
-    import PIL.Image
-
     image = PIL.Image.fromarray(np.ascontiguousarray(places))
     data = pillow.saved([image], "GIF", {"optimize": False, "interlace": False})
     ((start, end),) = declared_size.gif_blocks(data)

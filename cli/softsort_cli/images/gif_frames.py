@@ -1,16 +1,13 @@
 """What is drawn for each frame of a GIF: the pixels that change, in palettes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import PIL.Image
+from PIL.Image import Quantize
 
 from softsort_cli.images import palette
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 MOST = 256  # colours of a palette
 SETTLED = 1000  # k-means ends when fewer than one of so many pixels change
@@ -133,8 +130,6 @@ def _coloured(
 
 def _few(colours: np.ndarray, most: int) -> Palette | None:
     """All colours there are, from dark to bright; None if they are too many."""
-    import PIL.Image
-
     if not colours.size:
         return []
     counted = PIL.Image.fromarray(colours).getcolors(most)
@@ -157,9 +152,6 @@ def _quantized(colours: np.ndarray, most: int) -> tuple[np.ndarray, Palette]:
 
     From either start k-means may end in a palette that is some decibels worse.
     """
-    import PIL.Image
-    from PIL.Image import Quantize
-
     exact = PIL.Image.fromarray(colours)
     settings: Any = {"kmeans": 1 + colours[..., 0].size // SETTLED, "dither": 0}
     starts = Quantize.MEDIANCUT, Quantize.MAXCOVERAGE

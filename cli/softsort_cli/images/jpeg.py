@@ -1,19 +1,16 @@
 """JPEG files <-> pictures."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import PIL.Image
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, pillow
 from softsort_cli.images.picture import Picture
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 APP0, ADOBE, COMMENT = 0xE0, 0xEE, 0xFE  # markers
 DESCRIBING = {*range(APP0, APP0 + 16), COMMENT} - {ADOBE}
@@ -50,8 +47,6 @@ def read(data: bytes, source: str) -> Picture:
 
 def encode(picture: Picture) -> bytes:
     """A file of a frame, in quality 95 if its encoding does not say otherwise."""
-    import PIL.Image
-
     told = picture.metadata
     carried = told.get("segments")
     coded = pillow.unchanged(picture)
@@ -133,8 +128,6 @@ def _own(data: bytes) -> list[str]:
 
 def _encoding(image: PIL.Image.Image) -> dict[str, Any]:
     """How a file was encoded, in Pillow's words for `save`."""
-    from PIL.JpegImagePlugin import JpegImageFile, get_sampling
-
     assert isinstance(image, JpegImageFile)
     most = max(max(table) for table in image.quantization.values())
     encoding = {

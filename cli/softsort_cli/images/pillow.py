@@ -1,18 +1,14 @@
 """What PNG, JPEG, GIF and WebP have in common: Pillow between files and pictures."""
 
-from __future__ import annotations
-
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import PIL.Image
 
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, formats, memory
 from softsort_cli.images.picture import Picture
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
 CHANNELS = {"P": 3, "PA": 4}  # of colours that a palette says
@@ -21,8 +17,6 @@ EXIF_START = b"Exif\0\0"  # what JPEG, and some WebP, put before the EXIF itself
 
 def opened(data: bytes, name: str) -> Any:
     """An image of Pillow out of a file of the format of this name."""
-    import PIL.Image
-
     PIL.Image.MAX_IMAGE_PIXELS = None  # see declared_size.check_claim
     return PIL.Image.open(BytesIO(data), formats=[name])
 
@@ -96,8 +90,6 @@ def unchanged(picture: Picture) -> bytes | None:
 
 def images(picture: Picture) -> list[PIL.Image.Image]:
     """The frames of a picture, grey or RGB, as Pillow takes them."""
-    import PIL.Image
-
     return [PIL.Image.fromarray(frame) for frame in picture.frames]
 
 

@@ -7,6 +7,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import PIL.Image
+from PIL.PngImagePlugin import PngInfo
+
 from softsort_cli.errors import CommandError
 from softsort_cli.images import declared_size, memory, pillow, png_pixels
 from softsort_cli.images.picture import Picture
@@ -129,9 +132,6 @@ def _delay(milliseconds: float) -> tuple[int, int]:
 
 def _chunks_of(metadata: dict[str, Any]) -> bytes:
     """What Pillow writes of the metadata of another format."""
-    import PIL.Image
-    from PIL.PngImagePlugin import PngInfo
-
     info = PngInfo()
     if "xmp" in metadata:
         info.add_itxt("XML:com.adobe.xmp", metadata["xmp"].decode())

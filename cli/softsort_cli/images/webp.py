@@ -4,6 +4,8 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+import PIL.ImageChops
+
 from softsort_cli.images import declared_size, pillow
 from softsort_cli.images.picture import Picture
 
@@ -33,8 +35,6 @@ def read(data: bytes, source: str) -> Picture:
 
 def encode(picture: Picture) -> bytes:
     """A file of the frames: without loss, unless they come from a lossy one."""
-    import PIL.ImageChops
-
     if coded := pillow.unchanged(picture):
         return _described(coded, picture.metadata)
     lossless = picture.encoding.get("lossless", picture.format != "JPEG")
