@@ -4,18 +4,14 @@ Decoders take memory for what a file says, some of them as soon as it is opened.
 that are cut off are left to the decoders, which tell.
 """
 
-from __future__ import annotations
-
+import mmap
 import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from softsort_cli.errors import CommandError
-
-if TYPE_CHECKING:
-    import mmap
 
 # Markers of JPEG: frame headers of each kind, and those that stand alone.
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}

@@ -1,13 +1,11 @@
 """A soft median of the window around each pixel of an image file."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -38,15 +36,13 @@ from softsort_cli.images.picture import (
     floats_of,
     to_pixels,
 )
+from softsort_cli.images.selection import Job
 from softsort_cli.images.tiff_streaming import PageRows, Strips
 from softsort_cli.io import files
 from softsort_cli.options.images import AUTO, BatchWriting, Method, Report, Shape
 from softsort_cli.options.sizes import bytes_of
 from softsort_cli.options.softness import Computing
 from softsort_cli.work import engine, manifest
-
-if TYPE_CHECKING:
-    from softsort_cli.images.selection import Job
 
 AUTO_SIZES = (3, 5, 7)
 LEAST = 700_000_000  # bytes

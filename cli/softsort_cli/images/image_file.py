@@ -1,22 +1,18 @@
 """Image files <-> pictures: whatever the format, what would not survive is refused."""
 
-from __future__ import annotations
-
 import struct
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError
 from softsort_cli.images import formats, ome, orientation
+from softsort_cli.images.picture import Picture
 from softsort_cli.io import files
 from softsort_cli.options.images import ImageWriting
-
-if TYPE_CHECKING:
-    from softsort_cli.images.picture import Picture
 
 
 def read(path: Path | None) -> Picture:

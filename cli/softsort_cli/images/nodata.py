@@ -1,19 +1,15 @@
 """Pixels that hold no data: left out of all windows, and kept where they are."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from softsort_cli import console
 from softsort_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from softsort_cli.images.picture import Picture
+from softsort_cli.images.picture import Picture
 
 KEEP, IGNORE = "keep", "ignore"
 

@@ -3,8 +3,6 @@
 A key is the one colour that is transparent, where no channel says it.
 """
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Iterator, Sequence

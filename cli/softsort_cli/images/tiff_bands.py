@@ -4,23 +4,18 @@ A band is filtered with the rows around it that windows reach, and its pixels wa
 file beside the output for who puts all together.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from softsort_cli.errors import CommandError
 from softsort_cli.images.picture import to_pixels
+from softsort_cli.images.selection import Job
 from softsort_cli.images.tiff_streaming import PageRows
 from softsort_cli.io import files
-
-if TYPE_CHECKING:
-    from softsort_cli.images.selection import Job
 
 VALUES = 1 << 23  # of a band
 

@@ -1,24 +1,20 @@
 """TIFF images that do not fit in memory: read, filtered and written strip by strip."""
 
-from __future__ import annotations
-
 import math
 import mmap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
 from softsort_cli.errors import CommandError
 from softsort_cli.images import formats, ome, tiff, tiff_checks, tiff_pixels, tiff_tags
 from softsort_cli.images.picture import check_finite, floats_for, to_pixels, to_unit
+from softsort_cli.images.selection import Job
 from softsort_cli.io import files
-
-if TYPE_CHECKING:
-    from softsort_cli.images.selection import Job
 
 BYTES_A_VALUE = 64  # of an image that is filtered as a whole
 OVERHEAD = 2**29  # what jax and other libraries take

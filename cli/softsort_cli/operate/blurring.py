@@ -1,7 +1,5 @@
 """The epsilon that a blur, in the units of a column, stands for: of each group."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures of results: hard against soft, and what epsilon does."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-if TYPE_CHECKING:
-    from softsort_cli.tables.table import Part
+from softsort_cli.tables.table import Part
 
 ROWS_AT_ONCE = 1 << 18  # whose keys are found together, at least
 

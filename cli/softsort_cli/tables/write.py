@@ -1,7 +1,5 @@
 """Results: appended to the parts of a table, or a table of their own."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, TypeAlias

@@ -1,15 +1,11 @@
 """The metrics of training runs: as tables and as a figure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-if TYPE_CHECKING:
-    from softsort_cli.training.loop import Metrics
+from softsort_cli.training.loop import Metrics
 
 PANELS = {
     "soft_error": "Soft 0/1 loss",

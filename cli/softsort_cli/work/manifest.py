@@ -14,16 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from softsort_cli import console
 from softsort_cli.errors import CommandError, reported
 from softsort_cli.io import files
-
-if TYPE_CHECKING:
-    from softsort_cli.work.engine import Engine
+from softsort_cli.work.engine import Engine
 
 NAME = ".softsort.jsonl"
 LOCK = ".softsort.lock"

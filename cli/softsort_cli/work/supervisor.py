@@ -6,8 +6,6 @@ jax, and forks again if that is killed. What was in work then is done one at a t
 that it is known which it was.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import signal
