@@ -246,7 +246,9 @@ def check_types(source: str, types: Mapping[str, pl.DataType], form: Form) -> No
     """Refuse columns of types that a text has no cells for."""
     for name, kind in types.items():
         nested = kind.is_nested() or (kind == pl.Duration and not form.is_binary)
-        if (form.kind != "ndjson" and nested) or _has_bytes(kind):
+        # Which may be no text.
+        has_bytes = pl.Schema({name: kind}).contains_dtype(pl.Binary(), recursive=True)
+        if (form.kind != "ndjson" and nested) or has_bytes:
             raise CommandError(
                 f"{source}, column {name!r}: {form.title} has no cells for "
                 f"{type_name(kind)}; write Parquet or Arrow, as in -o FILE.parquet, "
@@ -257,11 +259,3 @@ def check_types(source: str, types: Mapping[str, pl.DataType], form: Form) -> No
 def type_name(kind: pl.DataType) -> str:
     """What messages call the type of cells."""
     return str(kind.base_type()).lower()
-
-
-def _has_bytes(kind: pl.DataType) -> bool:
-    """Whether cells of this type hold bytes, which may be no text."""
-    if isinstance(kind, pl.Struct):
-        return any(_has_bytes(field.dtype) for field in kind.fields)  # pyright: ignore[reportArgumentType]
-    inner = getattr(kind, "inner", None)
-    return kind == pl.Binary or (inner is not None and _has_bytes(inner))
