@@ -30,7 +30,7 @@ from softsort_cli.tables import candidates, column_data, columnar, select, tally
 from softsort_cli.tables.counted import Meaning
 from softsort_cli.tables.times import Time
 from softsort_cli.work import manifest
-from softsort_cli.work.engine import Engine, Future, finish, merged, open_engine
+from softsort_cli.work.engine import Engine, finish, merged, open_engine
 
 if TYPE_CHECKING:
     from softsort_core import Statistics
@@ -250,7 +250,7 @@ def _table(parts: Sequence[Part], reading: Reading) -> Any:
 
 
 def _results(
-    engine: Engine, tasks: Sequence[Future], step: Callable[[], None]
+    engine: Engine, tasks: Sequence[Any], step: Callable[[], None]
 ) -> list[Any]:
     """The results of tasks, in their order; the first that fails ends the command."""
     results = {}

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
@@ -23,6 +23,9 @@ from softsort_cli.errors import SOME_FAILED, CommandError
 from softsort_cli.io import files
 from softsort_cli.options.softness import Computing
 
+if TYPE_CHECKING:
+    from softsort_cli.work.dask import Workers
+
 # Each holds an image, or a block of a table. One more than processors, for those that
 # wait for a file, or for the slowest part of what is computed on all processors.
 THREADS = min((os.cpu_count() or 1) + 1, 8)
@@ -30,28 +33,8 @@ MERGED = 8  # futures by one task
 _abandoned = threading.Event()  # nobody waits any more for what threads do
 
 
-class Future(Protocol):
-    """What will be the result of a task."""
-
-    def result(self) -> Any:
-        """Wait for the result; raise what the task raised."""
-        ...
-
-    def exception(self) -> BaseException | None:
-        """Wait for the task; what it raised, if anything."""
-        ...
-
-
-class Engine(Protocol):
-    """Where tasks run."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        """Have a function called; futures among its arguments are waited for."""
-        ...
-
-    def finished(self, futures: Iterable[Any], /) -> Iterator[Any]:
-        """Yield the futures as their tasks end."""
-        ...
+# Where tasks run. Futures among the arguments of a task are waited for.
+Engine: TypeAlias = "Threads | Workers"
 
 
 @contextmanager
@@ -120,9 +103,7 @@ def check_wanted() -> None:
         raise CommandError("interrupted")
 
 
-def merged(
-    engine: Engine, merge: Callable[..., Any], futures: Sequence[Future]
-) -> Future:
+def merged(engine: Engine, merge: Callable[..., Any], futures: Sequence[Any]) -> Any:
     """All results merged, eight at a time, in an order that no worker changes."""
     while len(futures) > 1:
         starts = range(0, len(futures), MERGED)
