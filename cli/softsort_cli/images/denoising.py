@@ -335,7 +335,8 @@ class Filtering:
     def settings(self, size: Size, alpha: bool) -> dict[str, Any]:
         """What the filters take besides pixels and epsilon."""
         settings = {"q": self.quantile, "border": self.border, "alpha": alpha}
-        return self.window.settings() | settings | {"size": size}
+        settings |= vars(self.window) | {"size": size}
+        return {name: value for name, value in settings.items() if value is not None}
 
 
 class KnownRows:

@@ -2,9 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,11 +23,6 @@ class Window:
     size: tuple[int, ...]  # rows, columns; before them pages, of a volume
     footprint: np.ndarray | None = None
     weights: np.ndarray | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """The window in the filter's words."""
-        settings = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in settings.items() if value is not None}
 
 
 def read(shape: Shape) -> Window:
