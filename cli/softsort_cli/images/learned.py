@@ -22,6 +22,7 @@ from softsort_cli.images import alpha, image_file, selection
 from softsort_cli.images.filters import Rows
 from softsort_cli.io import files
 from softsort_cli.options.images import BatchWriting, Recipe
+from softsort_cli.work import manifest
 
 if TYPE_CHECKING:
     from softsort_filters import Learning
@@ -57,7 +58,7 @@ def learn(
     from softsort_filters import learn_filter
 
     told: dict[str, Any] = {
-        "images": _fingerprint([*noisy, *(clean or ())]),
+        "images": manifest.fingerprint([*noisy, *(clean or ())]),
         **asdict(recipe),
     }
     now = _read_learning(output, told, start) if resume else start
@@ -155,14 +156,6 @@ def _read_learning(path: Path, told: dict[str, Any], start: Learning) -> Learnin
     state = [jnp.asarray(arrays[f"state_{number}"]) for number in range(len(leaves))]
     free, optimiser = jax.tree.unflatten(structure, state)
     return type(start)(free, optimiser, tuple(arrays["losses"].tolist()))
-
-
-def _fingerprint(images: Sequence[np.ndarray]) -> int:
-    checksum = 0
-    for pixels in images:
-        checksum = zlib.crc32(f"{pixels.shape} {pixels.dtype}".encode(), checksum)
-        checksum = zlib.crc32(pixels.tobytes(), checksum)
-    return checksum
 
 
 def table(before: Learning, after: Learning) -> str:
