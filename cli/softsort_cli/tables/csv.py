@@ -20,7 +20,7 @@ from softsort_cli.io.source import Input, read_blocks
 from softsort_cli.tables.csv_block import Block
 from softsort_cli.tables.csv_quotes import count, end_of_records, mask, quote
 from softsort_cli.tables.formats import Form
-from softsort_cli.tables.table import Part, Table
+from softsort_cli.tables.table import Table
 
 # Bytes of a file of which is held for another pass what was found in it.
 HELD = 1 << 28
@@ -62,10 +62,6 @@ class Delimited(Table):
         """What ends its first line."""
         first = next(replace(self, held=None).parts())
         return "\r\n" if first.stops[0] < first.ends[0] else "\n"
-
-    def has_remarks(self, part: Part) -> bool:
-        """Whether a part has comments."""
-        return isinstance(part, Block) and part.has_comments
 
     def _blocks(self) -> Iterator[Block]:
         pieces, names = self._pieces(), None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from io import BytesIO
-from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -127,8 +126,6 @@ def _check_lines(lines: Sequence[bytes], source: str, before: int) -> None:
 @dataclass(frozen=True)
 class Ndjson(Table):
     """A table in NDJSON."""
-
-    can_replace: ClassVar[bool] = False
 
     def parts(self, columns: Sequence[int] | None = None) -> Iterator[Block]:
         """The table, some lines at a time, whatever columns are asked for."""

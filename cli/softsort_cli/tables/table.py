@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import polars as pl
 
@@ -46,8 +46,6 @@ class Table:
     spelling: Spelling = PLAIN  # of numbers in its texts
     infers: bool = False  # whether texts are written as the types that they have
 
-    can_replace: ClassVar[bool] = True  # a column by results, where it is written again
-
     @property
     def source(self) -> str:
         """Its name in messages."""
@@ -64,11 +62,6 @@ class Table:
     def ending(self) -> str:
         """What ends lines of delimited text that is made of it."""
         return "\n"
-
-    def has_remarks(self, part: Part) -> bool:
-        """Whether a part has lines that are no rows but say something."""
-        del part
-        return False
 
     def columns(self, part: Part) -> dict[str, pl.Series]:
         """The columns of a part that has all of them."""

@@ -26,7 +26,7 @@ def check_names(table: Table, names: Sequence[str], form: Form, replace: bool) -
     """Refuse names of results that are taken, before anything is computed."""
     if not table.headers:
         return
-    can_replace = table.can_replace or form.kind != table.form.kind
+    stays_as_it_came = form.kind == table.form.kind == "ndjson"
     taken = Counter(table.names)
     for name in names:
         if taken[name] > 1:
@@ -34,7 +34,7 @@ def check_names(table: Table, names: Sequence[str], form: Form, replace: bool) -
                 f"{table.source} has several columns named {name!r}, as a result would "
                 "be: rename them"
             )
-        if name in taken and not can_replace:
+        if name in taken and stays_as_it_came:
             raise CommandError(
                 f"{table.source} has a member {name!r}, as a result would be: NDJSON "
                 "is written as it came, and cannot have it replaced; rename it"
@@ -152,9 +152,9 @@ def _frames(
             f"{table.source} has several columns of one name: it can only be written "
             "in the format in which it came"
         )
-    has_remarks = False
+    has_comments = False  # which delimited text alone can have
     for part, results, kept in rows:
-        has_remarks |= not only and table.has_remarks(part)
+        has_comments |= not only and getattr(part, "has_comments", False)
         columns = {} if only else table.columns(part)
         columns = infer.typed(columns, types, table.spelling)
         for name, values in results.items():
@@ -164,7 +164,7 @@ def _frames(
         )
         frame = frame if kept is None else frame.filter(kept)
         yield frame, results if spec else ()
-    if has_remarks:
+    if has_comments:
         console.note(f"note: {table.source}: its comments are not written")
 
 
