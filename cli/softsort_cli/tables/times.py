@@ -28,8 +28,7 @@ SUCH = {
     "time": "a time, as in 12:30:00",
     "duration": "a duration",
 }
-# Half of 64 bits: values are whole numbers of it, and a rest that has no more.
-HALF = 32
+WIDE = pl.Int128  # which holds what is between any two ticks
 
 
 @dataclass(frozen=True)
@@ -187,30 +186,23 @@ class Time:
             east = number("hours") * 60 + number("minutes")
             clock -= pl.when(pl.col("sign") == "-").then(-east).otherwise(east) * 60
         # Year 1 to 9999 in nanoseconds are more than 64 bits: null, and so invalid.
-        whole = (days * DAY + clock).cast(pl.Int128) * second
+        whole = (days * DAY + clock).cast(WIDE) * second
         ticks = (whole + digits // (10**9 // second)).cast(pl.Int64, strict=False)
         return pl.when(fits).then(ticks)
 
     def _since(self, ticks: pl.Series) -> tuple[np.ndarray, bool]:
         """Ticks since the origin, NaN for null, and whether any is not exact."""
-        there = ticks.is_not_null().to_numpy()
-        whole = ticks.fill_null(self.origin).to_numpy()
-        # What one subtraction would not hold; the sum of both is rounded once.
-        high = (whole >> HALF) - (self.origin >> HALF)
-        low = (whole & MASK) - (self.origin & MASK)
-        values = np.ldexp(high.astype(float), HALF) + low
-        rounded = bool((self._whole(values) != whole).any())
-        values[~there] = np.nan
-        return values, rounded
-
-    def _whole(self, values: np.ndarray) -> np.ndarray:
-        """The ticks nearest to numbers since the origin."""
-        values = np.rint(values / self.step) * self.step
-        high = np.floor(np.ldexp(values, -HALF))
-        low = (values - np.ldexp(high, HALF)).astype(np.int64)
-        return ((high.astype(np.int64) + (self.origin >> HALF)) << HALF) + (
-            low + (self.origin & MASK)
+        since = (ticks.cast(WIDE) - pl.Series([self.origin], dtype=WIDE)).cast(
+            pl.Float64
         )
+        rounded = (self._whole(since.fill_null(0).to_numpy()) != ticks).any()
+        return since.to_numpy(writable=True), rounded
+
+    def _whole(self, values: np.ndarray) -> pl.Series:
+        """The ticks nearest to numbers since the origin."""
+        since = pl.Series(np.rint(values / self.step) * self.step).cast(WIDE)
+        ticks = since + pl.Series([self.origin], dtype=WIDE)
+        return ticks.cast(pl.Int64, wrap_numerical=True)
 
     def typed(self, values: np.ndarray, ahead: int = 0) -> pl.Series:
         """Numbers as typed dates and times, null for NaN.
@@ -218,7 +210,7 @@ class Time:
         Of texts as their clocks show them, which are so many ticks ahead of UTC.
         """
         none = np.isnan(values)
-        ticks = pl.Series(self._whole(np.where(none, 0.0, values)) + ahead)
+        ticks = self._whole(np.where(none, 0.0, values)) + ahead
         ticks = ticks.set(pl.Series(none), None)
         if self.name == "date":
             return ticks.cast(pl.Int32).cast(pl.Date)
@@ -255,9 +247,6 @@ class Time:
         if self.zone is not None:
             parts.append(pl.lit(self.zone))
         return texts.select(pl.concat_str(parts)).to_series()
-
-
-MASK = (1 << HALF) - 1
 
 
 def _east(zone: str) -> int:
