@@ -36,6 +36,20 @@ def need_libraries(*names: str) -> None:
 
 
 @contextmanager
+def damage_told(failure: str, *others: type[Exception]) -> Iterator[None]:
+    """Make any error of a library one of the command, but for these others.
+
+    A broken file can break what reads it, and what is made of it what writes, anywhere.
+    """
+    try:
+        yield
+    except (CommandError, MemoryError, *others):
+        raise
+    except Exception as error:
+        raise CommandError(f"{failure}: {error}") from error
+
+
+@contextmanager
 def reported(failure: str) -> Iterator[None]:
     """Make an error of the operating system one of the command, with its reason."""
     try:

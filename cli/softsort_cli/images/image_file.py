@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from softsort_cli import console
-from softsort_cli.errors import CommandError
+from softsort_cli.errors import CommandError, damage_told
 from softsort_cli.images import formats, ome, orientation
 from softsort_cli.images.picture import Picture
 from softsort_cli.io import files
@@ -30,13 +30,10 @@ def read(path: Path | None) -> Picture:
     if form is None:
         raise CommandError(_unknown(data, source))
     try:
-        return _codec(form).read(data, source)
+        with damage_told(f"{source} is damaged", PIL.UnidentifiedImageError):
+            return _codec(form).read(data, source)
     except PIL.UnidentifiedImageError:
         raise CommandError(_unknown(data, source)) from None
-    except (CommandError, MemoryError):
-        raise
-    except Exception as error:  # a broken file can break the reader anywhere
-        raise CommandError(f"{source} is damaged: {error}") from error
 
 
 def output_format(

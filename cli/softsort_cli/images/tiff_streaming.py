@@ -4,13 +4,12 @@ import math
 import mmap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from softsort_cli.errors import CommandError
+from softsort_cli.errors import CommandError, damage_told
 from softsort_cli.images import formats, ome, tiff, tiff_checks, tiff_pixels, tiff_tags
 from softsort_cli.images.picture import check_finite, floats_for, to_pixels, to_unit
 from softsort_cli.images.selection import Job
@@ -164,8 +163,11 @@ def copy(
     """Write a TIFF of the same pages, filtered, to a stream, in tiles."""
     import tifffile
 
+    from softsort_core import SoftSortError
+
     size = path.stat().st_size
-    with ONE_AT_A_TIME, _told(path), tifffile.TiffFile(path) as file:
+    told = damage_told(f"{path} is damaged", SoftSortError, OSError)
+    with ONE_AT_A_TIME, told, tifffile.TiffFile(path) as file:
         pages: list[Any] = list(file.pages)
         for number, page in enumerate(pages):
             tiff_checks.check_page(page, size, f"{path}, page {number + 1},")
@@ -190,19 +192,6 @@ def copy(
                     **layout,
                     **tiff.beside(told),
                 )
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Tell which file breaks the reader, or by what it says the writer, anywhere."""
-    from softsort_core import SoftSortError
-
-    try:
-        yield
-    except (CommandError, SoftSortError, MemoryError, OSError):
-        raise
-    except Exception as error:
-        raise CommandError(f"{path} is damaged: {error}") from error
 
 
 def _tiles(
