@@ -63,11 +63,11 @@ def encode(picture: Picture) -> bytes:
     settings = encoding if carried is not None else told | encoding
     if "exif" in settings:
         settings["exif"] = pillow.EXIF_START + settings["exif"]
-    images = pillow.images(picture)
-    if picture.frames[0].shape[2:] == (4,):
-        frame = np.ascontiguousarray(picture.frames[0])
-        images = [PIL.Image.frombuffer("CMYK", images[0].size, frame)]
-    data = pillow.saved(images, "JPEG", settings)
+    frame = np.ascontiguousarray(picture.frames[0])
+    image = PIL.Image.fromarray(frame)
+    if frame.shape[2:] == (4,):
+        image = PIL.Image.frombuffer("CMYK", image.size, frame)
+    data = pillow.saved([image], "JPEG", settings)
     return data if carried is None else _with_segments(data, carried)
 
 

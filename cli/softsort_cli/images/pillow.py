@@ -88,11 +88,6 @@ def unchanged(picture: Picture) -> bytes | None:
     return data if data and all(same) else None
 
 
-def images(picture: Picture) -> list[PIL.Image.Image]:
-    """The frames of a picture, grey or RGB, as Pillow takes them."""
-    return [PIL.Image.fromarray(frame) for frame in picture.frames]
-
-
 def saved(frames: list[PIL.Image.Image], name: str, settings: dict[str, Any]) -> bytes:
     """A file of the format of this name, with what `settings` say in Pillow's words."""
     first, *rest = frames

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+import PIL.Image
 import PIL.ImageChops
 
 from softsort_cli.images import declared_size, pillow
@@ -43,7 +44,7 @@ def encode(picture: Picture) -> bytes:
     several = len(picture.frames) > 1
     if several:  # by which those that are joined can be told
         settings["duration"] = 1
-    images = pillow.images(picture)
+    images = list(map(PIL.Image.fromarray, picture.frames))
     data = pillow.saved(images, "WEBP", settings)
     if several and not any(kind == FRAME for kind, _ in _chunks(data)):
         # All are the same: one more that is not makes it an animation.
