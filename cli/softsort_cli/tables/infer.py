@@ -104,10 +104,7 @@ def _cast(cells: pl.Series, kind: str, spelling: Spelling) -> pl.Series:
     """Texts as cells of a type; null where they say nothing."""
     if kind in TIMES:
         time = TIMES[kind]
-        ticks = time.ticks(cells).cast(pl.Int32 if time.unit == "d" else pl.Int64)
-        types = {"date": pl.Date(), "time": pl.Time(), "timestamp": pl.Datetime("us")}
-        types["instant"] = pl.Datetime("us", "UTC")
-        return ticks.cast(types[kind]).alias(cells.name)
+        return time.inferred().of_ticks(time.ticks(cells)).alias(cells.name)
     if kind == "boolean":
         there = cells.set(says_nothing(cells, spelling), None)
         return there.str.to_lowercase() == "true"

@@ -211,7 +211,10 @@ class Time:
         """
         none = np.isnan(values)
         ticks = self._whole(np.where(none, 0.0, values)) + ahead
-        ticks = ticks.set(pl.Series(none), None)
+        return self.of_ticks(ticks.set(pl.Series(none), None))
+
+    def of_ticks(self, ticks: pl.Series) -> pl.Series:
+        """Ticks since 1970, or midnight, as typed dates and times."""
         if self.name == "date":
             return ticks.cast(pl.Int32).cast(pl.Date)
         if self.name == "time":
