@@ -12,8 +12,8 @@ from softsort_cli.operate import streaming
 from softsort_cli.operate.file_parts import Part
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.tables import PartsWriting, Reading
-from softsort_cli.tables import column_data, counted, tally, write
-from softsort_cli.tables.counted import Meaning
+from softsort_cli.tables import column_data, tally, write
+from softsort_cli.tables.counted import Meaning, Parsed
 from softsort_cli.tables.table import Table
 from softsort_cli.tables.times import Time
 from softsort_cli.work import manifest
@@ -48,7 +48,7 @@ class Work:
         tallies = {column: tally.Tally() for column in wanted}
         height = left_out = 0
 
-        def blocks() -> Iterator[counted.Numbers]:
+        def blocks() -> Iterator[Parsed]:
             nonlocal height, left_out
             for block in table.parts(sorted({*wanted, meaning.weights} - {None})):
                 columns, counts = meaning.parse(table, block, wanted)
@@ -57,7 +57,7 @@ class Work:
                 kept = column_data.skip(columns, block.height, self.reading.on_invalid)
                 height += block.height
                 left_out += 0 if kept is None else block.height - int(kept.sum())
-                yield counted.Numbers.of(columns, counts)
+                yield columns, counts
 
         statistics = streaming.described(blocks(), self.operator)
         for each in tallies.values():

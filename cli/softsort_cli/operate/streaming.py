@@ -22,7 +22,7 @@ from softsort_cli.operate.views import View
 from softsort_cli.options.softness import Solver
 from softsort_cli.tables import write
 from softsort_cli.tables.column_data import Chosen
-from softsort_cli.tables.counted import Counts, Meaning, Numbers
+from softsort_cli.tables.counted import Counts, Meaning, Parsed
 
 if TYPE_CHECKING:
     from softsort_core import Curve, Forms, Solution, Statistics, Summary
@@ -74,7 +74,7 @@ def solutions(data: Chosen, operator: Operator) -> dict[int, Any]:
     return solved(summaries, names, operator, data.meaning)
 
 
-def described(blocks: Iterable[Numbers], operator: Operator) -> dict[int, Statistics]:
+def described(blocks: Iterable[Parsed], operator: Operator) -> dict[int, Statistics]:
     """The statistics of each column that has numbers."""
     descends = operator.forms().descends
     import softsort_core as soft
@@ -109,7 +109,7 @@ def by_counts(
 
 
 def summarised(
-    blocks: Iterable[Numbers],
+    blocks: Iterable[Parsed],
     statistics: Mapping[int, Statistics],
     few: Container[int],
     operator: Operator,
@@ -249,7 +249,7 @@ def evaluated(
     So many rows of results were written before.
     """
     forms = operator.forms()
-    for part, numbers, kept in data.reread():
+    for part, (numbers, _), kept in data.reread():
         count = part.height if kept is None else int(kept.sum())
         first, before = before, before + count
         columns = {}
@@ -257,7 +257,7 @@ def evaluated(
             results = np.full(part.height, np.nan)
             solution = solutions.get(column)
             if solution is not None and forms.at_places is None:
-                results = at_values(forms, solution, numbers.columns[column])
+                results = at_values(forms, solution, numbers[column].values)
             elif solution is not None:
                 # Results for the first rows that are kept.
                 some = at_places(forms, solution, first, before)
@@ -276,7 +276,7 @@ def _together(count: int) -> int:
 
 
 def _chunks(
-    blocks: Iterable[Numbers], *, descends: bool
+    blocks: Iterable[Parsed], *, descends: bool
 ) -> Iterator[tuple[int, np.ndarray, Counts, int]]:
     """The numbers of each column, by as many at a time as jax has compiled for.
 
@@ -284,12 +284,13 @@ def _chunks(
     how many there really are comes with them.
     """
     rest: dict[int, list[np.ndarray]] = {}
-    for block in blocks:
-        for column, values in block.columns.items():
-            there = ~np.isnan(values)
-            some = [-values[there] if descends else values[there]]
-            if block.counts is not None:
-                some.append(block.counts[there])
+    for columns, of_rows in blocks:
+        for column, numbers in columns.items():
+            there = ~np.isnan(numbers.values)
+            values = numbers.values[there]
+            some = [-values if descends else values]
+            if of_rows is not None:
+                some.append(of_rows[there])
             if column in rest:
                 pairs = zip(rest[column], some, strict=True)
                 some = [np.concatenate(each) for each in pairs]

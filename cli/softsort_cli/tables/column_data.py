@@ -1,6 +1,6 @@
 """The numbers that a command works on: a table, and the columns chosen from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,7 +13,7 @@ from softsort_cli.errors import CommandError
 from softsort_cli.io import prefetch, source
 from softsort_cli.options.tables import Reading
 from softsort_cli.tables import candidates, infer, numbers, opening, select, tally
-from softsort_cli.tables.counted import Meaning, Numbers
+from softsort_cli.tables.counted import Meaning, Parsed
 from softsort_cli.tables.group_keys import Groups, Keys
 from softsort_cli.tables.table import Part, Table
 from softsort_cli.tables.tally import Tally, with_steps
@@ -83,15 +83,15 @@ class Chosen:
         kept[self.skipped] = False
         return kept
 
-    def reread(self) -> Iterator[tuple[Part, Numbers, Kept]]:
+    def reread(self) -> Iterator[tuple[Part, Parsed, Kept]]:
         """The table once more, its numbers, and which rows are in the output."""
         for part in self.table.parts():
             cells, counts = self.meaning.parse(self.table, part, self.columns)
             kept = skip(cells, part.height, self.on_invalid)
-            yield part, Numbers.of(cells, counts), kept
+            yield part, (cells, counts), kept
 
 
-def skip(columns: dict[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
+def skip(columns: Mapping[int, numbers.Numbers], height: int, on_invalid: str) -> Kept:
     """Which rows are in the output; the numbers of the others become NaN."""
     if on_invalid != "skip":
         return None

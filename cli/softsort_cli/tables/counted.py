@@ -17,18 +17,8 @@ from softsort_cli.tables.times import Time
 # How often rows count; None for once.
 Counts: TypeAlias = "np.ndarray | None"
 
-
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers of some rows, column by column, and how often each row counts."""
-
-    columns: Mapping[int, np.ndarray]  # NaN where there is no number that counts
-    counts: Counts = None
-
-    @classmethod
-    def of(cls, cells: Mapping[int, numbers.Numbers], counts: Counts) -> Numbers:
-        """The numbers of these cells."""
-        return cls({column: each.values for column, each in cells.items()}, counts)
+# The chosen columns of some rows, and how often each row counts.
+Parsed: TypeAlias = "tuple[Mapping[int, numbers.Numbers], Counts]"
 
 
 @dataclass(frozen=True)
@@ -50,9 +40,7 @@ class Meaning:
         time = self.times.get(column)
         return 1 if time is None else time.per_unit
 
-    def parse(
-        self, table: Table, part: Part, columns: Sequence[int]
-    ) -> tuple[dict[int, numbers.Numbers], Counts]:
+    def parse(self, table: Table, part: Part, columns: Sequence[int]) -> Parsed:
         """The chosen columns of a part as numbers, and how often rows count.
 
         The numbers of rows that do not count are NaN.

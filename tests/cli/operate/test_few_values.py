@@ -8,7 +8,8 @@ import pytest
 from softsort_cli.operate import few_values, streaming
 from softsort_cli.operate.operator import Operator
 from softsort_cli.options.softness import Solver
-from softsort_cli.tables.counted import Meaning, Numbers
+from softsort_cli.tables.counted import Meaning
+from softsort_cli.tables.numbers import Numbers
 
 pytest_plugins = ["tests.tabular"]
 
@@ -100,7 +101,8 @@ def test_few_values_take_little_time_and_memory(monkeypatch, number, sizes):
     monkeypatch.setattr(few_values, "FEW", 10)
     monkeypatch.setattr(streaming, "SIZE", 20)
     operator = Operator("ranks", lambda *_: None, Solver(), {})
-    block = Numbers({0: np.arange(number, dtype=float)}, np.ones(number))
+    values = np.arange(number, dtype=float)
+    block = {0: Numbers(values, 0, np.zeros(0, int))}, np.ones(number)
     chunks = list(streaming._chunks([block], descends=False))
     assert [len(values) for _, values, _, _ in chunks] == sizes
     statistics = streaming.described([block], operator)
