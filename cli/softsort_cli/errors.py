@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 SOME_FAILED = 3  # the other inputs are done
 
@@ -26,12 +27,14 @@ class ClosedPipeError(Exception):
     """
 
 
-def need_libraries(*names: str) -> None:
-    """Refuse to go on without these libraries of the extra `learn`."""
+def need_libraries(
+    *names: str, who: str = "this", extra: str = "learn", error: Any = CommandError
+) -> None:
+    """Refuse to go on without these libraries of an extra, which somebody needs."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise CommandError(
-            f"this needs {' and '.join(missing)}: pip install 'softsort-cli[learn]'"
+        raise error(
+            f"{who} needs {' and '.join(missing)}: pip install 'softsort-cli[{extra}]'"
         )
 
 

@@ -11,11 +11,10 @@ import codecs
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from softsort_cli.errors import UsageError
+from softsort_cli.errors import UsageError, need_libraries
 from softsort_cli.io.compression import MAGIC
 
 
@@ -44,12 +43,8 @@ class Form:
 
     def check_installed(self) -> None:
         """Refuse a format whose libraries are not there."""
-        missing = [name for name in self.modules if find_spec(name) is None]
-        if missing:
-            raise UsageError(
-                f"{self.title} needs {' and '.join(missing)}: "
-                f"pip install 'softsort-cli[{self.name}]'"
-            )
+        refused = {"who": self.title, "extra": self.name, "error": UsageError}
+        need_libraries(*self.modules, **refused)
 
     def load(self) -> Any:
         """The file that reads and writes it, imported when it is needed."""
