@@ -32,18 +32,14 @@ class Picture:
     encoding: dict[str, Any] = field(default_factory=dict)
 
 
-def is_wide(dtype: np.dtype) -> bool:
-    """Whether floats of 32 bits cannot hold pixels of a type."""
-    return dtype.itemsize > (4 if dtype.kind == "f" else 2)
-
-
 def floats_for(dtype: np.dtype, source: str, precision: str | None = None) -> str:
     """The floats that hold pixels of a type, unless others are asked for."""
-    if precision == "32" and is_wide(dtype):
+    is_wide = dtype.itemsize > (4 if dtype.kind == "f" else 2)
+    if precision == "32" and is_wide:
         raise CommandError(
             f"{source} has {dtype} pixels, which need 64 bits: leave out --precision 32"
         )
-    return f"float{precision or ('64' if is_wide(dtype) else '32')}"
+    return f"float{precision or ('64' if is_wide else '32')}"
 
 
 def floats_of(
