@@ -92,9 +92,7 @@ class Schema:
         file.seek(-end, io.SEEK_END)
         size = int.from_bytes(file.read(4), "little")
         file.seek(-end - size, io.SEEK_END)
-        schema = _root(file.read(size)).table(1)
-        assert schema is not None
-        return cls._of(schema)
+        return cls._of(_schema_in(file.read(size), 1))
 
     @classmethod
     def of_stream(cls, start: bytes) -> Schema:
@@ -113,14 +111,14 @@ class Schema:
         return cls(_pairs(schema, 2), changed, times)
 
 
-def _root(data: bytes) -> Table:
-    return Table(data, struct.unpack_from("<I", data)[0])
+def _schema_in(data: bytes, field: int) -> Table:
+    schema = Table(data, struct.unpack_from("<I", data)[0]).table(field)
+    assert schema is not None
+    return schema
 
 
 def _first_schema(start: bytes) -> Table:
-    schema = _root(start.removeprefix(CONTINUES)[4:]).table(2)
-    assert schema is not None
-    return schema
+    return _schema_in(start.removeprefix(CONTINUES)[4:], 2)
 
 
 def with_metadata(start: bytes, metadata: Mapping[str, str]) -> bytes:
