@@ -27,7 +27,7 @@ def quantile_filter(
     With `alpha`, the last channel is the weight of the others, and stays as it is.
     Values that are not there, by `where`, are in no window, and stay as they are.
     """
-    from scipy.ndimage import median_filter, percentile_filter
+    from scipy.ndimage import percentile_filter
 
     if where is not None:
         settings = {"q": q, "size": size, "footprint": footprint, "border": border}
@@ -38,8 +38,6 @@ def quantile_filter(
     colours = image[..., :-1] if alpha else image
     if used.size > LARGE:
         result = _one_by_one(colours, q, used, border)
-    elif q == 0.5:
-        result = median_filter(colours, **settings)
     else:
         result = percentile_filter(colours, 100 * q, **settings)
     return _by_opacity(image, result, q, used, border) if alpha else result
