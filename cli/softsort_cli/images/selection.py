@@ -83,10 +83,7 @@ def _sources(images: Sequence[Path], *, recursive: bool) -> Iterator[_Source]:
                 raise CommandError(f"{path} has no images in it")
             yield from (_Source(each, each.relative_to(path)) for each in images_in)
         elif files.is_pattern(path) and not path.exists():
-            matches = files.matches(path)
-            if not matches:
-                raise CommandError(f"no image matches {path}")
-            yield from (_Source(*match) for match in matches)
+            yield from (_Source(*match) for match in files.matches(path, "image"))
         else:
             yield _Source(path, Path(path.name), is_named=True)
 

@@ -76,11 +76,17 @@ def is_pattern(path: Path) -> bool:
     return any(character in str(path) for character in "*?[")
 
 
-def matches(pattern: Path) -> list[tuple[Path, Path]]:
-    """The files that match a pattern, and where each is from its first wildcard on."""
+def matches(pattern: Path, what: str = "file") -> list[tuple[Path, Path]]:
+    """The files that match a pattern, and where each is from its first wildcard on.
+
+    There must be one, which messages call so.
+    """
     root = next(folder for folder in pattern.parents if not is_pattern(folder))
     paths = sorted(root.glob(str(pattern.relative_to(root))))
-    return [(path, path.relative_to(root)) for path in paths if path.is_file()]
+    matching = [(path, path.relative_to(root)) for path in paths if path.is_file()]
+    if not matching:
+        raise CommandError(f"no {what} matches {pattern}")
+    return matching
 
 
 def make_folder(path: Path) -> None:

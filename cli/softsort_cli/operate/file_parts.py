@@ -93,10 +93,7 @@ def _matching(paths: Sequence[Path] | None) -> Iterator[Path]:
                 "files"
             )
         if _is_pattern(path):
-            matches = files.matches(path)
-            if not matches:
-                raise CommandError(f"no file matches {path}")
-            yield from (match for match, _ in matches)
+            yield from (match for match, _ in files.matches(path))
         else:
             yield path
 
