@@ -116,8 +116,6 @@ def _note_lost(picture: Picture, form: formats.Format) -> None:
 def _upright(picture: Picture) -> Picture:
     """A picture as it is to be seen, for a file that does not tell how it was held."""
     held = orientation.of(picture)
-    if held == 1:
-        return picture
     frames = [orientation.upright(frame, held) for frame in picture.frames]
     return replace(picture, frames=frames)
 
