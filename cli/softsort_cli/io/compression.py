@@ -5,7 +5,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -83,21 +83,17 @@ def _unpacked(stream: BinaryIO, packing: str, source: str) -> Iterator[bytes]:
         raise CommandError(f"cannot read {source}: its {packing} data end too early")
 
 
-@contextmanager
-def packed(stream: BinaryIO, packing: str) -> Iterator[Any]:
+def packed(stream: BinaryIO, packing: str) -> AbstractContextManager[Any]:
     """A stream whose content is packed into another."""
     if packing == "gz":
         import gzip
 
-        with gzip.GzipFile("", "wb", 6, stream, mtime=0) as file:
-            yield file
-    elif packing == "zst":
+        return gzip.GzipFile("", "wb", 6, stream, mtime=0)
+    if packing == "zst":
         import zstandard
 
-        with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as file:
-            yield file
-    else:
-        yield stream
+        return zstandard.ZstdCompressor().stream_writer(stream, closefd=False)
+    return nullcontext(stream)
 
 
 def codec_of(encoding: str, start: bytes) -> str:
