@@ -15,7 +15,7 @@ from softsort_filters import tiles
 from softsort_filters.arguments import Image, Number, as_amount, as_image
 from softsort_filters.asking import Pixels, filled, inner
 from softsort_filters.channels import check_alpha, middle_of, restored, split
-from softsort_filters.windows import check_border, extend
+from softsort_filters.windows import check_border, extended
 
 # Patches of so many pixels either way are compared, so far away from each other.
 _PATCH, _SEARCH = 2, 7
@@ -168,7 +168,7 @@ def _by_tiles(image: Any, deviation: Any, border: str, alpha: bool) -> np.ndarra
     pixels = np.asarray(image)
     x, counts = split(pixels, alpha, np)
     margins = REACH, REACH
-    images = [tiles.extended(each, margins, border, 0) for each in (x, counts)]
+    images = [extended(each, margins, border, 0, np) for each in (x, counts)]
 
     def of_tile(x, counts, channel):
         return [inner(_mean(x, counts, deviation[channel]), margins)]
@@ -181,13 +181,13 @@ def _by_tiles(image: Any, deviation: Any, border: str, alpha: bool) -> np.ndarra
 @partial(jax.jit, static_argnames=("border", "alpha"))
 def _at_once(image: Any, deviation: Any, border: str, alpha: bool) -> Array:
     x, counts = split(image, alpha, jnp)
-    sides, zero = (2 * REACH + 1, 2 * REACH + 1, 1), jnp.zeros((), x.dtype)
-    x, count = (extend(each[:, :, None], sides, border, zero) for each in (x, counts))
+    margins = REACH, REACH
+    x, count = (extended(each, margins, border, 0, jnp) for each in (x, counts))
     channels = [
         _mean(x[..., i : i + 1], count[..., i : i + 1], deviation[i])
         for i in range(x.shape[2])
     ]
-    result = inner(jnp.concatenate(channels, axis=-1), (REACH, REACH))
+    result = inner(jnp.concatenate(channels, axis=-1), margins)
     return restored(result, counts, image, jnp, alpha)
 
 

@@ -26,7 +26,7 @@ from softsort_filters.impulse_model import (
     Softness,
     densities,
 )
-from softsort_filters.windows import extend
+from softsort_filters.windows import extended
 
 # Of the values, at either end, that may be beyond the range: a few wild pixels.
 _WILD = 1e-3
@@ -87,7 +87,7 @@ def estimated(
     x, counts = split(np.asarray(middle), alpha, np)
     noise = _before(x, counts, np)
     near = _near_to_ends(noise, deviation, np)
-    images = [tiles.extended(each, _MARGINS, "reflect", 1) for each in (x, counts)]
+    images = [extended(each, _MARGINS, "reflect", None, np) for each in (x, counts)]
     parts = [
         (place, *each, jnp.asarray(_inside(place, each[0].shape)))
         for place, each in tiles.cut(images, _MARGINS)
@@ -124,11 +124,7 @@ def _estimated_at_once(
     x, counts = split(image, alpha, jnp)
     noise = _before(x, counts, jnp)
     near = _near_to_ends(noise, deviation, jnp)
-    one = jnp.ones((), x.dtype)
-    sides = 2 * _MARGINS[0] + 1, 2 * _MARGINS[1] + 1, 1
-    x, counts = (
-        extend(each[:, :, None], sides, "reflect", one) for each in (x, counts)
-    )
+    x, counts = (extended(each, _MARGINS, "reflect", None, jnp) for each in (x, counts))
     place = slice(0, image.shape[0]), slice(0, image.shape[1]), slice(0, 1)
     inside = jnp.asarray(_inside(place, (*x.shape[:2], 1)))
 

@@ -35,7 +35,7 @@ from softsort_filters.windows import (
     Window,
     as_window,
     check_border,
-    extend,
+    extended,
     is_small,
     map_windows,
 )
@@ -256,15 +256,14 @@ def _filter(
         return mend_uneven(values, opacity, equal, squashed, masses, targets, epsilon)
 
     def once(_: Any, colours: Array) -> Array:
-        images = [extend(colours, window.shape, border, cval)]
+        images = [_around(colours, window, border, cval)]
         if squashing_fun is not None:
             images.append(_squash_all(squashing_fun, images[0]))
         results = alike(images)
         if opacity is not None:
             # Outside of colours there is nothing to be seen.
-            outside = jnp.full_like(cval, 0 if alpha else 1)
-            around = extend(opacity, window.shape, border, outside)
-            images[1:1] = around, surrounded(results, window)
+            visible = _around(opacity, window, border, 0 if alpha else 1)
+            images[1:1] = visible, surrounded(results, window)
             results = map_windows(by_opacity, images, window)
         results = results[..., : math.prod(colours.shape[2:])].reshape(colours.shape)
         return results if known is None else jnp.where(known, results, colours)
@@ -277,6 +276,15 @@ def _filter(
     if known is not None:
         result = jnp.where(known, result, colours)
     return jnp.concatenate([result, image[..., -1:]], axis=-1) if alpha else result
+
+
+def _around(
+    image: Float[Array, "h w z c"], window: Window, border: str, outside: Any
+) -> Float[Array, "H W zc"]:
+    """Continue an image, the channels of one depth after the other as one axis."""
+    margins = [side // 2 for side in window.shape]
+    image = extended(image, margins, border, outside, jnp)
+    return image.reshape(*image.shape[:2], -1)
 
 
 def _masses(

@@ -38,7 +38,7 @@ from softsort_filters.windows import (
     Window,
     as_window,
     check_border,
-    extend,
+    extended,
     map_windows,
     window_shape,
 )
@@ -171,7 +171,7 @@ def _by_tiles(
     of_passes, of_window = _margins(settings)
     margins = of_passes[0] + of_window[0], of_passes[1] + of_window[1]
     images = [
-        tiles.extended(each, margins, border, value)
+        extended(each, margins, border, value, np)
         for each, value in ((x, cval), (counts, 0 if alpha else 1))
     ]
 
@@ -270,17 +270,13 @@ def _at_once(
     softness = Softness(*(jnp.where(x > 0, x, jnp.nan) for x in softness))
     of_passes, of_window = _margins(settings)
     margins = of_passes[0] + of_window[0], of_passes[1] + of_window[1]
-    sides = 2 * margins[0] + 1, 2 * margins[1] + 1, 1
-    outside = jnp.zeros_like(cval) if alpha else jnp.ones_like(cval)
-    extended, count = (
-        extend(each[:, :, None], sides, border, value)
-        for each, value in ((x, cval), (counts, outside))
+    around, count = (
+        extended(each, margins, border, value, jnp)
+        for each, value in ((x, cval), (counts, 0 if alpha else 1))
     )
-    extended = filled(extended, count)
-    asked = ask(
-        extended, count, nothing_known(extended), noise, softness, (0, iterations)
-    )
-    mixed = mixed_and_sure(extended, count, asked)
+    around = filled(around, count)
+    asked = ask(around, count, nothing_known(around), noise, softness, (0, iterations))
+    mixed = mixed_and_sure(around, count, asked)
     images = [inner(each, of_passes) for each in mixed]
 
     def quantile(values, sure):

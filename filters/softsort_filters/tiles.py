@@ -2,28 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softsort_filters.windows import PAD_MODES
-
 _SIDES = 64, 288  # of a tile, with what is around it
 _AHEAD = 4  # tiles that are computed before the first is waited for
 
 Place = tuple[slice, slice, slice]
-
-
-def extended(
-    image: Float[np.ndarray, "h w c"], margins: tuple[int, int], border: str, value: Any
-) -> Float[np.ndarray, "H W c"]:
-    """Continue an image on each side, as scipy.ndimage does."""
-    constant = {"constant_values": value} if border == "constant" else {}
-    widths = [*((margin, margin) for margin in margins), (0, 0)]
-    mode: Any = PAD_MODES[border]
-    return np.pad(image, widths, mode, **constant)
 
 
 def cut(

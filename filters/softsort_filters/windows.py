@@ -127,33 +127,21 @@ def check_border(border: str) -> None:
         raise SoftSortError(f"border is {border!r}: give one of {', '.join(PAD_MODES)}")
 
 
-def extend(
-    image: Num[Array, "h w z c"],
-    window: tuple[int, int, int],
-    border: str,
-    cval: Num[Array, ""],
-) -> Num[Array, "H W zc"]:
-    """Continue an image by half a window on each side, as scipy.ndimage does.
+def extended(
+    image: Any, margins: Sequence[int], border: str, outside: Any, xp: Any
+) -> Any:
+    """Continue the first axes of an image on each side, as scipy.ndimage does.
 
-    Of each column, the channels of one depth after the other become one axis.
+    Args:
+        image: an array of `xp`, NumPy or its like, with channels behind these axes.
+        margins: by how many pixels.
+        border: one of the keys of `PAD_MODES`.
+        outside: the value there if border is "constant".
+        xp: see `image`.
     """
-    for axis, side in enumerate(window):
-        half, length = side // 2, image.shape[axis]
-        if axis == 2 and not half:
-            continue
-        if border == "constant":
-            margin = jnp.full_like(image, cval, shape=_resized(image, axis, half))
-            before = after = margin
-        else:
-            index = np.pad(np.arange(length), half, PAD_MODES[border])  # pyright: ignore
-            before = jnp.take(image, index[:half], axis)
-            after = jnp.take(image, index[half + length :], axis)
-        image = jnp.concatenate([before, image, after], axis)
-    return image.reshape(*image.shape[:2], -1)
-
-
-def _resized(image: Array, axis: int, size: int) -> tuple[int, ...]:
-    return (*image.shape[:axis], size, *image.shape[axis + 1 :])
+    constant = {"constant_values": outside} if border == "constant" else {}
+    widths = [*((margin, margin) for margin in margins), (0, 0)]
+    return xp.pad(image, widths, PAD_MODES[border], **constant)
 
 
 def map_windows(
