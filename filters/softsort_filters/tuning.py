@@ -1,21 +1,20 @@
 """Which epsilon and which window take the most noise out of an image."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from softsort_core import SoftSortError
 from softsort_filters.arguments import Image, Number, as_image
+from softsort_filters.channels import middle_of
 from softsort_filters.median import Size, soft_quantile_filter
-from softsort_filters.windows import PAD_MODES, check_border, window_shape
+from softsort_filters.windows import check_border, extended, window_shape
 
 EPSILONS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
-# Enough values to tell what is best.
-_SIDE = 512
 _TILE = 128
 # Without its centre a small window loses more than a large one: it need only be about
 # as good. Most of the loss is noise that nothing predicts, so little is much.
@@ -88,7 +87,7 @@ def choose(
             f"epsilons is {epsilons!r} and sizes is {sizes!r}: give at least one of "
             "each, and windows of at least 3 values"
         )
-    tiles = _tiles(np.asarray(_middle(pixels)), shapes, border, cval)
+    tiles = _tiles(np.asarray(middle_of(pixels)), shapes, border, cval)
     best = None
     for shape in sorted(shapes, key=np.prod):
         neighbours = np.ones(shape, bool)
@@ -100,11 +99,6 @@ def choose(
     if best is None or not np.isfinite(best.loss):
         raise SoftSortError("image is not finite anywhere: there is nothing to predict")
     return best
-
-
-def _middle(pixels: Float[Array, "h w *c"]) -> Float[Array, "h w *c"]:
-    starts = [max(side - _SIDE, 0) // 2 for side in pixels.shape[:2]]
-    return pixels[starts[0] : starts[0] + _SIDE, starts[1] : starts[1] + _SIDE]
 
 
 class _Tile(NamedTuple):
@@ -124,14 +118,11 @@ def _tiles(
     halo = max(side // 2 for shape in shapes for side in shape)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     down, across, channels = pixels.shape
-    constant = {"constant_values": np.asarray(cval)} if border == "constant" else {}
-    margins = [(halo, halo), (halo, halo), (0, 0)]
-    mode: Any = PAD_MODES[border]
-    around = np.pad(pixels, margins, mode, **constant)
+    around = extended(pixels, (halo, halo), border, np.asarray(cval), np)
     missing = [(0, -side % _TILE) for side in (down, across)]
     around = np.pad(around, [*missing, (0, 0)], "edge")
     counts = np.pad(np.ones((down, across, channels), bool), [*missing, (0, 0)])
-    counts = np.pad(counts, margins)
+    counts = np.pad(counts, [(halo, halo), (halo, halo), (0, 0)])
     reach = _TILE + 2 * halo
     return [
         _Tile(*(each[i : i + reach, j : j + reach] for each in (around, counts)))
