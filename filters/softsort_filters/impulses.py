@@ -26,7 +26,7 @@ from softsort_filters.impulse_model import (
     Softness,
     densities,
 )
-from softsort_filters.windows import extended
+from softsort_filters.windows import compiled, extended
 
 # Of the values, at either end, that may be beyond the range: a few wild pixels.
 _WILD = 1e-3
@@ -197,11 +197,7 @@ def _pass_over(
     return asked, mixed, jnp.stack([of_parts, of_all])
 
 
-# As in `median`: by these kernels results would depend on how large the image is.
-pass_over = jax.jit(
-    _pass_over,
-    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
-)
+pass_over = compiled(_pass_over)
 
 
 def _learned(sums: Any, noise: ImpulseNoise, xp: Any) -> ImpulseNoise:

@@ -35,6 +35,7 @@ from softsort_filters.windows import (
     Window,
     as_window,
     check_border,
+    compiled,
     extended,
     is_small,
     map_windows,
@@ -320,15 +321,7 @@ def _filled(
 
 
 _traced_filter = jax.jit(_filter, static_argnames="settings")
-
-
-# By these kernels, of later releases, sums of windows would depend in their last digits
-# on how large the image is.
-_compiled_filter = jax.jit(
-    _filter,
-    static_argnames="settings",
-    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
-)
+_compiled_filter = compiled(_filter, static_argnames="settings")
 
 
 def _squash_all(squashing_fun: Callable[[Array], Array], image: Array) -> Array:

@@ -38,6 +38,7 @@ from softsort_filters.windows import (
     Window,
     as_window,
     check_border,
+    compiled,
     extended,
     map_windows,
     window_shape,
@@ -227,10 +228,7 @@ def _asked_again(
     return (rows, columns), np.concatenate([empty, *medians])[: len(corners)]
 
 
-_weighted_quantiles = jax.jit(
-    weighted_quantiles,
-    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
-)
+_weighted_quantiles = compiled(weighted_quantiles)
 
 
 def _window(

@@ -1,5 +1,6 @@
 """Odd windows over the pixels of an image: shapes, borders and bounded memory."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,12 @@ _VALUES_IN_A_TILE = 2**19
 # A CPU reduction is vectorised over the pixels where the compiler can unroll it over
 # the window, which is up to about 13 values.
 _UNROLLED = 9
+
+# By those kernels, of later releases, sums of windows would depend in their last digits
+# on how large the image is.
+compiled = functools.partial(
+    jax.jit, compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""}
+)
 
 
 class Window(NamedTuple):
