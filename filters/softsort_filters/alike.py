@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from softsort_core import SoftSortError
 from softsort_filters import tiles
-from softsort_filters.arguments import Image, Number, as_amount, as_image
+from softsort_filters.arguments import Image, Number, as_amount, as_image, is_traced
 from softsort_filters.asking import Pixels, filled, inner
 from softsort_filters.channels import check_alpha, middle_of, restored, split
 from softsort_filters.windows import check_border, extended
@@ -91,10 +91,7 @@ def soft_nonlocal_mean(
     if not isinstance(of_channels, Tracer):
         for each in np.asarray(of_channels):
             as_amount(each, pixels.dtype)
-    traced = any(
-        isinstance(each, Tracer) for each in (pixels, of_channels, jnp.zeros(()))
-    )
-    run = _at_once if traced else _by_tiles
+    run = _at_once if is_traced(pixels, of_channels) else _by_tiles
     return jnp.asarray(run(pixels, of_channels, border, alpha), dtype)
 
 

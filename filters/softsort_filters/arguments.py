@@ -46,6 +46,12 @@ class Axes(NamedTuple):
         return jnp.transpose(image, np.argsort(self.order).tolist())
 
 
+def is_traced(*arrays: Any) -> bool:
+    """Return whether JAX traces one of them, or all that is done now."""
+    leaves = jax.tree.leaves((arrays, jnp.zeros(())))
+    return any(isinstance(each, Tracer) for each in leaves)
+
+
 def as_axes(shape: Sequence[int], channel_axis: ChannelAxis) -> Axes:
     """Return which axes of an image are what."""
     if channel_axis == "last":

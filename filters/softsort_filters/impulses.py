@@ -5,11 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from softsort_filters import tiles
-from softsort_filters.arguments import Image, Number, as_image
+from softsort_filters.arguments import Image, Number, as_image, is_traced
 from softsort_filters.asking import (
     Asked,
     ask,
@@ -82,7 +81,7 @@ def estimated(
 ) -> ImpulseNoise:
     """The noise of each channel, by a program that is also that of the filter."""
     middle = middle_of(image)
-    if isinstance(middle, Tracer) or isinstance(jnp.zeros(()), Tracer):
+    if is_traced(middle):
         return _estimated_at_once(middle, deviation, alpha)
     x, counts = split(np.asarray(middle), alpha, np)
     noise = _before(x, counts, np)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, DTypeLike, Float, Num, Shaped
 
@@ -23,6 +22,7 @@ from softsort_filters.arguments import (
     as_level,
     as_number,
     as_positive,
+    is_traced,
 )
 from softsort_filters.three_targets import quotient, target_weights
 from softsort_filters.window_quantiles import (
@@ -202,8 +202,7 @@ def soft_quantile_filter(
     iterations = as_count(iterations)
     settings = _Settings(window, n, border, squashing_fun, iterations, alpha)
     # Within what is compiled as a whole, that is not up to this.
-    is_traced = any(isinstance(each, Tracer) for each in (*arrays, jnp.zeros(())))
-    run = _traced_filter if is_traced else _compiled_filter
+    run = _traced_filter if is_traced(arrays) else _compiled_filter
     return axes.restored(run(*arrays, settings), pixels.shape).astype(dtype)
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from softsort_core import SoftSortError
@@ -20,6 +19,7 @@ from softsort_filters.arguments import (
     as_level,
     as_number,
     as_positive,
+    is_traced,
 )
 from softsort_filters.asking import (
     ask,
@@ -151,9 +151,7 @@ def soft_switching_median(
         jnp.broadcast_to(jnp.asarray(x, pixels.dtype), channels) for x in noise
     )
     arrays = (pixels, ImpulseNoise(*of_channels), softness, weighing, cval)
-    leaves = jax.tree.leaves((arrays, jnp.zeros(())))
-    is_traced = any(isinstance(each, Tracer) for each in leaves)
-    run = _at_once if is_traced else _by_tiles
+    run = _at_once if is_traced(arrays) else _by_tiles
     return jnp.asarray(run(*arrays, settings), dtype)
 
 
