@@ -213,15 +213,13 @@ def forms(q: Sequence[float], *, jointly: bool = True) -> Forms:
         def at(levels: Array | np.ndarray) -> Array:
             return quantile(group.values, levels, weight=mass, **group.softness)
 
+        if len(plans) == 1:
+            return at(plans[0])
         # One program for all of them.
-        return at(plans[0]) if len(plans) == 1 else _each(at, np.array(q))
+        return jax.lax.map(lambda level: at(level[None])[0], jnp.array(q))
 
     def solve(summary: Summary, **softness: Any) -> Array:
         values = [solve_quantile(summary, levels, **softness) for levels in plans]
         return jnp.concatenate(values)
 
     return Forms(alone, group, solve=solve)
-
-
-def _each(at: Callable[[Array], Array], levels: np.ndarray) -> Array:
-    return jax.lax.map(lambda level: at(level[None])[0], jnp.asarray(levels))
