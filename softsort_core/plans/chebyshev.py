@@ -103,10 +103,8 @@ def slope_matrix(cells: Cells, dtype: Any) -> Array:
 
 @functools.cache
 def _slope_of_one(order: int) -> np.ndarray:
-    slope = np.zeros((order, order))
-    for k in range(1, order):
-        slope[k, :k] = np.polynomial.chebyshev.chebder(np.eye(order)[k])[:k]
-    return slope
+    slopes = np.polynomial.chebyshev.chebder(np.eye(order))
+    return np.pad(slopes.T, [(0, 0), (0, 1)])
 
 
 def weighted_moments(
