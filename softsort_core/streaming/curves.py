@@ -66,9 +66,7 @@ class Curve(NamedTuple):
         x, dtype = as_floating(values, "values")
         if not self.error <= self.tolerance:
             return jnp.full(x.shape, jnp.nan, dtype)
-        placing = self.statistics.standardisation(x.dtype)
-        series = self.series.astype(x.dtype)
-        shares = evaluated(x.reshape(-1), placing, series).reshape(x.shape)
+        shares = evaluated(x, self.statistics, self.series)
         results = self.low + (self.high - self.low) * shares
         return clipped(results, self.low, self.high).astype(dtype)
 

@@ -119,10 +119,7 @@ class Solution(NamedTuple):
         highest = self.statistics.count - 1
         if not self.rank_error <= self.tolerance:
             return jnp.full(x.shape, jnp.nan, x.dtype)
-        placing = self.statistics.standardisation(x.dtype)
-        series = self.rank_series.astype(x.dtype)
-        shares = evaluated(x.reshape(-1), placing, series).reshape(x.shape)
-        return highest * shares
+        return highest * evaluated(x, self.statistics, self.rank_series)
 
     def sorted_values(self, start: int, stop: int) -> Float[Array, " k"]:
         """Return the soft sorted values at the places from `start` up to `stop`.
@@ -347,9 +344,14 @@ def _moments(
     return one, other
 
 
-@jax.jit
-def evaluated(x: Array, placing: Standardisation, series: Array) -> Array:
+def evaluated(x: Array, statistics: Statistics, series: Array) -> Array:
     """Return a series in cells, of what is from 0 to 1, at some of the values."""
+    placing, series = statistics.standardisation(x.dtype), series.astype(x.dtype)
+    return _evaluated(x.reshape(-1), placing, series).reshape(x.shape)
+
+
+@jax.jit
+def _evaluated(x: Array, placing: Standardisation, series: Array) -> Array:
     return clipped(evaluate_series(x, placing, series, True), 0.0, 1.0)
 
 
