@@ -123,7 +123,11 @@ def _solved(
         level = jnp.minimum(1.0, SMOOTH / jnp.max(jnp.abs(logits)))
         arguments = logits, a, b, guess, level, jnp.asarray(SOLVED)
         u, v, steps, failure = solve(*arguments)
-        log_rows = jnp.where(failure > 0, -math.log(b.size), u[:, None] + v + logits)
+        log_rows = u[:, None] + v + logits
+        # Potentials of a tiny epsilon are large numbers: so is their rounding.
+        totals = product(_rows(log_rows, b), jnp.ones_like(b))
+        log_rows = log_rows - jnp.log(totals)[:, None]
+        log_rows = jnp.where(failure > 0, -math.log(b.size), log_rows)
         return log_rows, v, steps, failure
 
     return as_dtype(in_double(solved, logits, a, b), logits.dtype)

@@ -73,6 +73,18 @@ def test_plan_of_any_cost_is_sinkhorns(x64, seed):
     np.testing.assert_allclose(np.exp(plan.log_rows), expected, atol=1e-10)
 
 
+def test_tiny_epsilon_is_the_assignment(x64):
+    """Potentials are of the size of 1 / epsilon, and so is their rounding."""
+    x = sample("normal", 40)
+    order = np.argsort(x)
+    b = jnp.full(40, 1 / 40)
+    plan = transport(logits_of(x, 40, 1e-12, "float64"), b, b)
+    levels = jnp.arange(40.0)
+    ranks, values = plan.given_input(levels)[0], plan.given_target(jnp.asarray(x))[0]
+    np.testing.assert_allclose(ranks[order], levels, atol=1e-12)
+    np.testing.assert_allclose(values, x[order], atol=1e-12)
+
+
 def test_weightless_targets_and_inputs_take_no_part(x64):
     rng = np.random.default_rng(0)
     logits = -rng.exponential(size=(8, 5)) / 0.1
