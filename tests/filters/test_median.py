@@ -199,11 +199,13 @@ def test_the_limit_of_large_windows_is_the_stated_mean_about_the_median():
     ("shape", "window"),
     [((5, 6), (3, 3)), ((5, 6), (5, 1)), ((3, 2), (7, 9)), ((1, 4), (5, 9))],
 )
-def test_images_continue_as_in_scipy(border, shape, window):
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_images_continue_as_in_scipy(border, shape, window, xp):
     image = np.random.default_rng(4).permutation(shape[0] * shape[1]).reshape(shape)
-    extended = softsort_filters.windows.extend(
-        jnp.asarray(image)[..., None, None], (*window, 1), border, jnp.asarray(-1)
-    )[..., 0]
+    margins = window[0] // 2, window[1] // 2
+    channel = xp.asarray(image)[..., None]
+    extended = softsort_filters.windows.extended(channel, margins, border, -1, xp)
+    extended = np.asarray(extended)[..., 0]
     view = np.lib.stride_tricks.sliding_window_view(extended, window)
     expected = ndimage.median_filter(image, window, mode=border, cval=-1)
     np.testing.assert_array_equal(np.median(view, axis=(2, 3)), expected)

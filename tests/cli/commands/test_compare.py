@@ -180,7 +180,7 @@ def test_windows_of_any_kind(tmp_path):
         found.weights / found.weights[1, 2], expected / expected[1, 2], atol=1e-6
     )
     assert window.read(Shape(weights="gaussian:1")).size == (5, 5)
-    assert window.read(Shape()).settings() == {"size": (3, 3)}
+    assert window.read(Shape()) == window.Window((3, 3))
 
 
 def test_footprints_reach_the_filters(on_images):

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import rankdata
-from softsort_cli.tables import formats
+from softsort_cli import errors
 
 xlsxwriter = pytest.importorskip("xlsxwriter")
 pytest.importorskip("fastexcel")
@@ -140,7 +140,7 @@ def test_parts_results_and_no_rows(softsort, folder):
 
 
 def test_without_the_extra(softsort, folder, monkeypatch):
-    monkeypatch.setattr(formats, "find_spec", lambda _: None)
+    monkeypatch.setattr(errors, "find_spec", lambda _: None)
     (folder / "t.csv").write_text("x\n1\n")
     (folder / "t.xlsx").write_bytes(b"")
     for arguments in (["t.csv", "-o", "o.xlsx"], ["t.xlsx"]):
