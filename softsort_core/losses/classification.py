@@ -1,5 +1,7 @@
 """Losses of classifiers: soft ranks of the true class, and sets of classes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,13 +20,13 @@ from softsort_core.losses.samples import (
 
 
 def soft_error_loss(
-    logits: Real[Numbers, "*batch classes"],
-    labels: Int[Numbers, "*batch"],
+    logits: Real[Numbers, "*batch classes"] | list[Any],
+    labels: Int[Numbers, "*batch"] | list[Any],
     k: int = 1,
     *,
     epsilon: Epsilon = EPSILON,
-    weights: Real[Numbers, "*batch"] | None = None,
-    where: Bool[Numbers, "*batch"] | None = None,
+    weights: Real[Numbers, "*batch"] | list[Any] | None = None,
+    where: Bool[Numbers, "*batch"] | list[Any] | None = None,
 ) -> Float[Array, ""]:
     """Average how many ranks the true class is short of the k highest logits.
 
@@ -54,24 +56,25 @@ def soft_error_loss(
         >>> print(soft_error_loss(logits, jnp.array([0, 0]), epsilon=1e-3).round(3))
         1.0
     """
-    classes = logits.shape[-1]
+    logits = as_array(logits, "logits")
     labels = _checked(labels, logits)
     shares = shares_of(logits.shape[:-1], weights, where)
     logits = without_others(logits, shares, "logits")
+    classes = logits.shape[-1]
     highest = classes - as_count(k, "k", 1, classes - 1)
     each = _of_label(ranks(logits, epsilon=epsilon), labels)
     return average(jax.nn.relu(highest - each), shares)
 
 
 def soft_conformal_loss(
-    scores: Real[Numbers, "rows classes"],
-    labels: Int[Numbers, " rows"],
+    scores: Real[Numbers, "rows classes"] | list[Any],
+    labels: Int[Numbers, " rows"] | list[Any],
     coverage: Float[Array, ""] | float = 0.9,
     *,
     temperature: Float[Array, ""] | float = 0.1,
     epsilon: Epsilon = EPSILON,
-    weights: Real[Numbers, " rows"] | None = None,
-    where: Bool[Numbers, " rows"] | None = None,
+    weights: Real[Numbers, " rows"] | list[Any] | None = None,
+    where: Bool[Numbers, " rows"] | list[Any] | None = None,
 ) -> Float[Array, ""]:
     """Average how many classes, beyond one, a conformal classifier names.
 
@@ -108,9 +111,10 @@ def soft_conformal_loss(
         >>> print(loss.round(3))
         0.5
     """
-    if np.ndim(scores) != 2 or scores.shape[0] < 2:
+    scores = as_array(scores, "scores")
+    if scores.ndim != 2 or scores.shape[0] < 2:
         raise SoftSortError(
-            f"scores has shape {np.shape(scores)}: give at least 2 rows of classes, "
+            f"scores has shape {scores.shape}: give at least 2 rows of classes, "
             "one to calibrate by"
         )
     half = scores.shape[0] // 2
@@ -134,12 +138,12 @@ def soft_conformal_loss(
     return average(jax.nn.relu(size - 1), others)
 
 
-def _checked(labels: Int[Numbers, "*batch"], scores: Numbers) -> Int[Array, "*batch"]:
+def _checked(labels: Any, scores: Numbers) -> Int[Array, "*batch"]:
     """Return labels, one for each row; those that do not exist are beyond the last."""
-    if np.shape(labels) != scores.shape[:-1]:
+    if scores.ndim == 0 or np.shape(labels) != scores.shape[:-1]:
         raise SoftSortError(
-            f"labels has shape {np.shape(labels)}: give one label for each of the rows "
-            f"of classes, {scores.shape[:-1]}"
+            f"labels has shape {np.shape(labels)} and scores {scores.shape}: give one "
+            "label for each row of classes, along the last axis"
         )
     if np.ma.is_masked(labels):
         raise SoftSortError("labels has masked values: leave out their rows")
@@ -149,9 +153,9 @@ def _checked(labels: Int[Numbers, "*batch"], scores: Numbers) -> Int[Array, "*ba
     if isinstance(labels, np.ndarray):
         # JAX would take the lower half of their bits.
         labels = np.clip(labels.astype(np.int64), -1, scores.shape[-1])
-    labels = jnp.asarray(labels).astype(jnp.int32)
+    classes: Array = jnp.asarray(labels, jnp.int32)
     # Indices from the end would be classes, too.
-    return jnp.where(labels < 0, scores.shape[-1], labels)
+    return jnp.where(classes < 0, scores.shape[-1], classes)
 
 
 def _of_label(values: Array, labels: Array) -> Array:

@@ -1,10 +1,12 @@
 """Losses over soft quantiles, of errors and of predicted samples."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
 from softsort_core import SoftSortError, quantile
-from softsort_core.arguments import as_levels
+from softsort_core.arguments import as_array, as_levels
 from softsort_core.defaults import EPSILON
 from softsort_core.losses.samples import (
     Epsilon,
@@ -16,12 +18,12 @@ from softsort_core.losses.samples import (
 
 
 def soft_least_quantile_loss(
-    errors: Real[Numbers, "*batch n"],
+    errors: Real[Numbers, "*batch n"] | list[Any],
     q: Real[Numbers, "*k"] | list[float] | float = 0.5,
     *,
     epsilon: Epsilon = EPSILON,
-    weights: Real[Numbers, "*batch n"] | None = None,
-    where: Bool[Numbers, "*batch n"] | None = None,
+    weights: Real[Numbers, "*batch n"] | list[Any] | None = None,
+    where: Bool[Numbers, "*batch n"] | list[Any] | None = None,
 ) -> Float[Array, ""]:
     """Return the soft quantile of errors, which the worst ones cannot move far.
 
@@ -50,6 +52,7 @@ def soft_least_quantile_loss(
         >>> print(soft_least_quantile_loss(errors, epsilon=1e-6).round(3))
         3.0
     """
+    errors = as_array(errors, "errors")
     shares = shares_of(errors.shape, weights, where)
     if shares is None:
         return jnp.mean(quantile(errors, q, epsilon=epsilon))
@@ -63,13 +66,13 @@ def soft_least_quantile_loss(
 
 
 def soft_pinball_loss(
-    samples: Real[Numbers, "*batch n"],
-    targets: Real[Numbers, "*batch"],
+    samples: Real[Numbers, "*batch n"] | list[Any],
+    targets: Real[Numbers, "*batch"] | list[Any],
     q: Real[Numbers, " k"] | list[float] | float = 0.5,
     *,
     epsilon: Epsilon = EPSILON,
-    weights: Real[Numbers, "*batch"] | None = None,
-    where: Bool[Numbers, "*batch"] | None = None,
+    weights: Real[Numbers, "*batch"] | list[Any] | None = None,
+    where: Bool[Numbers, "*batch"] | list[Any] | None = None,
 ) -> Float[Array, ""]:
     """Return the pinball loss of soft quantiles of samples, such as an ensemble's.
 
@@ -100,7 +103,8 @@ def soft_pinball_loss(
         >>> print(soft_pinball_loss(samples, jnp.array(5.0), epsilon=1e-6).round(3))
         1.0
     """
-    if samples.shape[:-1] != targets.shape:
+    samples, targets = as_array(samples, "samples"), as_array(targets, "targets")
+    if samples.ndim == 0 or samples.shape[:-1] != targets.shape:
         raise SoftSortError(
             f"samples has shape {samples.shape} and targets {targets.shape}: give "
             "samples of each target along one axis more, the last"

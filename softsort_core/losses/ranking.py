@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
 from softsort_core import SoftSortError, ranks
-from softsort_core.arguments import as_count, as_floating, is_concrete
+from softsort_core.arguments import as_array, as_count, as_floating, is_concrete
 from softsort_core.defaults import EPSILON, LIMIT
 from softsort_core.losses.samples import (
     Epsilon,
@@ -26,13 +26,13 @@ from softsort_core.plans.quadrature import MANY
 
 
 def soft_spearman_loss(
-    predictions: Real[Numbers, "*batch n"],
-    targets: Real[Numbers, "*batch n"],
+    predictions: Real[Numbers, "*batch n"] | list[Any],
+    targets: Real[Numbers, "*batch n"] | list[Any],
     *,
     epsilon: Epsilon = EPSILON,
     soft_targets: bool = False,
-    weights: Real[Numbers, "*batch n"] | None = None,
-    where: Bool[Numbers, "*batch n"] | None = None,
+    weights: Real[Numbers, "*batch n"] | list[Any] | None = None,
+    where: Bool[Numbers, "*batch n"] | list[Any] | None = None,
 ) -> Float[Array, ""]:
     """Return 1 less the correlation of soft ranks of predictions and ranks of targets.
 
@@ -66,7 +66,7 @@ def soft_spearman_loss(
         >>> print(loss.round(3))
         0.0
     """
-    _check_lists("predictions", predictions, "targets", targets, 2)
+    predictions, targets = _lists("predictions", predictions, "targets", targets, 2)
     shares = shares_of(targets.shape, weights, where)
     x = _ranked(predictions, weights, where, epsilon)
     y = _ranked(targets, weights, where, epsilon if soft_targets else LIMIT)
@@ -75,13 +75,13 @@ def soft_spearman_loss(
 
 
 def soft_ndcg_loss(
-    scores: Real[Numbers, "*batch n"],
-    relevance: Real[Numbers, "*batch n"],
+    scores: Real[Numbers, "*batch n"] | list[Any],
+    relevance: Real[Numbers, "*batch n"] | list[Any],
     k: int | None = None,
     *,
     epsilon: Epsilon = EPSILON,
-    weights: Real[Numbers, "*batch n"] | None = None,
-    where: Bool[Numbers, "*batch n"] | None = None,
+    weights: Real[Numbers, "*batch n"] | list[Any] | None = None,
+    where: Bool[Numbers, "*batch n"] | list[Any] | None = None,
 ) -> Float[Array, ""]:
     """Return 1 less the normalised discounted cumulative gain at soft places.
 
@@ -114,7 +114,7 @@ def soft_ndcg_loss(
         >>> print(soft_ndcg_loss(-scores, relevance, epsilon=1e-3).round(3))
         0.5
     """
-    _check_lists("scores", scores, "relevance", relevance, 1)
+    scores, relevance = _lists("scores", scores, "relevance", relevance, 1)
     n = scores.shape[-1]
     last = n if k is None else as_count(k, "k", 1)
     shares = shares_of(scores.shape, weights, where)
@@ -140,12 +140,12 @@ def soft_ndcg_loss(
 
 
 def soft_listwise_loss(
-    scores: Real[Numbers, "*batch n"],
-    targets: Real[Numbers, "*batch n"],
+    scores: Real[Numbers, "*batch n"] | list[Any],
+    targets: Real[Numbers, "*batch n"] | list[Any],
     *,
     epsilon: Epsilon = EPSILON,
-    weights: Real[Numbers, "*batch n"] | None = None,
-    where: Bool[Numbers, "*batch n"] | None = None,
+    weights: Real[Numbers, "*batch n"] | list[Any] | None = None,
+    where: Bool[Numbers, "*batch n"] | list[Any] | None = None,
 ) -> Float[Array, ""]:
     """Return how unlikely the soft order of scores makes the order of the targets.
 
@@ -179,7 +179,7 @@ def soft_listwise_loss(
         >>> print(soft_listwise_loss(scores, -wanted).round(1))
         36.4
     """
-    _check_lists("scores", scores, "targets", targets, 1)
+    scores, targets = _lists("scores", scores, "targets", targets, 1)
     n = scores.shape[-1]
     if n > MANY:
         raise SoftSortError(f"lists have {n} items: give up to {MANY}")
@@ -218,16 +218,21 @@ def _read_likelihood(plan: AnyPlan, values: Array, places: Array) -> Read:
     return (1 - share) * low + share * high, jnp.isfinite(plan.failure)
 
 
-def _check_lists(name: str, x: Numbers, other: str, y: Numbers, fewest: int) -> None:
+def _lists(
+    name: str, first: Any, other: str, second: Any, fewest: int
+) -> tuple[Numbers, Numbers]:
+    """Return two arrays of lists, along the last axis, that belong together."""
+    x, y = as_array(first, name), as_array(second, other)
     if x.shape != y.shape or x.shape[-1:] < (fewest,):
         raise SoftSortError(
             f"{name} has shape {x.shape} and {other} {y.shape}: give the same shape to "
             f"both, with at least {fewest} values on the last axis"
         )
+    return x, y
 
 
 def _ranked(
-    values: Numbers, weights: Numbers | None, where: Numbers | None, epsilon: Epsilon
+    values: Numbers, weights: Any, where: Any, epsilon: Epsilon
 ) -> Float[Array, "*batch n"]:
     """Return ranks among the values that count, and 0 for others."""
     if epsilon is LIMIT and weights is None:

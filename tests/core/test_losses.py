@@ -292,7 +292,22 @@ def test_the_mean_over_several_levels(x64, weights):
     np.testing.assert_allclose(*both(jnp.asarray(LOGITS**2)), rtol=1e-9)
 
 
-@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        (soft_spearman_loss, [LOGITS, WANTED]),
+        (soft_ndcg_loss, [LOGITS, GAINS]),
+        (soft_listwise_loss, [LOGITS, WANTED]),
+        (soft_error_loss, [LOGITS, LABELS]),
+        (soft_conformal_loss, [LOGITS, LABELS]),
+        (soft_least_quantile_loss, [LOGITS]),
+        (soft_pinball_loss, [LOGITS, TARGETS]),
+    ],
+)
+def test_lists_are_arrays(loss, arguments):
+    assert loss(*(each.tolist() for each in arguments)) == loss(*arguments)
+
+
 def test_where_may_be_a_list():
     where = [[True, False, True, True, True]]
     values = [
