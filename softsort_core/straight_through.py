@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from softsort_core.defaults import LIMIT
@@ -75,7 +76,9 @@ def _require_limit(operator: Callable[..., Any]) -> None:
 @jax.custom_jvp
 def _replaced(soft: Array, hard: Array) -> Array:
     """Return the hard results with the derivative of the soft ones."""
-    return hard.astype(soft.dtype)
+    # Mapped where these are, for JAX takes it for granted within `jax.checkpoint`: by
+    # an epsilon alone that is mapped, derivatives would be summed, and shapes differ.
+    return jax.lax.select(jnp.zeros(soft.shape, bool), soft, hard.astype(soft.dtype))
 
 
 @_replaced.defjvp

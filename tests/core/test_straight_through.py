@@ -120,6 +120,23 @@ def test_derivatives_are_soft(x64, order):
     assert np.abs(hard).max() > 1e-3
 
 
+def test_an_epsilon_alone_may_be_mapped_over_checkpoints(x64):
+    """They were summed over the batch."""
+    x, epsilons = sample("normal", 5), jnp.array([0.1, 0.2, 0.3])
+
+    def total(epsilon):
+        return jnp.sum(straight_through(soft.ranks)(x, epsilon=epsilon) ** 2)
+
+    @jax.jit
+    def slopes(epsilons):
+        return [
+            jax.grad(lambda e, f=f: jax.vmap(f)(e).sum())(epsilons)
+            for f in (jax.checkpoint(total), total)
+        ]
+
+    np.testing.assert_allclose(*slopes(epsilons), rtol=1e-12)
+
+
 def test_nan_stays(x64):
     x = jnp.array([1.0, jnp.nan, 2.0])
     assert jnp.isnan(straight_through(soft.ranks)(x)).all()
