@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,15 +16,21 @@ def hard_ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(sizes) - (sizes + 1) / 2)[group]
 
 
-def hard_error(values: np.ndarray, squashed: np.ndarray, epsilon: float) -> float:
+def hard_error(
+    values: np.ndarray, squashed: np.ndarray | None, epsilon: float
+) -> float:
     """Return how far the plan onto as many even targets may be from the hard one.
 
     A bound, relative to the range of results. Potentials that give all targets of a
     group of ties the same share of it, and that are even at the boundaries of groups,
     let no more than exp(-gap step / epsilon) of a value stray over one: `gap` is how
     far groups are apart and `step` how far targets are. Other values that squashing
-    brings together are no ties.
+    brings together are no ties. Without squashed values, these are by default.
     """
+    if squashed is None:
+        # In double precision, which tells apart what single precision brings together.
+        with jax.enable_x64(True):
+            squashed = np.asarray(squash(jnp.asarray(values, float), None))
     n = squashed.size
     gaps = np.diff(squashed[np.unique(values, return_index=True)[1]])
     if gaps.size == 0:
@@ -49,9 +56,7 @@ def hard_if_certain(
     """
     if not np.isfinite(rows).all():
         return None
-    if squashed is None:
-        squashed = np.stack([squash(jnp.asarray(row), None) for row in rows])
-    pairs = zip(rows, squashed, strict=True)
+    pairs = zip(rows, [None] * len(rows) if squashed is None else squashed, strict=True)
     if any(hard_error(*pair, epsilon) > tolerance for pair in pairs):
         return None
     return np.stack([read(row) for row in rows])

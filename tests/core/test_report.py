@@ -44,6 +44,11 @@ def test_hard_plans_are_told(x64):
     assert hard_error(x, squashed, 1e-2) > 1
 
 
+def test_values_that_single_precision_squashes_together_may_be_told_apart():
+    x = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
+    np.testing.assert_array_equal(soft.ranks(x, epsilon=1e-20), hard_ranks(x))
+
+
 def test_values_that_squashing_brings_together_have_no_hard_ranks():
     x = np.array([0, 1, 2, 3, 1e12], np.float32)
     soft_ranks = [1.5, 1.5, 1.5, 1.5, 4.0]
